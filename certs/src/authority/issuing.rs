@@ -1,0 +1,175 @@
+//! The issuing CA: signs server certificates and identities, for a year, in numbered generations.
+//!
+//! Keeps promise 3 (verify, then spend): a CSR is a `Csr` only once its own signature was checked.
+//! Must not sign another CA: its path length is zero, and its names are constrained by the root.
+
+use protocol::{ClusterId, InviteId, KeyHash, Pin, Role};
+use rcgen::{CertificateSigningRequestParams, Issuer, PublicKey, PublicKeyData as _};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
+
+use super::{AuthorityError, Identity, caller::identity_uri, parameters};
+use crate::SigningKey;
+
+/// A certificate signing request whose signature was checked; only its public key is kept.
+pub struct Csr(PublicKey);
+
+impl Csr {
+    /// Reads and checks a CSR in PEM form.
+    pub fn from_pem(pem: &str) -> Result<Self, AuthorityError> {
+        let request = CertificateSigningRequestParams::from_pem(pem).map_err(|_| AuthorityError::Csr)?;
+        if request.public_key.algorithm() != &rcgen::PKCS_ECDSA_P256_SHA256 || request.public_key.der_bytes().len() != 65
+        {
+            return Err(AuthorityError::Csr);
+        }
+        Ok(Self(request.public_key))
+    }
+
+    /// How the ledger will know this key.
+    pub fn key(&self) -> KeyHash {
+        KeyHash::of_spki(&self.0.subject_public_key_info())
+    }
+}
+
+/// What is public about an issuing CA: its certificate, under which root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuingCertificate {
+    /// The certificate.
+    pub certificate: CertificateDer<'static>,
+    /// The root's certificate.
+    pub root: CertificateDer<'static>,
+    /// Its generation.
+    pub generation: u32,
+    /// The cluster it belongs to.
+    pub cluster: ClusterId,
+    /// When it ends, in seconds since 1970.
+    pub ends: u64,
+}
+
+/// An issuing CA with its key.
+pub struct Issuing {
+    key: SigningKey,
+    public: IssuingCertificate,
+    pem: String,
+    root_pem: String,
+}
+
+/// A broker's server certificate with its key and chain, ready for TLS.
+pub struct BrokerServer {
+    /// The leaf, the issuing CA, and the root that user-data pins.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The key, made with the certificate and kept in memory only.
+    pub key: SigningKey,
+    /// When it should be replaced.
+    pub renew_at: UnixTime,
+}
+
+impl Issuing {
+    /// Reads an issuing CA from its files and the root's certificate.
+    pub fn from_pem(certificate: &str, key: &str, root: &str) -> Result<Self, AuthorityError> {
+        let key = SigningKey::from_pem(key)?;
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes())
+            .map_err(|_| AuthorityError::Certificate("an issuing certificate in PEM form"))?;
+        let root_der = CertificateDer::from_pem_slice(root.as_bytes())
+            .map_err(|_| AuthorityError::Certificate("a root certificate in PEM form"))?;
+        let cluster = cluster_of(&der, &key, "the issuing CA")?;
+        let (generation, ends) = check_issuing(&der, &root_der, &cluster)?;
+        let public = IssuingCertificate { certificate: der, root: root_der, generation, cluster, ends };
+        Ok(Self { key, public, pem: certificate.to_owned(), root_pem: root.to_owned() })
+    }
+
+    /// What is public about it.
+    pub fn public(&self) -> &IssuingCertificate {
+        &self.public
+    }
+
+    /// The root's pin.
+    pub fn pin(&self) -> Pin {
+        Pin::of_certificate(&self.public.root)
+    }
+
+    /// The certificate for its file.
+    pub fn certificate_pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// The root's certificate for its file.
+    pub fn root_pem(&self) -> &str {
+        &self.root_pem
+    }
+
+    /// The key, for its file.
+    pub fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// Makes a server certificate, with a new key.
+    pub fn server(&self, now: UnixTime) -> Result<BrokerServer, AuthorityError> {
+        let key = SigningKey::generate()?;
+        let params = parameters::server(&self.public.cluster, self.public.generation, now)?;
+        let leaf = params.signed_by(key.pair(), &self.issuer()?).map_err(AuthorityError::Signing)?;
+        let chain = vec![leaf.into(), self.public.certificate.clone(), self.public.root.clone()];
+        Ok(BrokerServer { chain, key, renew_at: parameters::server_renewal(now) })
+    }
+
+    /// Makes an identity for a key: PEM of the leaf and of the issuing CA.
+    pub fn identity(
+        &self,
+        csr: &Csr,
+        role: Role,
+        invite: &InviteId,
+        now: UnixTime,
+    ) -> Result<(String, Identity), AuthorityError> {
+        let uri = identity_uri(&self.public.cluster, role, invite);
+        let params = parameters::identity(&self.public.cluster, &uri, now)?;
+        let leaf = params.signed_by(&csr.0, &self.issuer()?).map_err(AuthorityError::Signing)?;
+        let identity = Identity::from_verified(leaf.der())?;
+        Ok((format!("{}{}", leaf.pem(), self.pem), identity))
+    }
+
+    fn issuer(&self) -> Result<Issuer<'_, &rcgen::KeyPair>, AuthorityError> {
+        Issuer::from_ca_cert_der(&self.public.certificate, self.key.pair()).map_err(AuthorityError::Signing)
+    }
+}
+
+/// The cluster a CA certificate of ours names, after checking that the key belongs to it.
+pub(super) fn cluster_of(
+    certificate: &CertificateDer<'_>,
+    key: &SigningKey,
+    what: &'static str,
+) -> Result<ClusterId, AuthorityError> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| AuthorityError::Certificate(what))?;
+    if parsed.public_key().raw != key.spki() {
+        return Err(AuthorityError::OtherKey(what));
+    }
+    let organization = parsed.subject().iter_organization().next().and_then(|value| value.as_str().ok());
+    organization.and_then(|text| text.parse().ok()).ok_or(AuthorityError::Certificate(what))
+}
+
+/// Generation and end of an issuing CA; that the root signed it is checked by webpki at each handshake, and by
+/// [`crate::ClientTrust`] when it is put to use.
+fn check_issuing(
+    certificate: &CertificateDer<'_>,
+    root: &CertificateDer<'_>,
+    cluster: &ClusterId,
+) -> Result<(u32, u64), AuthorityError> {
+    let wrong = || AuthorityError::Certificate("an issuing CA of this root");
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| wrong())?;
+    let (_, root) = X509Certificate::from_der(root).map_err(|_| wrong())?;
+    if parsed.issuer().as_raw() != root.subject().as_raw() || !parsed.is_ca() {
+        return Err(wrong());
+    }
+    let constraints = parsed.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::NameConstraints(constraints) => constraints.permitted_subtrees.as_ref(),
+        _ => None,
+    });
+    let permitted = constraints.ok_or_else(wrong)?;
+    let generation = u32::try_from(permitted.len()).ok().and_then(|count| count.checked_sub(1)).ok_or_else(wrong)?;
+    let newest = crate::names::at_least(cluster, generation);
+    if generation == 0 || !permitted.iter().any(|subtree| matches!(&subtree.base, GeneralName::DNSName(name) if *name == newest)) {
+        return Err(wrong());
+    }
+    let ends = u64::try_from(parsed.validity().not_after.timestamp()).map_err(|_| wrong())?;
+    Ok((generation, ends))
+}

@@ -1,0 +1,33 @@
+//! Making certificates and reading verified ones: the broker's side.
+//!
+//! Keeps DESIGN §3b (two keys): a `Root` signs nothing but `Issuing`, an `Issuing` signs nothing but leaves.
+//! Must not take a name, a lifetime or an extension from a CSR.
+
+mod caller;
+mod issuing;
+mod parameters;
+mod root;
+
+pub use caller::{Caller, Identity, NodeCertificate, Thumbprint};
+pub use issuing::{BrokerServer, Csr, Issuing, IssuingCertificate};
+pub use root::Root;
+
+/// A certificate could not be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// The CSR is not one, is not signed by its own key, or its key is not P-256.
+    #[error("the certificate signing request is not valid")]
+    Csr,
+    /// A certificate does not read, or is not what it should be.
+    #[error("this is not {0}")]
+    Certificate(&'static str),
+    /// The certificate and the key do not belong together.
+    #[error("the key is not the one of the certificate ({0})")]
+    OtherKey(&'static str),
+    /// Signing failed.
+    #[error("the certificate could not be signed: {0}")]
+    Signing(rcgen::Error),
+    /// The key failed.
+    #[error(transparent)]
+    Key(#[from] crate::KeyError),
+}

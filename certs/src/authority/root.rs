@@ -1,0 +1,71 @@
+//! The root: what user-data pins. It signs issuing CAs and nothing else.
+//!
+//! Keeps DESIGN §3b: the pin outlives every key that a manager holds.
+//! Must not be loaded by a running broker.
+
+use protocol::{ClusterId, Pin};
+use rcgen::Issuer;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use super::issuing::{Issuing, cluster_of};
+use super::{AuthorityError, parameters};
+use crate::SigningKey;
+
+/// The root certificate and its key.
+pub struct Root {
+    key: SigningKey,
+    certificate: CertificateDer<'static>,
+    pem: String,
+    name: String,
+    cluster: ClusterId,
+}
+
+impl Root {
+    /// Makes the root of a new cluster.
+    pub fn create(cluster: &ClusterId, name: &str, now: UnixTime) -> Result<Self, AuthorityError> {
+        let key = SigningKey::generate()?;
+        let params = parameters::root(cluster, name, now)?;
+        let certificate = params.self_signed(key.pair()).map_err(AuthorityError::Signing)?;
+        Ok(Self {
+            key,
+            pem: certificate.pem(),
+            certificate: certificate.into(),
+            name: name.to_owned(),
+            cluster: cluster.clone(),
+        })
+    }
+
+    /// Reads a root back from its files.
+    pub fn from_pem(certificate: &str, key: &str, name: &str) -> Result<Self, AuthorityError> {
+        let key = SigningKey::from_pem(key)?;
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes())
+            .map_err(|_| AuthorityError::Certificate("a root certificate in PEM form"))?;
+        let cluster = cluster_of(&der, &key, "the root")?;
+        Ok(Self { key, certificate: der, pem: certificate.to_owned(), name: name.to_owned(), cluster })
+    }
+
+    /// Makes an issuing CA of this generation, with a new key.
+    pub fn issue(&self, generation: u32, now: UnixTime) -> Result<Issuing, AuthorityError> {
+        let key = SigningKey::generate()?;
+        let params = parameters::issuing(&self.cluster, &self.name, generation, now)?;
+        let issuer = Issuer::from_ca_cert_der(&self.certificate, self.key.pair()).map_err(AuthorityError::Signing)?;
+        let certificate = params.signed_by(key.pair(), &issuer).map_err(AuthorityError::Signing)?;
+        Issuing::from_pem(&certificate.pem(), &key.to_pem(), &self.pem)
+    }
+
+    /// What user-data pins.
+    pub fn pin(&self) -> Pin {
+        Pin::of_certificate(&self.certificate)
+    }
+
+    /// The certificate for its file.
+    pub fn certificate_pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// The key, for its file.
+    pub fn key(&self) -> &SigningKey {
+        &self.key
+    }
+}

@@ -1,0 +1,112 @@
+//! P-256 keys: made here, kept as PKCS#8 PEM, shown to nobody.
+//!
+//! Keeps promise 2: a machine's key is made on the machine, and is known elsewhere by its hash only.
+//! Must not print or copy the private part, except as the PEM for a file of mode 0600.
+
+use protocol::{KeyHash, Statement};
+use rcgen::{KeyPair, PublicKeyData as _, SigningKey as _};
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroizing;
+
+/// A private P-256 key.
+pub struct SigningKey(KeyPair);
+
+/// A key could not be made, read or used. It never shows the key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// Making or using the key failed.
+    #[error("the key could not be made or used: {0}")]
+    Crypto(rcgen::Error),
+    /// The text is no such key.
+    #[error("this is not a P-256 private key in PKCS#8 PEM form")]
+    NotAKey,
+}
+
+impl SigningKey {
+    /// Makes a new key.
+    pub fn generate() -> Result<Self, KeyError> {
+        KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map(Self).map_err(KeyError::Crypto)
+    }
+
+    /// Reads a key back from what [`SigningKey::to_pem`] wrote.
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        KeyPair::from_pkcs8_pem_and_sign_algo(pem, &rcgen::PKCS_ECDSA_P256_SHA256)
+            .map(Self)
+            .map_err(|_| KeyError::NotAKey)
+    }
+
+    /// The key for its file.
+    pub fn to_pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.0.serialize_pem())
+    }
+
+    /// The private key as PKCS#8 DER, for a signer.
+    pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.0.serialize_der())
+    }
+
+    /// The private key as TLS takes it.
+    pub fn to_tls(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.0.serialize_der()))
+    }
+
+    /// The public key: DER of its SubjectPublicKeyInfo.
+    pub fn spki(&self) -> Vec<u8> {
+        self.0.subject_public_key_info()
+    }
+
+    /// The public key as an uncompressed point (65 bytes, SEC 1 §2.3.3).
+    pub fn public_point(&self) -> &[u8] {
+        self.0.public_key_raw()
+    }
+
+    /// How the ledger knows this key.
+    pub fn hash(&self) -> KeyHash {
+        KeyHash::of_spki(&self.spki())
+    }
+
+    /// A certificate signing request as PEM. It asks for nothing: what goes into the certificate, the broker decides.
+    pub fn csr(&self) -> Result<String, KeyError> {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.serialize_request(&self.0).and_then(|csr| csr.pem()).map_err(KeyError::Crypto)
+    }
+
+    /// Signs the statement of a join (ECDSA with SHA-256, ASN.1 DER).
+    pub fn sign(&self, statement: &Statement<'_>) -> Result<Vec<u8>, KeyError> {
+        self.0.sign(&statement.bytes()).map_err(KeyError::Crypto)
+    }
+
+    /// The pair, for signing certificates.
+    #[cfg(feature = "authority")]
+    pub(crate) fn pair(&self) -> &KeyPair {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SigningKey({})", self.hash())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reads_back_and_is_not_shown() {
+        let key = SigningKey::generate().expect("made");
+        let pem = key.to_pem();
+        let read = SigningKey::from_pem(&pem).expect("reads back");
+        assert_eq!(read.hash(), key.hash());
+        let shown = format!("{key:?}");
+        assert!(!pem.lines().any(|line| line.len() > 20 && shown.contains(line)), "{shown}");
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_without_showing_it() {
+        let error = SigningKey::from_pem("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n");
+        assert!(!error.expect_err("not a key").to_string().contains("c2Vjcm"));
+    }
+}

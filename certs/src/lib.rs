@@ -1,0 +1,22 @@
+//! The CA, one type per certificate role, and every TLS setting.
+//!
+//! Keeps promise 2 (one key per grant): who calls is read from a verified certificate, and only here.
+//! Must not know HTTP or Docker, and never picks a crypto provider: the caller passes one.
+
+#[cfg(feature = "authority")]
+mod authority;
+mod key;
+mod names;
+mod node;
+mod tls;
+
+#[cfg(feature = "authority")]
+pub use authority::{
+    AuthorityError, BrokerServer, Caller, Csr, Identity, Issuing, IssuingCertificate, NodeCertificate, Root,
+    Thumbprint,
+};
+pub use key::{KeyError, SigningKey};
+pub use node::{NodeKeyError, NodeKeyPair};
+pub use tls::{PinnedClient, ServerPin};
+#[cfg(feature = "authority")]
+pub use tls::{ClientTrust, ServerTls};

@@ -1,0 +1,30 @@
+//! The words both sides speak: requests, replies, problems, ids and the invite line.
+//!
+//! Keeps promise 13 (versions mix): what stands here is the wire, and a change here is a change of it.
+//! Must not do any I/O, look at a clock, or know about TLS, Docker or HTTP servers.
+
+mod address;
+mod ids;
+mod invite;
+mod messages;
+mod problem;
+mod statement;
+mod token;
+
+pub use address::{AddressError, BrokerAddress, DEFAULT_PORT};
+pub use ids::{ClusterId, GrantHash, GrantId, IdError, InviteId, KeyHash, NodeId, Pin, Role, SwarmId};
+pub use invite::{
+    INVITE_AUDIENCE, INVITE_PREFIX, INVITE_TYP, Invite, InviteError, InviteLine, MAX_INVITE_LINE,
+};
+pub use messages::{
+    GRANTS, GrantReply, HEALTHZ, IDENTITIES, IdentityReply, IdentityRequest, JOINS, JoinReply, JoinRequest,
+    MAX_BODY, MAX_GRANT, MAX_HOSTNAME, MembershipReply, READYZ, REDEEM, RedeemReply, RedeemRequest,
+};
+pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
+pub use statement::Statement;
+pub use token::{SwarmToken, TokenError};
+
+/// The one name in every broker's server certificate: the joiner checks it whatever address it dialled.
+pub fn server_name(cluster: &ClusterId) -> String {
+    format!("{cluster}.swarm-broker.internal")
+}

@@ -1,0 +1,148 @@
+//! Requests and replies of the boot, in the order they are made.
+//!
+//! Keeps promise 13 (versions mix): unknown fields in replies are ignored, new request fields are optional.
+//! Must not hold a field that only one side could fill honestly and the other would trust.
+
+use std::collections::BTreeMap;
+
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{BrokerAddress, GrantId, InviteId, NodeId, Role, SwarmId, SwarmToken};
+
+/// `POST`: a certificate signing request and an invite, for an identity.
+pub const IDENTITIES: &str = "/v1/identities";
+/// `POST` over mTLS with the identity: a grant.
+pub const GRANTS: &str = "/v1/grants";
+/// `POST` over mTLS with the identity: the grant, for the live token.
+pub const REDEEM: &str = "/v1/grants/redeem";
+/// `POST` over mTLS with the swarm node certificate: the confirm. `GET`: is this node in, and explained?
+pub const JOINS: &str = "/v1/joins";
+/// `GET`: the process lives.
+pub const HEALTHZ: &str = "/healthz";
+/// `GET`: the broker can admit machines.
+pub const READYZ: &str = "/readyz";
+
+/// The largest request body a broker reads, in bytes.
+pub const MAX_BODY: usize = 16 * 1024;
+/// The longest grant a broker looks at, in bytes.
+pub const MAX_GRANT: usize = 2 * 1024;
+/// The longest hostname a broker takes, in bytes.
+pub const MAX_HOSTNAME: usize = 253;
+
+/// Asks for an identity.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct IdentityRequest {
+    /// The certificate signing request, PEM. Only its public key is used.
+    pub csr: String,
+    /// The invite line, as the operator gave it.
+    pub invite: String,
+    /// The machine's own name for itself: shown to operators, trusted for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+}
+
+/// An identity.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct IdentityReply {
+    /// The identity's certificate and the issuing CA's, PEM, in this order.
+    pub certificate: String,
+    /// The broker's clock, in seconds since 1970.
+    pub time: u64,
+}
+
+/// A grant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GrantReply {
+    /// The signed grant (a JWT), bound to the certificate it was asked with.
+    pub grant: String,
+    /// Its `jti`, which the confirm names.
+    pub id: GrantId,
+    /// How long it is good for, in seconds.
+    pub expires_in: u64,
+}
+
+/// Redeems a grant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RedeemRequest {
+    /// The grant, as it was given.
+    pub grant: String,
+}
+
+/// What a redeemed grant is worth. It has no `Debug`: it holds the token.
+pub struct RedeemReply {
+    /// The live join token for the granted role.
+    pub token: SwarmToken,
+    /// The managers to join at, `HOST:PORT` as the swarm knows them.
+    pub managers: Vec<String>,
+    /// The swarm that will be joined.
+    pub swarm: SwarmId,
+    /// The role that was granted.
+    pub role: Role,
+    /// The brokers that are live now, for the confirm.
+    pub brokers: Vec<BrokerAddress>,
+}
+
+impl Serialize for RedeemReply {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut reply = serializer.serialize_struct("RedeemReply", 5)?;
+        reply.serialize_field("token", self.token.expose())?;
+        reply.serialize_field("managers", &self.managers)?;
+        reply.serialize_field("swarm", &self.swarm)?;
+        reply.serialize_field("role", &self.role)?;
+        reply.serialize_field("brokers", &self.brokers)?;
+        reply.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for RedeemReply {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            token: String,
+            managers: Vec<String>,
+            swarm: SwarmId,
+            role: Role,
+            #[serde(default)]
+            brokers: Vec<BrokerAddress>,
+        }
+        let wire = Wire::deserialize(deserializer)?;
+        let token = SwarmToken::parse(wire.token).map_err(serde::de::Error::custom)?;
+        Ok(Self { token, managers: wire.managers, swarm: wire.swarm, role: wire.role, brokers: wire.brokers })
+    }
+}
+
+/// Confirms a join, over mTLS with the node's swarm certificate.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JoinRequest {
+    /// The invite the use belongs to.
+    pub invite: InviteId,
+    /// The grant that was redeemed.
+    pub grant: GrantId,
+    /// The node the machine became.
+    pub node: NodeId,
+    /// The identity's public key: DER of its SubjectPublicKeyInfo in base64url.
+    pub key: String,
+    /// The identity key's signature over the [`Statement`](crate::Statement): ASN.1 DER in base64url.
+    pub signature: String,
+}
+
+/// The join is confirmed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JoinReply {
+    /// The node.
+    pub node: NodeId,
+    /// The labels the invite gave it.
+    pub labels: BTreeMap<String, String>,
+    /// Whether this very request changed anything; a repeat does not.
+    pub changed: bool,
+}
+
+/// What a node is told about itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MembershipReply {
+    /// The node, from its certificate.
+    pub node: NodeId,
+    /// Whether the swarm has it and a grant or an adoption explains it.
+    pub explained: bool,
+}
