@@ -1,1 +1,34 @@
-fn main(){}
+//! The swarm join broker: admits machines to a Docker Swarm, hands each one a single-use join grant, watches that it
+//! arrives, and writes down everything. `docs/architecture.md` has the picture.
+
+mod admin;
+mod admission;
+mod audit;
+mod broker;
+mod cli;
+mod clock;
+mod config;
+mod denial;
+mod exit;
+mod fleet;
+mod grants;
+mod health;
+mod jwt;
+mod ledger;
+mod metrics;
+mod server;
+mod start;
+mod state;
+mod swarm;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("broker: {failure}");
+            ExitCode::from(failure.code as u8)
+        }
+    }
+}

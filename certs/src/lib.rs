@@ -12,11 +12,11 @@ mod tls;
 
 #[cfg(feature = "authority")]
 pub use authority::{
-    AuthorityError, BrokerServer, Caller, Csr, Identity, Issuing, IssuingCertificate, NodeCertificate, Root,
-    Thumbprint,
+    AuthorityError, BrokerServer, Caller, Csr, Identity, IdentityKey, Issuing, IssuingCertificate, NodeCertificate,
+    Root, Thumbprint,
 };
 pub use key::{KeyError, SigningKey};
 pub use node::{NodeKeyError, NodeKeyPair};
-pub use tls::{PinnedClient, ServerPin};
 #[cfg(feature = "authority")]
 pub use tls::{ClientTrust, ServerTls};
+pub use tls::{PinnedClient, ServerPin};

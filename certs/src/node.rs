@@ -25,7 +25,9 @@ pub enum NodeKeyError {
     #[error("the swarm node key does not read as PEM")]
     Key,
     /// The swarm is locked (autolock), so the engine keeps the key encrypted.
-    #[error("the swarm node key is encrypted: this swarm has autolock on, so this machine cannot prove to the broker which node it is")]
+    #[error(
+        "the swarm node key is encrypted: this swarm has autolock on, so this machine cannot prove to the broker which node it is"
+    )]
     Locked,
 }
 
@@ -81,7 +83,8 @@ mod tests {
     #[test]
     fn a_locked_key_is_told_apart_from_a_broken_one() {
         let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        let locked = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nkek-version: 9\n\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let locked =
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nkek-version: 9\n\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
         assert_eq!(NodeKeyPair::from_pem(certificate, locked).err(), Some(NodeKeyError::Locked));
         assert_eq!(NodeKeyPair::from_pem(certificate, "rubbish").err(), Some(NodeKeyError::Key));
         assert_eq!(NodeKeyPair::from_pem("", locked).err(), Some(NodeKeyError::Certificate));

@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn what_is_not_an_address_is_refused() {
-        for text in ["", ":7443", "10.0.0.1:0", "10.0.0.1:99999", "10.0.0.300", "[fd00::1", "[fd00::1]7", "a b", "x/y"] {
+        for text in ["", ":7443", "10.0.0.1:0", "10.0.0.1:99999", "10.0.0.300", "[fd00::1", "[fd00::1]7", "a b", "x/y"]
+        {
             assert_eq!(shown(text), None, "{text}");
         }
     }

@@ -67,10 +67,14 @@ pub enum InviteError {
     #[error("there is no invite: the text is empty. Give the one line that 'broker invite create' printed")]
     Empty,
     /// Something else was given: a swarm token, say.
-    #[error("this is a swarm join token, not an invite. Never hand it out; give the line that 'broker invite create' printed, which begins with {INVITE_PREFIX}")]
+    #[error(
+        "this is a swarm join token, not an invite. Never hand it out; give the line that 'broker invite create' printed, which begins with {INVITE_PREFIX}"
+    )]
     SwarmToken,
     /// Something else was given.
-    #[error("this is not an invite: an invite begins with {INVITE_PREFIX}. Give the one line that 'broker invite create' printed")]
+    #[error(
+        "this is not an invite: an invite begins with {INVITE_PREFIX}. Give the one line that 'broker invite create' printed"
+    )]
     NotAnInvite,
     /// More than one line.
     #[error("the invite is broken over several lines: it must be one line without spaces")]
@@ -103,7 +107,8 @@ impl InviteLine {
         let [header, payload, signature] = parts[..] else {
             return Err(InviteError::Garbled("it does not have three parts"));
         };
-        let _: BTreeMap<String, serde_json::Value> = decode(header).ok_or(InviteError::Garbled("its header does not read"))?;
+        let _: BTreeMap<String, serde_json::Value> =
+            decode(header).ok_or(InviteError::Garbled("its header does not read"))?;
         let invite: Invite = decode(payload).ok_or(InviteError::Garbled("its policy does not read"))?;
         // An ES256 signature is 64 bytes (RFC 7518 §3.4).
         if URL_SAFE_NO_PAD.decode(signature).map(|bytes| bytes.len()) != Ok(64) {

@@ -21,7 +21,8 @@ pub struct Statement<'a> {
 impl Statement<'_> {
     /// The bytes to sign: the context and each field, each closed by a zero byte, which none of them can contain.
     pub fn bytes(&self) -> Vec<u8> {
-        let fields = [CONTEXT, self.grant.as_str().as_bytes(), self.node.as_str().as_bytes(), self.cluster.as_str().as_bytes()];
+        let fields =
+            [CONTEXT, self.grant.as_str().as_bytes(), self.node.as_str().as_bytes(), self.cluster.as_str().as_bytes()];
         fields.iter().flat_map(|field| field.iter().copied().chain([0])).collect()
     }
 }

@@ -19,11 +19,7 @@ impl SwarmToken {
     pub fn parse(text: String) -> Result<Self, TokenError> {
         let text = Zeroizing::new(text);
         let printable = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
-        if text.starts_with("SWMTKN-") && text.len() <= 256 && printable {
-            Ok(Self(text))
-        } else {
-            Err(TokenError)
-        }
+        if text.starts_with("SWMTKN-") && text.len() <= 256 && printable { Ok(Self(text)) } else { Err(TokenError) }
     }
 
     /// The token itself. Every call of this is a place to look at in a review.

@@ -19,7 +19,8 @@ impl Csr {
     /// Reads and checks a CSR in PEM form.
     pub fn from_pem(pem: &str) -> Result<Self, AuthorityError> {
         let request = CertificateSigningRequestParams::from_pem(pem).map_err(|_| AuthorityError::Csr)?;
-        if request.public_key.algorithm() != &rcgen::PKCS_ECDSA_P256_SHA256 || request.public_key.der_bytes().len() != 65
+        if request.public_key.algorithm() != &rcgen::PKCS_ECDSA_P256_SHA256
+            || request.public_key.der_bytes().len() != 65
         {
             return Err(AuthorityError::Csr);
         }
@@ -167,7 +168,9 @@ fn check_issuing(
     let permitted = constraints.ok_or_else(wrong)?;
     let generation = u32::try_from(permitted.len()).ok().and_then(|count| count.checked_sub(1)).ok_or_else(wrong)?;
     let newest = crate::names::at_least(cluster, generation);
-    if generation == 0 || !permitted.iter().any(|subtree| matches!(&subtree.base, GeneralName::DNSName(name) if *name == newest)) {
+    if generation == 0
+        || !permitted.iter().any(|subtree| matches!(&subtree.base, GeneralName::DNSName(name) if *name == newest))
+    {
         return Err(wrong());
     }
     let ends = u64::try_from(parsed.validity().not_after.timestamp()).map_err(|_| wrong())?;

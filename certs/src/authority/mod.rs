@@ -7,10 +7,12 @@ mod caller;
 mod issuing;
 mod parameters;
 mod root;
+mod statement;
 
 pub use caller::{Caller, Identity, NodeCertificate, Thumbprint};
 pub use issuing::{BrokerServer, Csr, Issuing, IssuingCertificate};
 pub use root::Root;
+pub use statement::IdentityKey;
 
 /// A certificate could not be made or read.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,117 @@
+//! The admin socket's client.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use protocol::{Problem, ProblemKind};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use crate::exit::{Code, Failure};
+
+const WAIT: Duration = Duration::from_secs(60);
+
+/// The running broker.
+pub(crate) struct Admin(PathBuf);
+
+impl Admin {
+    pub(crate) fn at(socket: &Path) -> Self {
+        Self(socket.to_owned())
+    }
+
+    /// Asks for something.
+    pub(crate) fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, Failure> {
+        self.ask::<(), A>(Method::GET, path, None)
+    }
+
+    /// Orders something.
+    pub(crate) fn post<Q: Serialize, A: DeserializeOwned>(&self, path: &str, order: &Q) -> Result<A, Failure> {
+        self.ask(Method::POST, path, Some(order))
+    }
+
+    fn ask<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        order: Option<&Q>,
+    ) -> Result<A, Failure> {
+        let broken = |what: &dyn std::fmt::Display| {
+            Failure::new(Code::Unavailable, format!("the running broker does not answer as it should: {what}"))
+        };
+        let body = order.map(serde_json::to_vec).transpose().map_err(|error| broken(&error))?.unwrap_or_default();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| broken(&error))?;
+        let exchange = async {
+            let stream = UnixStream::connect(&self.0).await.map_err(|error| self.unreachable(&error))?;
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+            tokio::spawn(connection);
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
+                .header("host", "broker")
+                .body(Full::new(Bytes::from(body)))
+                .map_err(|error| broken(&error))?;
+            let reply = sender.send_request(request).await.map_err(|error| broken(&error))?;
+            let status = reply.status();
+            let bytes = reply.into_body().collect().await.map_err(|error| broken(&error))?.to_bytes();
+            Ok::<_, Failure>((status, bytes))
+        };
+        let (status, bytes) = runtime
+            .block_on(async { tokio::time::timeout(WAIT, exchange).await })
+            .map_err(|_| broken(&"no answer within a minute"))??;
+        if status.is_success() {
+            return serde_json::from_slice(&bytes).map_err(|error| broken(&error));
+        }
+        Err(serde_json::from_slice::<Problem>(&bytes).map_or_else(|error| broken(&error), told))
+    }
+
+    fn unreachable(&self, error: &std::io::Error) -> Failure {
+        let socket = self.0.display();
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => Failure::new(
+                Code::Unavailable,
+                format!(
+                    "no broker is running behind {socket}. Start it (broker serve), or name its socket with --admin"
+                ),
+            ),
+            ErrorKind::PermissionDenied => {
+                Failure::new(Code::NotAllowed, format!("{socket} may be opened by root only: run this as root (sudo)"))
+            }
+            _ => Failure::new(Code::Unavailable, format!("{socket}: {error}")),
+        }
+    }
+}
+
+fn told(problem: Problem) -> Failure {
+    let code = match problem.kind() {
+        Some(ProblemKind::Malformed | ProblemKind::TooLarge | ProblemKind::NotFound | ProblemKind::WrongMethod) => {
+            Code::Usage
+        }
+        Some(ProblemKind::Refused) => Code::NotAllowed,
+        Some(ProblemKind::Unavailable | ProblemKind::AskAgain) => Code::TryAgain,
+        None => Code::Unavailable,
+    };
+    Failure::new(code, problem.detail.unwrap_or(problem.title))
+}
+
+/// Rows as aligned columns for a terminal, the first row as the head.
+pub(crate) fn lines(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}

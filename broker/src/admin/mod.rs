@@ -1,0 +1,12 @@
+//! The admin socket: how the other commands speak to the running broker.
+//!
+//! Only root, or the user the broker runs as, may speak here; the kernel says who the peer is.
+//! Must not be reachable over the network.
+
+mod client;
+mod server;
+mod words;
+
+pub(crate) use client::{Admin, lines};
+pub(crate) use server::serve;
+pub(crate) use words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, Revoked, Status};

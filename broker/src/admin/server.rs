@@ -1,0 +1,246 @@
+//! The admin socket's server: one route a command.
+
+use std::convert::Infallible;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use protocol::{InviteId, Problem, ProblemKind};
+use serde::de::DeserializeOwned;
+use tokio::net::{UnixListener, UnixStream};
+
+use super::words::{AdoptOrder, Adopted, BrokerShown, InviteLineReply, InviteShown, Revoked, Status};
+use crate::admission::{InviteOrder, make_invite, revoke_invite};
+use crate::broker::Broker;
+use crate::denial::Denial;
+use crate::exit::{Code, Failure};
+use crate::ledger::{Claims, InviteState, Policy};
+use crate::server::{body_of, json, problem};
+use crate::{clock, fleet, health};
+
+type Reply = Response<http_body_util::Full<hyper::body::Bytes>>;
+
+/// Binds the socket, for its owner only, and serves it for ever.
+pub(crate) fn serve(broker: Arc<Broker>, path: &Path) -> Result<tokio::task::JoinHandle<()>, Failure> {
+    let fail = |error: std::io::Error| {
+        Failure::new(
+            Code::CannotCreate,
+            format!("the admin socket {}: {error}. Give another with --admin", path.display()),
+        )
+    };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(fail)?;
+    }
+    // The state's lock is held: a socket that is here was left by a broker that is gone.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(fail(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(path).map_err(fail)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
+    Ok(tokio::spawn(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => drop(tokio::spawn(connection(broker.clone(), stream))),
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }))
+}
+
+async fn connection(broker: Arc<Broker>, stream: UnixStream) {
+    let Some(operator) = operator(&stream) else { return };
+    let service = service_fn(|request| {
+        let (broker, operator) = (broker.clone(), operator.clone());
+        async move { Ok::<_, Infallible>(answer(&broker, operator, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(10))
+        .serve_connection(TokioIo::new(stream), service);
+    let _ = connection.await;
+}
+
+/// Who is at the other end, by the kernel's word; None for who may not speak here.
+fn operator(stream: &UnixStream) -> Option<String> {
+    let uid = stream.peer_cred().ok()?.uid();
+    let ours = rustix::process::geteuid().as_raw();
+    if uid != 0 && uid != ours {
+        tracing::warn!(uid, "refused a caller on the admin socket");
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    Some(named.map_or_else(|| format!("uid {uid}"), |name| format!("uid {uid} ({name})")))
+}
+
+/// What the operator is told: unlike a machine, all of it.
+fn complaint(kind: ProblemKind, detail: impl Into<String>) -> Reply {
+    problem(&Problem::new(kind).with_detail(detail))
+}
+
+fn denied(denial: Denial) -> Reply {
+    match denial {
+        Denial::Refused(reason) => {
+            let reason = serde_json::to_value(reason).ok().and_then(|value| value.as_str().map(str::to_owned));
+            complaint(ProblemKind::Refused, reason.unwrap_or_default())
+        }
+        Denial::Unavailable(why) => complaint(ProblemKind::Unavailable, why),
+        Denial::AskAgain => complaint(ProblemKind::AskAgain, "try again"),
+        Denial::Malformed(what) => complaint(ProblemKind::Malformed, what),
+    }
+}
+
+async fn answer(broker: &Broker, operator: String, request: Request<Incoming>) -> Reply {
+    let (parts, body) = request.into_parts();
+    let body = match body_of(body).await {
+        Ok(body) => body,
+        Err(wrong) => return problem(&wrong),
+    };
+    let path = parts.uri.path().to_owned();
+    let answered = match (&parts.method, path.as_str()) {
+        (&Method::GET, "/v1/status") => status(broker).await,
+        (&Method::GET, "/v1/nodes") => fleet::report(broker).await.map(|report| json(&report)),
+        (&Method::GET, "/v1/invites") => invites(broker).await,
+        (&Method::POST, "/v1/invites") => create(broker, operator, &body).await,
+        (&Method::POST, "/v1/adopt") => adopt(broker, operator, &body).await,
+        (&Method::POST, path) if revoked_id(path).is_some() => revoke(broker, operator, path).await,
+        _ => Ok(complaint(
+            ProblemKind::NotFound,
+            "the running broker does not know this command: is it of another release?",
+        )),
+    };
+    answered.unwrap_or_else(denied)
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Denial> {
+    serde_json::from_slice(body).map_err(|_| {
+        Denial::Malformed("the running broker does not understand this command: is it of another release?")
+    })
+}
+
+async fn create(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply, Denial> {
+    let order: InviteOrder = read(body)?;
+    match make_invite(broker, order, operator).await {
+        Ok((line, invite)) => {
+            let policy = Policy::Invite(Box::new(invite));
+            let state = InviteState { policy, claims: Claims::default(), version: 0 };
+            let mut reply = json(&InviteLineReply { line: line.expose(), invite: shown(&state, clock::now()) });
+            *reply.status_mut() = StatusCode::CREATED;
+            Ok(reply)
+        }
+        Err(Ok(what)) => Ok(complaint(ProblemKind::Malformed, what)),
+        Err(Err(denial)) => Err(denial),
+    }
+}
+
+async fn invites(broker: &Broker) -> Result<Reply, Denial> {
+    let now = clock::now();
+    let mut shown: Vec<InviteShown> = broker.invites.list().await?.iter().map(|state| shown(state, now)).collect();
+    shown.sort_by(|a, b| (&a.made, &a.id).cmp(&(&b.made, &b.id)));
+    Ok(json(&serde_json::json!({ "invites": shown })))
+}
+
+fn shown(state: &InviteState, now: u64) -> InviteShown {
+    let invite = state.policy.invite();
+    let claimed = state.claims.uses.len();
+    let uses = invite.map_or(0, |invite| invite.uses);
+    let word = match invite {
+        _ if state.claims.revoked.is_some() => "revoked",
+        Some(invite) if now >= invite.exp => "ended",
+        _ if claimed >= usize::try_from(uses).unwrap_or(usize::MAX) => "used-up",
+        _ => "open",
+    };
+    InviteShown {
+        id: state.policy.id().clone(),
+        state: word.into(),
+        role: invite.map(|invite| invite.role),
+        uses,
+        claimed,
+        joined: state.claims.uses.values().filter(|taken| taken.joined.is_some()).count(),
+        made: invite.map(|invite| clock::shown(invite.iat)),
+        ends: invite.map(|invite| clock::shown(invite.exp)),
+        from: invite.map(|invite| invite.from.clone()).unwrap_or_default(),
+        labels: invite.map(|invite| invite.labels.clone()).unwrap_or_default(),
+        brokers: invite.map(|invite| invite.brokers.clone()).unwrap_or_default(),
+    }
+}
+
+fn revoked_id(path: &str) -> Option<InviteId> {
+    path.strip_prefix("/v1/invites/")?.strip_suffix("/revoke")?.parse().ok()
+}
+
+async fn revoke(broker: &Broker, operator: String, path: &str) -> Result<Reply, Denial> {
+    let id = revoked_id(path).ok_or(Denial::Malformed("this is not an invite id"))?;
+    let changed = revoke_invite(broker, &id, operator).await?;
+    Ok(json(&Revoked { id, changed }))
+}
+
+async fn adopt(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply, Denial> {
+    let order: AdoptOrder = read(body)?;
+    if order.reason.trim().is_empty() || order.reason.len() > 200 || order.reason.contains(char::is_control) {
+        return Ok(complaint(ProblemKind::Malformed, "--reason must say why, on one line of at most 200 bytes"));
+    }
+    let explained = fleet::report(broker).await?;
+    let mut nodes = Vec::new();
+    for wanted in &order.nodes {
+        let mut matching = explained.nodes.iter().filter(|node| node.id.as_str() == wanted || node.hostname == *wanted);
+        match (matching.next(), matching.next()) {
+            (Some(node), None) => nodes.push(node),
+            (None, _) => {
+                return Ok(complaint(ProblemKind::NotFound, format!("there is no node '{}'", wanted.escape_debug())));
+            }
+            (Some(_), Some(_)) => {
+                let what = format!("several nodes are called '{}': name it by its id", wanted.escape_debug());
+                return Ok(complaint(ProblemKind::Malformed, what));
+            }
+        }
+    }
+    if order.nodes.is_empty() {
+        nodes.extend(&explained.nodes);
+    }
+    let mut unexplained = Vec::new();
+    for node in nodes.into_iter().filter(|node| !node.explained) {
+        unexplained.push(broker.engine.node(&node.id).await?);
+    }
+    let adopted = fleet::adopt(broker, unexplained, order.reason.trim(), &operator).await?;
+    Ok(json(&Adopted { nodes: adopted.into_iter().map(|node| node.id).collect() }))
+}
+
+async fn status(broker: &Broker) -> Result<Reply, Denial> {
+    let missing = health::missing(broker);
+    let nodes = broker.engine.nodes().await.unwrap_or_default();
+    let brokers = broker.directory.live(clock::now()).into_iter().map(|peer| BrokerShown {
+        ready: peer.id != broker.id || missing.is_empty(),
+        leader: nodes.iter().any(|node| node.id == peer.node && node.leader),
+        address: peer.addresses.first().cloned(),
+        addresses: peer.addresses,
+        id: peer.id,
+        node: peer.node,
+        release: peer.release,
+    });
+    Ok(json(&Status {
+        cluster: broker.cluster.clone(),
+        name: broker.name.clone(),
+        pin: broker.pin(),
+        generation: broker.issuing.public().generation,
+        issuing_ends: clock::shown(broker.issuing.public().ends),
+        swarm: broker.membership().map(|membership| membership.swarm),
+        release: env!("CARGO_PKG_VERSION").into(),
+        ready: missing.is_empty(),
+        brokers: brokers.collect(),
+        missing,
+        alarms: broker.audit.alarms(),
+    }))
+}

@@ -1,0 +1,17 @@
+//! The audit log: what happened, one record a line, durable before the answer it covers.
+//!
+//! Keeps promise 4 (write, then answer) and promise 7 (no secret in any record).
+//! Must stay the one place that writes records: order, numbering and, later, the log's tree hang on that.
+
+mod log;
+mod reading;
+mod reason;
+mod record;
+
+pub(crate) use log::{Audit, AuditError, record_once};
+pub(crate) use reading::Known;
+pub(crate) use reason::Reason;
+pub(crate) use record::{Event, Outcome, Record};
+
+/// The log's file in the state directory.
+pub(crate) const FILE: &str = "audit.jsonl";

@@ -1,0 +1,161 @@
+//! One record: fields with stable names, none of which can hold a secret.
+//!
+//! Keeps promise 7. Must not have a field for free text from outside without a bound.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use protocol::{GrantHash, InviteId, KeyHash, NodeId, Role};
+use serde::{Deserialize, Serialize};
+
+use super::Reason;
+
+/// What happened. The names in the log are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// `broker init` made the cluster's identity.
+    #[serde(rename = "cluster.made")]
+    ClusterMade,
+    /// The ledger's sentinel was written.
+    #[serde(rename = "ledger.made")]
+    LedgerMade,
+    /// The broker started to serve.
+    #[serde(rename = "broker.started")]
+    BrokerStarted,
+    /// The broker stopped in good order.
+    #[serde(rename = "broker.stopped")]
+    BrokerStopped,
+    /// A torn last line was cut off at the start.
+    #[serde(rename = "log.recovered")]
+    LogRecovered,
+    /// An invite was made.
+    #[serde(rename = "invite.made")]
+    InviteMade,
+    /// An invite was revoked.
+    #[serde(rename = "invite.revoked")]
+    InviteRevoked,
+    /// A use was claimed and an identity issued, or issued again to the same key.
+    #[serde(rename = "identity.issued")]
+    IdentityIssued,
+    /// A grant was issued.
+    #[serde(rename = "grant.issued")]
+    GrantIssued,
+    /// All checks of a redemption passed; the claim is about to be made.
+    #[serde(rename = "grant.redeeming")]
+    GrantRedeeming,
+    /// The claim is committed; the token is about to be sent.
+    #[serde(rename = "grant.redeemed")]
+    GrantRedeemed,
+    /// The same, for a key that had redeemed this grant before.
+    #[serde(rename = "grant.replayed")]
+    GrantReplayed,
+    /// A node confirmed.
+    #[serde(rename = "node.joined")]
+    NodeJoined,
+    /// The node got its labels and is active.
+    #[serde(rename = "node.labelled")]
+    NodeLabelled,
+    /// A node was adopted.
+    #[serde(rename = "node.adopted")]
+    NodeAdopted,
+    /// A node was found that nothing explains.
+    #[serde(rename = "node.unexplained")]
+    NodeUnexplained,
+    /// A request was refused.
+    #[serde(rename = "refused")]
+    Refused,
+    /// The ledger is not what it was: nobody is admitted.
+    #[serde(rename = "ledger.lost")]
+    LedgerLost,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Outcome {
+    /// Done.
+    Ok,
+    /// Refused, as it may happen any day.
+    Refused,
+    /// A sign of an attack, of damage, or of a node without explanation.
+    Alarm,
+}
+
+/// One record. Number, time and broker are set by the log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    pub(crate) event: Event,
+    pub(crate) outcome: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<Reason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) request: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) invite: Option<InviteId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<KeyHash>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) grant: Option<GrantHash>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) thumbprint: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) serial: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) role: Option<Role>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) node: Option<NodeId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hostname: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) operator: Option<String>,
+    /// The raft store's version index that the claim was read at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) version: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) latency_us: Option<u64>,
+    /// Words of our own, never text from outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<String>,
+}
+
+impl Record {
+    /// A record of this event, all else empty.
+    pub(crate) fn new(event: Event) -> Self {
+        Self {
+            event,
+            outcome: Outcome::Ok,
+            reason: None,
+            request: None,
+            source: None,
+            invite: None,
+            key: None,
+            grant: None,
+            thumbprint: None,
+            serial: None,
+            role: None,
+            node: None,
+            hostname: None,
+            labels: BTreeMap::new(),
+            operator: None,
+            version: None,
+            latency_us: None,
+            detail: None,
+        }
+    }
+
+    /// A refusal for this reason.
+    pub(crate) fn refusal(reason: Reason) -> Self {
+        let outcome = if reason.is_alarm() { Outcome::Alarm } else { Outcome::Refused };
+        Self { outcome, reason: Some(reason), ..Self::new(Event::Refused) }
+    }
+
+    /// An alarm with words of our own.
+    pub(crate) fn alarm(event: Event, detail: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Alarm, detail: Some(detail.into()), ..Self::new(event) }
+    }
+}

@@ -1,0 +1,84 @@
+//! What every request needs, made once at the start and passed down.
+//!
+//! Must not hold a decision or a listener: those know the broker, it does not know them.
+
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use certs::{ClientTrust, Issuing};
+use protocol::{BrokerAddress, ClusterId, Pin};
+use rustls::crypto::CryptoProvider;
+
+use crate::audit::{Audit, Record};
+use crate::jwt::Signer;
+use crate::ledger::{Directory, Invites, Sentinel};
+use crate::metrics::Metrics;
+use crate::swarm::{Engine, Membership};
+
+/// The broker.
+pub(crate) struct Broker {
+    /// The cluster's id and name.
+    pub(crate) cluster: ClusterId,
+    pub(crate) name: String,
+    /// This broker's id.
+    pub(crate) id: String,
+    /// Where this broker can be reached.
+    pub(crate) addresses: Vec<BrokerAddress>,
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) issuing: Issuing,
+    pub(crate) trust: Arc<ClientTrust>,
+    pub(crate) invite_signer: Signer,
+    pub(crate) grant_signer: Signer,
+    /// How long a grant is good for.
+    pub(crate) grant_lifetime: Duration,
+    pub(crate) limits: Limits,
+    pub(crate) engine: Engine,
+    pub(crate) audit: Audit,
+    pub(crate) sentinel: Arc<Sentinel>,
+    pub(crate) directory: Directory,
+    pub(crate) invites: Arc<Invites>,
+    pub(crate) metrics: Metrics,
+    /// The membership as it was seen last, and when.
+    pub(crate) membership: RwLock<Option<(Membership, Instant)>>,
+    /// Nodes that an alarm was raised for.
+    pub(crate) alarmed: std::sync::Mutex<std::collections::HashSet<protocol::NodeId>>,
+}
+
+/// What no invite may exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Uses.
+    pub(crate) uses: u32,
+    /// Lifetime.
+    pub(crate) ttl: Duration,
+}
+
+/// One request: its id, where it came from, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) id: String,
+    pub(crate) source: IpAddr,
+    pub(crate) started: Instant,
+}
+
+impl Call {
+    /// A record that names this request.
+    pub(crate) fn on(&self, record: Record) -> Record {
+        let latency = u64::try_from(self.started.elapsed().as_micros()).ok();
+        Record { request: Some(self.id.clone()), source: Some(self.source), latency_us: latency, ..record }
+    }
+}
+
+impl Broker {
+    /// The pin of the cluster's root.
+    pub(crate) fn pin(&self) -> Pin {
+        self.issuing.pin()
+    }
+
+    /// The membership as it was seen last, unless that is too long ago.
+    pub(crate) fn membership(&self) -> Option<Membership> {
+        let seen = self.membership.read().unwrap_or_else(PoisonError::into_inner);
+        seen.as_ref().filter(|(_, at)| at.elapsed() < Duration::from_secs(15)).map(|(membership, _)| membership.clone())
+    }
+}

@@ -1,0 +1,39 @@
+//! `broker adopt`.
+
+use super::AdminSocket;
+use crate::admin::{AdoptOrder, Adopted};
+use crate::exit::Failure;
+
+/// Say why nodes are here that joined without the broker
+#[derive(clap::Args)]
+pub(super) struct Adopt {
+    /// Nodes, by id or hostname
+    #[arg(value_name = "NODE", required_unless_present = "all", conflicts_with = "all")]
+    nodes: Vec<String>,
+    /// All nodes that nothing explains
+    #[arg(long)]
+    all: bool,
+    /// Why they belong here; it goes into the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    admin: AdminSocket,
+}
+
+impl Adopt {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let nodes = if self.all { Vec::new() } else { self.nodes };
+        let adopted: Adopted = self.admin.open().post("/v1/adopt", &AdoptOrder { nodes, reason: self.reason })?;
+        if self.json {
+            return super::print_json(&adopted);
+        }
+        if adopted.nodes.is_empty() {
+            return super::print("nothing to adopt: every node is explained");
+        }
+        let lines: Vec<String> = adopted.nodes.iter().map(|node| format!("{node} adopted")).collect();
+        super::print(&lines.join("\n"))
+    }
+}

@@ -1,0 +1,128 @@
+//! `broker doctor`: what is wrong, in plain words, with the fix.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::AdminSocket;
+use crate::admin;
+use crate::exit::{Code, Failure};
+use crate::state::{self, Cluster};
+use crate::swarm::{Engine, TRIED_WITH};
+
+/// Say what is wrong here, in plain words, with the fix; changes nothing
+#[derive(clap::Args)]
+pub(super) struct Doctor {
+    /// The state directory
+    #[arg(long, value_name = "DIR", env = "BROKER_STATE", default_value = state::DEFAULT)]
+    state: PathBuf,
+    /// The Docker socket
+    #[arg(long, value_name = "SOCKET", env = "BROKER_DOCKER", default_value = "/var/run/docker.sock")]
+    docker: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    admin: AdminSocket,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    check: &'static str,
+    /// `ok`, `advice` or `wrong`.
+    result: &'static str,
+    text: String,
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn ok(&mut self, check: &'static str, text: impl Into<String>) {
+        self.0.push(Finding { check, result: "ok", text: text.into() });
+    }
+
+    fn advice(&mut self, check: &'static str, text: impl Into<String>) {
+        self.0.push(Finding { check, result: "advice", text: text.into() });
+    }
+
+    fn wrong(&mut self, check: &'static str, text: impl Into<String>) {
+        self.0.push(Finding { check, result: "wrong", text: text.into() });
+    }
+}
+
+impl Doctor {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let mut findings = Findings::default();
+        self.state(&mut findings);
+        self.engine(&mut findings)?;
+        self.broker(&mut findings);
+        let wrong = findings.0.iter().filter(|finding| finding.result == "wrong").count();
+        if self.json {
+            super::print_json(&serde_json::json!({ "healthy": wrong == 0, "findings": findings.0 }))?;
+        } else {
+            let rows: Vec<String> = findings
+                .0
+                .iter()
+                .map(|finding| format!("{:6}  {:6}  {}", finding.result, finding.check, finding.text))
+                .collect();
+            super::print(&rows.join("\n"))?;
+        }
+        match wrong {
+            0 => Ok(()),
+            1 => Err(Failure::new(Code::Config, "one thing is wrong")),
+            more => Err(Failure::new(Code::Config, format!("{more} things are wrong"))),
+        }
+    }
+
+    fn state(&self, findings: &mut Findings) {
+        match Cluster::open(&self.state) {
+            Ok(cluster) => {
+                findings.ok("state", format!("cluster '{}' in {}", cluster.name(), self.state.display()));
+                if cluster.folder().has("root.key") {
+                    let path = cluster.folder().path("root.key");
+                    findings.advice("state", format!("the root's key lies on this manager ({}): take it away to a safe place; the broker needs it only to make the next issuing CA", path.display()));
+                }
+            }
+            Err(error) => findings.wrong("state", error.to_string()),
+        }
+    }
+
+    fn engine(&self, findings: &mut Findings) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(Code::System, error.to_string()))?;
+        let engine = Engine::new(&self.docker);
+        let (version, membership) = runtime.block_on(async { (engine.version().await, engine.membership().await) });
+        match version {
+            Ok((version, lowest, highest)) => findings.ok(
+                "engine",
+                format!("version {version}, API {lowest} to {highest}; this release was tried with {TRIED_WITH}"),
+            ),
+            Err(error) => {
+                findings.wrong("engine", error.to_string());
+                return Ok(());
+            }
+        }
+        match membership {
+            Ok(membership) => {
+                let counts = format!("{} managers, {} nodes", membership.managers, membership.nodes);
+                findings.ok("swarm", format!("manager of swarm {} ({counts})", membership.swarm));
+                if membership.managers == 2 {
+                    findings.advice("swarm", "two managers lose quorum when either is lost: have one, three or five");
+                }
+            }
+            Err(error) => findings.wrong("swarm", error.to_string()),
+        }
+        Ok(())
+    }
+
+    fn broker(&self, findings: &mut Findings) {
+        match self.admin.open().get::<admin::Status>("/v1/status") {
+            Ok(status) if status.ready => findings.ok("broker", format!("running, ready, release {}", status.release)),
+            Ok(status) => findings.wrong("broker", format!("running, not ready: {}", status.missing.join("; "))),
+            Err(error) => findings.wrong("broker", error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `broker init`.
+
+use std::path::PathBuf;
+
+use protocol::BrokerAddress;
+
+use crate::audit::{self, Event};
+use crate::exit::{Code, Failure};
+use crate::state;
+
+/// Make the root, an issuing CA and the cluster's identity
+///
+/// Run it once, on the first manager. Nothing is changed in Docker; 'broker serve' does that.
+#[derive(clap::Args)]
+pub(super) struct Init {
+    /// What people call this cluster
+    #[arg(long, value_name = "NAME")]
+    cluster: String,
+    /// The state directory
+    #[arg(long, value_name = "DIR", env = "BROKER_STATE", default_value = state::DEFAULT)]
+    state: PathBuf,
+    /// An address of this broker to write into invites; may be repeated
+    #[arg(long, value_name = "HOST[:PORT]", env = "BROKER_ADVERTISE", value_delimiter = ',')]
+    advertise: Vec<BrokerAddress>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Init {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let name = self.cluster.trim();
+        if name.is_empty() || name.len() > 40 || name.contains(char::is_control) {
+            return Err(Failure::new(
+                Code::Usage,
+                "--cluster must be a name of 1 to 40 bytes, without control characters",
+            ));
+        }
+        let (id, pin) = state::init(&self.state, name, self.advertise)?;
+        let cluster = state::Cluster::open(&self.state)?;
+        let uid = rustix::process::getuid().as_raw();
+        audit::record_once(
+            &cluster.folder().path(audit::FILE),
+            cluster.broker(),
+            Event::ClusterMade,
+            Some(format!("uid {uid}")),
+        )
+        .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
+        if self.json {
+            return super::print_json(
+                &serde_json::json!({ "cluster": id, "name": name, "pin": pin, "state": self.state }),
+            );
+        }
+        super::print(&format!(
+            "made cluster '{name}'\n  id     {id}\n  pin    {pin}\n  state  {}\n\nnext: broker serve, then: broker invite create --uses 3 --ttl 1h",
+            self.state.display()
+        ))
+    }
+}

@@ -1,0 +1,134 @@
+//! `broker invite create | list | revoke`.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use protocol::{InviteId, Role};
+use serde::{Deserialize, Serialize};
+
+use super::AdminSocket;
+use crate::admin::{InviteLineReply, InviteShown, Revoked, lines};
+use crate::admission::InviteOrder;
+use crate::exit::{Code, Failure};
+
+/// Make, list and revoke invites: the one line that goes into user-data
+#[derive(clap::Subcommand)]
+pub(super) enum Invite {
+    /// Make an invite and print its line, alone, on standard output
+    Create(Create),
+    /// List invites and what became of them
+    List(List),
+    /// Revoke an invite: nobody more is admitted by it, and boots in flight end
+    Revoke(Revoke),
+}
+
+impl Invite {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Create(create) => create.run(),
+            Self::List(list) => list.run(),
+            Self::Revoke(revoke) => revoke.run(),
+        }
+    }
+}
+
+#[derive(clap::Args)]
+pub(super) struct Create {
+    /// What its machines join as; managers must be asked for
+    #[arg(long, default_value = "worker")]
+    role: Role,
+    /// How many machines it admits
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    uses: u32,
+    /// How long it admits machines: 90s, 10m, 1h
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+    ttl: std::time::Duration,
+    /// A network its machines call from; may be repeated [default: from anywhere]
+    #[arg(long, value_name = "CIDR")]
+    from: Vec<IpNet>,
+    /// A label its nodes get; may be repeated
+    #[arg(long, value_name = "K=V", value_parser = label)]
+    label: Vec<(String, String)>,
+    /// Print one JSON object instead of the line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    admin: AdminSocket,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl Create {
+    fn run(self) -> Result<(), Failure> {
+        let count = self.label.len();
+        let labels: BTreeMap<String, String> = self.label.into_iter().collect();
+        if labels.len() != count {
+            return Err(Failure::new(Code::Usage, "--label: the same name was given twice"));
+        }
+        let order = InviteOrder { role: self.role, uses: self.uses, ttl: self.ttl.as_secs(), from: self.from, labels };
+        let reply: InviteLineReply = self.admin.open().post("/v1/invites", &order)?;
+        if self.json { super::print_json(&reply) } else { super::print(&reply.line) }
+    }
+}
+
+#[derive(clap::Args)]
+pub(super) struct List {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    admin: AdminSocket,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Invites {
+    invites: Vec<InviteShown>,
+}
+
+impl List {
+    fn run(self) -> Result<(), Failure> {
+        let listed: Invites = self.admin.open().get("/v1/invites")?;
+        if self.json {
+            return super::print_json(&listed);
+        }
+        let head = ["INVITE", "STATE", "ROLE", "CLAIMED", "JOINED", "ENDS", "LABELS"].map(String::from).to_vec();
+        let rows = listed.invites.into_iter().map(|invite| {
+            let labels: Vec<String> = invite.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            vec![
+                invite.id.to_string(),
+                invite.state,
+                invite.role.map_or_else(|| "?".into(), |role| role.to_string()),
+                format!("{}/{}", invite.claimed, invite.uses),
+                invite.joined.to_string(),
+                invite.ends.unwrap_or_default(),
+                labels.join(","),
+            ]
+        });
+        super::print(&lines(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))
+    }
+}
+
+#[derive(clap::Args)]
+pub(super) struct Revoke {
+    /// The invite's id, as 'broker invite list' shows it
+    id: InviteId,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    admin: AdminSocket,
+}
+
+impl Revoke {
+    fn run(self) -> Result<(), Failure> {
+        let revoked: Revoked = self.admin.open().post(&format!("/v1/invites/{}/revoke", self.id), &())?;
+        if self.json {
+            return super::print_json(&revoked);
+        }
+        let word = if revoked.changed { "revoked" } else { "was revoked already" };
+        super::print(&format!("{} {word}", revoked.id))
+    }
+}

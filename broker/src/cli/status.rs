@@ -1,0 +1,46 @@
+//! `broker status`.
+
+use super::AdminSocket;
+use crate::admin::{self, lines};
+use crate::exit::Failure;
+
+/// Show what is: the cluster, its brokers, and whether machines can be admitted
+#[derive(clap::Args)]
+pub(super) struct Status {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    admin: AdminSocket,
+}
+
+impl Status {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let status: admin::Status = self.admin.open().get("/v1/status")?;
+        if self.json {
+            return super::print_json(&status);
+        }
+        let mut text = lines(&[
+            vec!["cluster".into(), format!("{} ({})", status.name, status.cluster)],
+            vec!["pin".into(), status.pin.to_string()],
+            vec!["issuing CA".into(), format!("generation {}, until {}", status.generation, status.issuing_ends)],
+            vec!["swarm".into(), status.swarm.map_or_else(|| "not reachable".into(), |swarm| swarm.to_string())],
+            vec![
+                "ready".into(),
+                if status.ready { "yes".into() } else { format!("no: {}", status.missing.join("; ")) },
+            ],
+            vec!["alarms".into(), format!("{} since the start", status.alarms)],
+        ]);
+        for broker in status.brokers {
+            let addresses: Vec<String> = broker.addresses.iter().map(ToString::to_string).collect();
+            let leader = if broker.leader { ", on the leader" } else { "" };
+            text.push_str(&format!(
+                "broker {} at {} (node {}{leader})\n",
+                broker.id,
+                addresses.join(", "),
+                broker.node
+            ));
+        }
+        super::print(&text)
+    }
+}

@@ -1,0 +1,252 @@
+//! The settings of `broker serve`: flags, then environment, then the TOML file, then defaults.
+//!
+//! Every mistake is told at once, with where it stands. Unknown keys are mistakes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use protocol::BrokerAddress;
+
+use crate::exit::{Code, Failure};
+
+/// The settings, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) state: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) docker: PathBuf,
+    pub(crate) admin: PathBuf,
+    pub(crate) advertise: Vec<BrokerAddress>,
+    pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) grant_lifetime: Duration,
+    pub(crate) max_uses: u32,
+    pub(crate) max_ttl: Duration,
+}
+
+/// The flags of `serve`, as they were typed or found in the environment.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Flags {
+    /// A TOML file with any of the settings below as keys (dashes are underscores there)
+    #[arg(long, value_name = "FILE", env = "BROKER_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The state directory [default: /var/lib/broker]
+    #[arg(long, value_name = "DIR", env = "BROKER_STATE")]
+    state: Option<String>,
+    /// Where machines reach this broker [default: [::]:7443]
+    #[arg(long, value_name = "ADDR", env = "BROKER_LISTEN")]
+    listen: Option<String>,
+    /// The Docker socket [default: /var/run/docker.sock]
+    #[arg(long, value_name = "SOCKET", env = "BROKER_DOCKER")]
+    docker: Option<String>,
+    /// The admin socket, for root only [default: /run/broker/admin.sock]
+    #[arg(long, value_name = "SOCKET", env = "BROKER_ADMIN")]
+    admin: Option<String>,
+    /// An address to write into invites; may be repeated [default: this node's swarm address]
+    #[arg(long, value_name = "HOST[:PORT]", env = "BROKER_ADVERTISE", value_delimiter = ',')]
+    advertise: Vec<String>,
+    /// Serve Prometheus metrics here (plain HTTP; off unless given)
+    #[arg(long, value_name = "ADDR", env = "BROKER_METRICS")]
+    metrics: Option<String>,
+    /// How long a grant is good for, 10s to 5m [default: 60s]
+    #[arg(long, value_name = "DURATION", env = "BROKER_GRANT_LIFETIME")]
+    grant_lifetime: Option<String>,
+    /// The most uses an invite may have [default: 1000]
+    #[arg(long, value_name = "N", env = "BROKER_MAX_USES")]
+    max_uses: Option<String>,
+    /// The longest an invite may live [default: 90d]
+    #[arg(long, value_name = "DURATION", env = "BROKER_MAX_TTL")]
+    max_ttl: Option<String>,
+}
+
+const KEYS: [&str; 9] =
+    ["state", "listen", "docker", "admin", "advertise", "metrics", "grant_lifetime", "max_uses", "max_ttl"];
+
+impl Settings {
+    /// Reads the file that the flags name, if any, and puts everything together.
+    pub(crate) fn read(flags: &Flags) -> Result<Self, Failure> {
+        let file = match &flags.config {
+            None => None,
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| Failure::new(Code::NoInput, format!("--config {}: {error}", path.display())))?;
+                Some((path.as_path(), text))
+            }
+        };
+        Self::merge(flags, file.as_ref().map(|(path, text)| (*path, text.as_str()))).map_err(|mistakes| {
+            Failure::new(Code::Config, format!("the configuration has mistakes:\n  {}", mistakes.join("\n  ")))
+        })
+    }
+
+    fn merge(flags: &Flags, file: Option<(&Path, &str)>) -> Result<Self, Vec<String>> {
+        let mut found = Found { values: BTreeMap::new(), mistakes: Vec::new() };
+        if let Some((path, text)) = file {
+            found.take_file(path, text);
+        }
+        found.take_flags(flags);
+        let settings = Self {
+            state: found.one("state", crate::state::DEFAULT, |text| text.parse().map_err(|_| "a folder")),
+            listen: found.one("listen", "[::]:7443", |text| {
+                text.parse().map_err(|_| "an address like 10.0.0.1:7443 or [::]:7443")
+            }),
+            docker: found.one("docker", "/var/run/docker.sock", socket),
+            admin: found.one("admin", "/run/broker/admin.sock", socket),
+            advertise: found.many("advertise", |text| text.parse().map_err(|_| "HOST or HOST:PORT")),
+            metrics: found.optional("metrics", |text| text.parse().map_err(|_| "an address like 127.0.0.1:9443")),
+            grant_lifetime: found.one("grant_lifetime", "60s", |text| duration(text, 10, 300, "10s to 5m")),
+            max_uses: found.one("max_uses", "1000", |text| {
+                text.parse().ok().filter(|uses| (1..=2000).contains(uses)).ok_or("a number from 1 to 2000")
+            }),
+            max_ttl: found.one("max_ttl", "90d", |text| duration(text, 1, 366 * 24 * 3600, "1s to 366d")),
+        };
+        if found.mistakes.is_empty() { Ok(settings) } else { Err(found.mistakes) }
+    }
+}
+
+fn socket(text: &str) -> Result<PathBuf, &'static str> {
+    let path = text.strip_prefix("unix://").unwrap_or(text);
+    // A socket's path has room for 107 bytes (unix(7)).
+    if path.starts_with('/') && path.len() < 108 {
+        Ok(path.into())
+    } else {
+        Err("an absolute path of at most 107 bytes")
+    }
+}
+
+fn duration(text: &str, least: u64, most: u64, wanted: &'static str) -> Result<Duration, &'static str> {
+    humantime::parse_duration(text).ok().filter(|time| (least..=most).contains(&time.as_secs())).ok_or(wanted)
+}
+
+struct Found {
+    values: BTreeMap<&'static str, (String, Vec<String>)>,
+    mistakes: Vec<String>,
+}
+
+impl Found {
+    fn take_file(&mut self, path: &Path, text: &str) {
+        let path = path.display();
+        let table: toml::Table = match text.parse() {
+            Ok(table) => table,
+            Err(error) => {
+                return self.mistakes.push(format!("{path}: {}", error.to_string().trim_end().replace('\n', "\n  ")));
+            }
+        };
+        for (key, value) in table {
+            let Some(known) = KEYS.into_iter().find(|known| *known == key) else {
+                self.mistakes.push(format!(
+                    "{path}: '{}' is not a setting; there are: {}",
+                    key.escape_debug(),
+                    KEYS.join(", ")
+                ));
+                continue;
+            };
+            let plain = |value: &toml::Value| match value {
+                toml::Value::String(text) => Some(text.clone()),
+                toml::Value::Integer(number) => Some(number.to_string()),
+                _ => None,
+            };
+            let texts = match &value {
+                toml::Value::Array(values) if known == "advertise" => values.iter().map(plain).collect(),
+                value => plain(value).map(|text| vec![text]),
+            };
+            match texts {
+                Some(texts) => drop(self.values.insert(known, (format!("{path}: {known}"), texts))),
+                None => self.mistakes.push(format!(
+                    "{path}: {known} must be text{}",
+                    if known == "advertise" { " or a list of texts" } else { "" }
+                )),
+            }
+        }
+    }
+
+    fn take_flags(&mut self, flags: &Flags) {
+        let single = [
+            ("state", &flags.state),
+            ("listen", &flags.listen),
+            ("docker", &flags.docker),
+            ("admin", &flags.admin),
+            ("metrics", &flags.metrics),
+            ("grant_lifetime", &flags.grant_lifetime),
+            ("max_uses", &flags.max_uses),
+            ("max_ttl", &flags.max_ttl),
+        ];
+        let given = single.into_iter().filter_map(|(key, value)| Some((key, vec![value.clone()?])));
+        let advertise = (!flags.advertise.is_empty()).then(|| ("advertise", flags.advertise.clone()));
+        for (key, texts) in given.chain(advertise) {
+            self.values.insert(key, (format!("--{}", key.replace('_', "-")), texts));
+        }
+    }
+
+    fn many<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, &'static str>) -> Vec<T> {
+        let Some((origin, texts)) = self.values.get(key) else { return Vec::new() };
+        let mut parsed = Vec::new();
+        for text in texts {
+            match parse(text) {
+                Ok(value) => parsed.push(value),
+                Err(wanted) => self.mistakes.push(format!("{origin}: '{}' is not {wanted}", text.escape_debug())),
+            }
+        }
+        parsed
+    }
+
+    fn optional<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
+        self.many(key, parse).pop()
+    }
+
+    /// The value, or the default where the given one is a mistake: the mistake is told either way.
+    fn one<T>(
+        &mut self,
+        key: &'static str,
+        default: &'static str,
+        parse: impl Fn(&str) -> Result<T, &'static str>,
+    ) -> T {
+        self.optional(key, &parse)
+            .unwrap_or_else(|| parse(default).unwrap_or_else(|_| unreachable!("defaults are valid")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(text: &str) -> Result<Settings, Vec<String>> {
+        Settings::merge(&Flags::default(), Some((Path::new("broker.toml"), text)))
+    }
+
+    #[test]
+    fn an_empty_file_gives_the_defaults() {
+        let settings = merged("").expect("no mistakes");
+        assert_eq!(settings.listen, "[::]:7443".parse().expect("an address"));
+        assert_eq!(settings.grant_lifetime, Duration::from_secs(60));
+        assert_eq!(Settings::merge(&Flags::default(), None), Ok(settings));
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once_and_where() {
+        let text =
+            "listn = 'x'\nlisten = 'nowhere'\ngrant_lifetime = '1h'\nadvertise = ['a b', 'ok']\nmax_uses = 1.5\n";
+        let mistakes = merged(text).expect_err("mistakes");
+        assert_eq!(mistakes.len(), 5, "{mistakes:#?}");
+        for part in
+            ["'listn' is not a setting", "'nowhere' is not an address", "'1h' is not 10s to 5m", "'a b'", "max_uses"]
+        {
+            assert!(mistakes.iter().any(|mistake| mistake.contains(part)), "{part}: {mistakes:#?}");
+        }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let flags = Flags { listen: Some("127.0.0.1:1".into()), ..Flags::default() };
+        let settings = Settings::merge(&flags, Some((Path::new("f"), "listen = '127.0.0.1:2'\nmax_uses = 7")))
+            .expect("no mistakes");
+        assert_eq!(settings.listen, "127.0.0.1:1".parse().expect("an address"));
+        assert_eq!(settings.max_uses, 7);
+    }
+
+    #[test]
+    fn what_is_not_toml_is_told_with_its_place() {
+        let mistakes = merged("listen = ").expect_err("mistakes");
+        assert!(mistakes[0].contains("line 1"), "{mistakes:?}");
+    }
+}

@@ -1,0 +1,55 @@
+//! Adopting nodes: an operator, or the very first start, says why they are here.
+//!
+//! Must not label a node before the record of it is durable.
+
+use std::collections::BTreeMap;
+
+use crate::admission::ADOPTED_LABEL;
+use crate::audit::{Event, Record};
+use crate::broker::Broker;
+use crate::clock;
+use crate::denial::Denial;
+use crate::swarm::{EngineError, Node, NodeChange};
+
+/// Adopts nodes that nothing explains yet. Gives those that were adopted.
+pub(crate) async fn adopt(
+    broker: &Broker,
+    nodes: Vec<Node>,
+    reason: &str,
+    operator: &str,
+) -> Result<Vec<Node>, Denial> {
+    let mut adopted = Vec::new();
+    for node in nodes {
+        let record = Record {
+            node: Some(node.id.clone()),
+            hostname: Some(node.hostname.clone()),
+            role: Some(node.role),
+            operator: Some(operator.to_owned()),
+            detail: Some(reason.to_owned()),
+            ..Record::new(Event::NodeAdopted)
+        };
+        broker.audit.record(record).await?;
+        adopted.push(label(broker, node, reason).await?);
+    }
+    Ok(adopted)
+}
+
+/// At the first start on a swarm of one manager, the nodes that are there were there before the broker.
+pub(crate) async fn adopt_first(broker: &Broker) -> Result<usize, Denial> {
+    let nodes = broker.engine.nodes().await?;
+    let nodes: Vec<Node> = nodes.into_iter().filter(|node| !node.labels.contains_key(ADOPTED_LABEL)).collect();
+    Ok(adopt(broker, nodes, "was there before the broker", "broker").await?.len())
+}
+
+async fn label(broker: &Broker, mut node: Node, reason: &str) -> Result<Node, Denial> {
+    for _ in 0..8 {
+        let value = format!("{} {reason}", clock::shown(clock::now()));
+        let change = NodeChange { labels: BTreeMap::from([(ADOPTED_LABEL.to_owned(), value)]), availability: None };
+        match broker.engine.change_node(&node, change).await {
+            Ok(()) => return Ok(node),
+            Err(EngineError::OutOfSequence) => node = broker.engine.node(&node.id).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Denial::Unavailable("the node keeps being changed by others".into()))
+}

@@ -1,0 +1,12 @@
+//! The nodes after the join: which are explained, which are not, and how a node is adopted.
+//!
+//! Keeps promise 10 (every node is explained, or `broker nodes` and the audit log say which is not).
+//! Must not remove a node.
+
+mod adopt;
+mod report;
+mod watch;
+
+pub(crate) use adopt::{adopt, adopt_first};
+pub(crate) use report::{NodeState, Report, report};
+pub(crate) use watch::watch;

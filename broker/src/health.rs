@@ -1,0 +1,36 @@
+//! Whether machines can be admitted, and what is missing where they cannot.
+//!
+//! Ready means: the engine answers, is a manager, has quorum, the CA is loaded, the ledger is sound, the log can be
+//! written. Must not ask the engine: it tells what the keeper saw last.
+
+use crate::broker::Broker;
+use crate::clock;
+use crate::ledger::Health;
+
+/// What is missing, in words; empty when the broker is ready.
+pub(crate) fn missing(broker: &Broker) -> Vec<String> {
+    let mut missing = Vec::new();
+    if broker.membership().is_none() {
+        missing.push("the engine does not answer as a manager with quorum".to_owned());
+    }
+    match broker.sentinel.health() {
+        Health::Sound => {}
+        Health::Unknown => missing.push("the ledger was not read yet".to_owned()),
+        Health::Lost(why) => missing.push(why),
+    }
+    if !broker.audit.is_writable() {
+        missing.push("the audit log cannot be written".to_owned());
+    }
+    if clock::now() >= broker.issuing.public().ends {
+        missing.push("the issuing CA has ended".to_owned());
+    }
+    missing
+}
+
+/// Brings the figures up to date that are looked up rather than counted.
+pub(crate) fn refresh_metrics(broker: &Broker) {
+    broker.metrics.ready.set(i64::from(missing(broker).is_empty()));
+    broker.metrics.alarms.set(broker.audit.alarms());
+    let left = broker.issuing.public().ends.saturating_sub(clock::now());
+    broker.metrics.issuing_ends.set(i64::try_from(left).unwrap_or(i64::MAX));
+}

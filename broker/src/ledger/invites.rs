@@ -1,0 +1,245 @@
+//! The invites in the ledger: operations on one invite wait together and are committed in one update.
+//!
+//! Keeps promise 1 across brokers (compare-and-swap by version) and DESIGN §3: no outcome, refusals included, is
+//! told before a commit that was begun after the request came. A cut-off leader cannot commit, so it tells nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use protocol::{Invite, InviteId};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Claims, LedgerError, Operation, Outcome, Policy, Sentinel, names};
+use crate::clock;
+use crate::swarm::{Engine, EngineError, Object, Stored};
+
+/// How many requests may wait for one invite; more are told to come back.
+const WAITING: usize = 1024;
+/// How many go into one update.
+const TOGETHER: usize = 256;
+/// How often an update is tried that others keep overtaking.
+const TRIES: usize = 16;
+/// After this long without a request an invite's task ends.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// The invites in the ledger.
+pub(crate) struct Invites {
+    engine: Engine,
+    sentinel: Arc<Sentinel>,
+    queues: Mutex<HashMap<InviteId, mpsc::Sender<Waiting>>>,
+}
+
+/// One invite as the ledger has it.
+#[derive(Clone, Debug)]
+pub(crate) struct InviteState {
+    pub(crate) policy: Policy,
+    pub(crate) claims: Claims,
+    pub(crate) version: u64,
+}
+
+/// An answer, with the version of the state that it was given at.
+pub(crate) type Answer = Result<(Outcome, u64), LedgerError>;
+
+struct Waiting {
+    policy: Option<Invite>,
+    operation: Operation,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Invites {
+    pub(crate) fn new(engine: Engine, sentinel: Arc<Sentinel>) -> Arc<Self> {
+        Arc::new(Self { engine, sentinel, queues: Mutex::default() })
+    }
+
+    /// Does an operation. `policy` is the verified invite, where the caller showed it: with it the invite's object
+    /// can be made.
+    pub(crate) async fn submit(
+        self: &Arc<Self>,
+        id: &InviteId,
+        policy: Option<Invite>,
+        operation: Operation,
+    ) -> Answer {
+        self.sentinel.check()?;
+        let (answer, outcome) = oneshot::channel();
+        let waiting = Waiting { policy, operation, answer };
+        self.queue(id)
+            .try_send(waiting)
+            .map_err(|_| LedgerError::Unavailable("too many requests wait for this invite".into()))?;
+        outcome.await.map_err(|_| LedgerError::Unavailable("the ledger is stopping".into()))?
+    }
+
+    /// Reads one invite. For decisions that a later commit covers, and for people.
+    pub(crate) async fn read(&self, id: &InviteId) -> Result<Option<InviteState>, LedgerError> {
+        self.sentinel.check()?;
+        match self.engine.read(&names::invite(id)).await? {
+            Some(stored) => self.state(&stored).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads all invites.
+    pub(crate) async fn list(&self) -> Result<Vec<InviteState>, LedgerError> {
+        let stored = self.engine.list(names::KIND, names::INVITE).await?;
+        stored.iter().map(|stored| self.state(stored)).collect()
+    }
+
+    /// Puts an invite that was just made into the ledger, so that it is listed before its first use.
+    pub(crate) async fn announce(&self, invite: &Invite) -> Result<(), LedgerError> {
+        self.sentinel.check()?;
+        let object = object(&Policy::Invite(Box::new(invite.clone())), &Claims::default())?;
+        self.engine.create(&object).await.map_err(LedgerError::from)
+    }
+
+    /// Removes the objects of invites that ended before `end`, which the sentinel's floor must cover already, and of
+    /// whose uses none is still waiting for its confirm.
+    pub(crate) async fn sweep(&self, end: u64, now: u64) -> Result<usize, LedgerError> {
+        let mut swept = 0;
+        for stored in self.engine.list(names::KIND, names::INVITE).await? {
+            let state = self.state(&stored)?;
+            let ended = state.policy.invite().is_some_and(|invite| invite.exp < end);
+            let waiting = state.claims.uses.values().any(|taken| {
+                taken.redeemed.is_some() && taken.joined.is_none() && now < taken.claimed.saturating_add(LATE_CONFIRM)
+            });
+            if ended && !waiting {
+                self.engine.remove(&stored).await?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    fn state(&self, stored: &Stored) -> Result<InviteState, LedgerError> {
+        self.sentinel.saw(stored.version);
+        let damaged =
+            |_| LedgerError::Unavailable(format!("the ledger's object '{}' does not read", stored.object.name));
+        let policy: Policy = serde_json::from_slice(&stored.object.data).map_err(damaged)?;
+        Ok(InviteState { policy, claims: Claims::from_labels(&stored.object.labels)?, version: stored.version })
+    }
+
+    fn queue(self: &Arc<Self>, id: &InviteId) -> mpsc::Sender<Waiting> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = queues.get(id).filter(|sender| !sender.is_closed()) {
+            return sender.clone();
+        }
+        let (sender, receiver) = mpsc::channel(WAITING);
+        queues.insert(id.clone(), sender.clone());
+        tokio::spawn(self.clone().work(id.clone(), receiver));
+        sender
+    }
+
+    async fn work(self: Arc<Self>, id: InviteId, mut receiver: mpsc::Receiver<Waiting>) {
+        loop {
+            let Ok(Some(first)) = tokio::time::timeout(IDLE, receiver.recv()).await else { break };
+            self.commit_with(&id, first, &mut receiver).await;
+        }
+        // From here on `submit` makes a new queue; whoever came in between is still served.
+        receiver.close();
+        while let Some(first) = receiver.recv().await {
+            self.commit_with(&id, first, &mut receiver).await;
+        }
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if queues.get(&id).is_some_and(mpsc::Sender::is_closed) {
+            queues.remove(&id);
+        }
+    }
+
+    async fn commit_with(&self, id: &InviteId, first: Waiting, receiver: &mut mpsc::Receiver<Waiting>) {
+        let mut batch = vec![first];
+        while batch.len() < TOGETHER
+            && let Ok(next) = receiver.try_recv()
+        {
+            batch.push(next);
+        }
+        let answers = self.commit(id, &batch).await.unwrap_or_else(|error| vec![Err(error); batch.len()]);
+        for (waiting, answer) in batch.into_iter().zip(answers) {
+            let _ = waiting.answer.send(answer);
+        }
+    }
+
+    /// Reads, decides, and commits; again when somebody else committed in between.
+    async fn commit(&self, id: &InviteId, batch: &[Waiting]) -> Result<Vec<Answer>, LedgerError> {
+        for _ in 0..TRIES {
+            let written = match self.engine.read(&names::invite(id)).await? {
+                Some(stored) => self.update(&stored, batch).await,
+                None => self.create(id, batch).await,
+            };
+            match written {
+                Err(Retry::Overtaken) => {}
+                Err(Retry::Failed(error)) => return Err(error),
+                Ok(answers) => return Ok(answers),
+            }
+        }
+        Err(LedgerError::Unavailable("other brokers keep changing this invite".into()))
+    }
+
+    async fn update(&self, stored: &Stored, batch: &[Waiting]) -> Result<Vec<Answer>, Retry> {
+        let mut state = self.state(stored)?;
+        self.sentinel.known_claims(state.policy.id(), state.claims.uses.keys())?;
+        let answers = decide(&mut state, batch);
+        // Also when every answer is a refusal: only a commit shows that what was read is what the swarm has.
+        self.engine.relabel(stored, state.claims.to_labels()?).await?;
+        self.sentinel.claimed(state.policy.id(), state.claims.uses.keys());
+        Ok(answers)
+    }
+
+    async fn create(&self, id: &InviteId, batch: &[Waiting]) -> Result<Vec<Answer>, Retry> {
+        self.sentinel.confirm_present(&self.engine).await?;
+        self.sentinel.known_claims(id, std::iter::empty())?;
+        let shown = batch.iter().find_map(|waiting| waiting.policy.clone());
+        let revoke = batch.iter().any(|waiting| waiting.operation == Operation::Revoke);
+        let policy = match (shown, revoke) {
+            (Some(invite), _) => Policy::Invite(Box::new(invite)),
+            (None, true) => Policy::Unseen(id.clone()),
+            // The object of this use was swept or never was. That the sentinel is there was seen just now, but not
+            // by a commit: a refusal would be final.
+            (None, false) => return Err(LedgerError::Unavailable("the invite is not in the ledger".into()).into()),
+        };
+        let mut state = InviteState { policy, claims: Claims::default(), version: 0 };
+        let answers = decide(&mut state, batch);
+        self.engine.create(&object(&state.policy, &state.claims)?).await?;
+        self.sentinel.claimed(id, state.claims.uses.keys());
+        Ok(answers)
+    }
+}
+
+/// For how long the object of a redeemed but unconfirmed use is kept, in seconds from its claim: a late confirm
+/// needs nothing that expires, and a machine may be switched off in the middle of its boot.
+const LATE_CONFIRM: u64 = 90 * 24 * 60 * 60;
+
+fn decide(state: &mut InviteState, batch: &[Waiting]) -> Vec<Answer> {
+    let now = clock::now();
+    let InviteState { policy, claims, version } = state;
+    batch
+        .iter()
+        .map(|waiting| {
+            let invite = waiting.policy.as_ref().or(policy.invite());
+            claims.apply(invite, &waiting.operation, now).map(|outcome| (outcome, *version))
+        })
+        .collect()
+}
+
+fn object(policy: &Policy, claims: &Claims) -> Result<Object, LedgerError> {
+    let data = serde_json::to_vec(policy).map_err(|error| LedgerError::Unavailable(error.to_string()))?;
+    Ok(Object { name: names::invite(policy.id()), data, labels: claims.to_labels()? })
+}
+
+enum Retry {
+    Overtaken,
+    Failed(LedgerError),
+}
+
+impl From<LedgerError> for Retry {
+    fn from(error: LedgerError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<EngineError> for Retry {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::OutOfSequence | EngineError::Exists | EngineError::NotFound => Self::Overtaken,
+            error => Self::Failed(error.into()),
+        }
+    }
+}

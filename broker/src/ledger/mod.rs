@@ -1,0 +1,44 @@
+//! What the brokers agree on, kept in Swarm's own raft store.
+//!
+//! Keeps promise 1 (at most N) and promise 5 (fail closed): a claim is a compare-and-swap by version, an unknown
+//! outcome is "unavailable", and a ledger that went back in time admits nobody.
+//! Must not hold a secret, and never answers a refusal from a state that it could not commit to.
+
+mod claims;
+mod directory;
+mod invites;
+mod names;
+mod policy;
+mod sentinel;
+
+pub(crate) use claims::{Claims, Operation, Outcome};
+pub(crate) use directory::{Directory, Peer};
+pub(crate) use invites::{InviteState, Invites};
+pub(crate) use policy::Policy;
+pub(crate) use sentinel::{Health, Sentinel};
+
+use crate::audit::Reason;
+use crate::swarm::EngineError;
+
+/// How long a use may take from its claim to the end of its boot, in seconds (DESIGN §2).
+pub(crate) const WINDOW: u64 = 60 * 60;
+
+/// Why the ledger gave no outcome.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum LedgerError {
+    /// Final, and committed to.
+    #[error("refused")]
+    Refused(Reason),
+    /// The grant is not the key's open one.
+    #[error("another grant is the open one")]
+    AskAgain,
+    /// The outcome is not known, or the ledger cannot be trusted.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<EngineError> for LedgerError {
+    fn from(error: EngineError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}

@@ -1,0 +1,47 @@
+//! Names and labels of the ledger's objects, all under one prefix.
+//!
+//! Swarm compares names in lower case and limits them to 64 characters: ids in them are lower-case hex.
+
+use protocol::{InviteId, KeyHash};
+
+use crate::jwt::KeyId;
+
+/// The label that says what kind of object it is.
+pub(super) const KIND: &str = "swarm-broker.kind";
+pub(super) const INVITE: &str = "invite";
+pub(super) const INVITE_KEY: &str = "invite-key";
+pub(super) const BROKER: &str = "broker";
+pub(super) const SENTINEL: &str = "sentinel";
+
+/// The label on an invite's object that says since when it is revoked.
+pub(super) const REVOKED: &str = "swarm-broker.revoked";
+/// The label on the sentinel below which no invite admits anybody, in seconds since 1970.
+pub(super) const FLOOR: &str = "swarm-broker.floor";
+
+const USE: &str = "swarm-broker.use.";
+
+pub(super) fn invite(id: &InviteId) -> String {
+    format!("swarm-broker.invite.{id}")
+}
+
+pub(super) fn invite_key(id: &KeyId) -> String {
+    format!("swarm-broker.invite-key.{id}")
+}
+
+pub(super) fn broker(id: &str) -> String {
+    format!("swarm-broker.broker.{id}")
+}
+
+pub(super) fn sentinel() -> String {
+    "swarm-broker.sentinel".into()
+}
+
+/// The label of a key's use.
+pub(super) fn use_of(key: &KeyHash) -> String {
+    format!("{USE}{key}")
+}
+
+/// The key whose use a label is, if it is one.
+pub(super) fn key_of(label: &str) -> Option<KeyHash> {
+    label.strip_prefix(USE)?.parse().ok()
+}

@@ -1,0 +1,88 @@
+//! Accepting connections until told to stop, then waiting a bounded time for those that are open.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::connection;
+use super::seats::Seats;
+use crate::broker::Broker;
+use crate::exit::{Code, Failure};
+
+/// Most connections at a time. Each costs at most about 40 kB.
+const CONNECTIONS: usize = 1024;
+/// How long open connections may take to finish when the broker stops.
+const STOPPING: Duration = Duration::from_secs(10);
+
+/// A bound listener.
+pub(crate) struct Listener {
+    socket: TcpListener,
+    tls: TlsAcceptor,
+    broker: Arc<Broker>,
+}
+
+/// Binds an address, or says who else may have it.
+pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let bound = (|| {
+        let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(1024)
+    })();
+    bound.map_err(|error| {
+        let code = match error.kind() {
+            std::io::ErrorKind::AddrInUse => Code::Unavailable,
+            std::io::ErrorKind::PermissionDenied => Code::NotAllowed,
+            _ => Code::System,
+        };
+        let fix = "give another address with --listen, or stop what uses it (ss -ltnp shows it)";
+        Failure::new(code, format!("cannot listen on {address}: {error}. Fix: {fix}"))
+    })
+}
+
+impl Listener {
+    pub(crate) fn new(socket: TcpListener, tls: rustls::ServerConfig, broker: Arc<Broker>) -> Self {
+        Self { socket, tls: TlsAcceptor::from(Arc::new(tls)), broker }
+    }
+
+    /// Serves until `stop` changes.
+    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let seats = Seats::new(CONNECTIONS);
+        let mut open = JoinSet::new();
+        loop {
+            tokio::select! {
+                _ = stop.changed() => break,
+                Some(_) = open.join_next() => {}
+                accepted = self.socket.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        let source = peer.ip().to_canonical();
+                        let (seat, evicted) = seats.take(source);
+                        if evicted {
+                            self.broker.metrics.evicted.inc();
+                        }
+                        if let Some(seat) = seat {
+                            let tls = self.tls.clone();
+                            open.spawn(connection::serve(self.broker.clone(), tls, stream, source, seat, stop.clone()));
+                        }
+                    }
+                    Err(error) => {
+                        // Out of file descriptors, most likely: connections that end free some.
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                },
+            }
+            self.broker.metrics.connections.set(i64::try_from(open.len()).unwrap_or(i64::MAX));
+        }
+        drop(self.socket);
+        if tokio::time::timeout(STOPPING, async { while open.join_next().await.is_some() {} }).await.is_err() {
+            tracing::warn!(connections = open.len(), "closing connections that did not finish in time");
+            open.shutdown().await;
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The routes: which path takes which method and which kind of certificate. What is not listed is denied.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use certs::{Caller, Identity, NodeCertificate};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request};
+use protocol::{GRANTS, HEALTHZ, IDENTITIES, JOINS, Problem, ProblemKind, READYZ, REDEEM};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::reply::{Reply, body_of, json, problem};
+use crate::admission;
+use crate::audit::{Reason, Record};
+use crate::broker::{Broker, Call};
+use crate::denial::Denial;
+use crate::grants;
+use crate::health;
+use crate::metrics::{Ending, Step};
+
+/// Answers one request.
+pub(super) async fn answer(
+    broker: &Broker,
+    call: &Call,
+    caller: Option<&Caller>,
+    request: Request<Incoming>,
+    busy: &AtomicBool,
+) -> Reply {
+    let (parts, body) = request.into_parts();
+    let (step, route) = match route(&parts.method, parts.uri.path()) {
+        Ok(found) => found,
+        Err(kind) => {
+            broker.metrics.count(Step::other, Ending::malformed);
+            return problem(&Problem::new(kind).with_request(&call.id));
+        }
+    };
+    // The body is read before the seat counts as busy: a caller that never finishes it can be evicted.
+    let body = match body_of(body).await {
+        Ok(body) => body,
+        Err(wrong) => {
+            broker.metrics.count(step, Ending::malformed);
+            return problem(&wrong.with_request(&call.id));
+        }
+    };
+    busy.store(true, Ordering::Relaxed);
+    let answered = match (route, caller) {
+        (Route::Health, _) => Ok(json(&serde_json::json!({ "alive": true }))),
+        (Route::Ready, _) => ready(broker),
+        (Route::Identity, None) => with(&body, |request| admission::identity(broker, call, request)).await,
+        (Route::Grant, Some(Caller::Identity(identity))) => {
+            grants::issue(broker, call, identity).await.map(|reply| json(&reply))
+        }
+        (Route::Redeem, Some(Caller::Identity(identity))) => redeem(broker, call, identity, &body).await,
+        (Route::Join, Some(Caller::Node(node))) => join(broker, call, node, &body).await,
+        (Route::Membership, Some(Caller::Node(node))) => {
+            admission::membership(broker, node).await.map(|reply| json(&reply))
+        }
+        (Route::Identity | Route::Grant | Route::Redeem | Route::Join | Route::Membership, _) => {
+            wrong_certificate(broker, call).await
+        }
+    };
+    broker.metrics.count(step, ending(&answered));
+    answered.unwrap_or_else(|denial| denied(call, &denial))
+}
+
+#[derive(Clone, Copy)]
+enum Route {
+    Health,
+    Ready,
+    Identity,
+    Grant,
+    Redeem,
+    Join,
+    Membership,
+}
+
+fn route(method: &Method, path: &str) -> Result<(Step, Route), ProblemKind> {
+    let post = *method == Method::POST;
+    let get = *method == Method::GET;
+    match path {
+        IDENTITIES if post => Ok((Step::identity, Route::Identity)),
+        GRANTS if post => Ok((Step::grant, Route::Grant)),
+        REDEEM if post => Ok((Step::redeem, Route::Redeem)),
+        JOINS if post => Ok((Step::join, Route::Join)),
+        JOINS if get => Ok((Step::membership, Route::Membership)),
+        HEALTHZ if get => Ok((Step::health, Route::Health)),
+        READYZ if get => Ok((Step::health, Route::Ready)),
+        IDENTITIES | GRANTS | REDEEM | JOINS | HEALTHZ | READYZ => Err(ProblemKind::WrongMethod),
+        _ => Err(ProblemKind::NotFound),
+    }
+}
+
+async fn redeem(broker: &Broker, call: &Call, identity: &Identity, body: &Bytes) -> Result<Reply, Denial> {
+    with(body, |request| grants::redeem(broker, call, identity, request)).await
+}
+
+async fn join(broker: &Broker, call: &Call, node: &NodeCertificate, body: &Bytes) -> Result<Reply, Denial> {
+    with(body, |request| admission::confirm(broker, call, node, request)).await
+}
+
+/// Reads the request, does it, writes the reply.
+async fn with<Q, A, F>(body: &Bytes, act: impl FnOnce(Q) -> F) -> Result<Reply, Denial>
+where
+    Q: DeserializeOwned,
+    A: Serialize,
+    F: Future<Output = Result<A, Denial>>,
+{
+    let request =
+        serde_json::from_slice(body).map_err(|_| Denial::Malformed("the body is not the JSON this path takes"))?;
+    act(request).await.map(|reply| json(&reply))
+}
+
+fn ready(broker: &Broker) -> Result<Reply, Denial> {
+    let missing = health::missing(broker);
+    if missing.is_empty() {
+        Ok(json(&serde_json::json!({ "ready": true })))
+    } else {
+        Err(Denial::Unavailable(missing.join("; ")))
+    }
+}
+
+async fn wrong_certificate(broker: &Broker, call: &Call) -> Result<Reply, Denial> {
+    broker.audit.record(call.on(Record::refusal(Reason::WrongCertificate))).await?;
+    Err(Reason::WrongCertificate.into())
+}
+
+fn denied(call: &Call, denial: &Denial) -> Reply {
+    let mut shown = Problem::new(denial.kind()).with_request(&call.id);
+    match denial {
+        Denial::Unavailable(why) => tracing::info!(request = call.id, why, "unavailable"),
+        Denial::Malformed(what) => shown = shown.with_detail(*what),
+        Denial::Refused(_) | Denial::AskAgain => {}
+    }
+    problem(&shown)
+}
+
+fn ending(answered: &Result<Reply, Denial>) -> Ending {
+    match answered {
+        Ok(_) => Ending::ok,
+        Err(Denial::Refused(_)) => Ending::refused,
+        Err(Denial::Unavailable(_)) => Ending::unavailable,
+        Err(Denial::AskAgain) => Ending::ask_again,
+        Err(Denial::Malformed(_)) => Ending::malformed,
+    }
+}

@@ -1,0 +1,112 @@
+//! What a running broker does by itself: renews its entry, follows the swarm's root, watches the nodes, sweeps.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use certs::ServerTls;
+
+use crate::audit::{Event, Record};
+use crate::broker::Broker;
+use crate::clock;
+use crate::ledger::{Health, Peer, WINDOW};
+
+/// How often the engine is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// How often this broker's entry is renewed and the directory read.
+const RENEW: Duration = Duration::from_secs(10);
+/// How often ended invites are swept.
+const SWEEP: Duration = Duration::from_secs(10 * 60);
+/// Invites stay listed for this long after their last use's window, in seconds.
+const KEPT: u64 = 24 * 60 * 60;
+
+/// Keeps the broker until it stops.
+pub(super) async fn keep(broker: Arc<Broker>, tls: Arc<ServerTls>, mut renew_at: u64) {
+    let (mut renewed, mut swept) = (Instant::now(), Instant::now());
+    let mut lost = matches!(broker.sentinel.health(), Health::Lost(_));
+    loop {
+        tokio::time::sleep(LOOK).await;
+        look(&broker).await;
+        if renewed.elapsed() >= RENEW {
+            renew(&broker).await;
+            renewed = Instant::now();
+        }
+        if !lost && let Health::Lost(why) = broker.sentinel.health() {
+            lost = broker.audit.record(Record::alarm(Event::LedgerLost, why)).await.is_ok();
+        }
+        if broker.membership().is_some() {
+            crate::fleet::watch(&broker).await;
+        }
+        if clock::now() >= renew_at {
+            renew_at = renew_certificate(&broker, &tls);
+        }
+        if swept.elapsed() >= SWEEP {
+            sweep(&broker).await;
+            swept = Instant::now();
+        }
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+    }
+}
+
+/// Reads the membership, and trusts the swarm's root as it is now.
+async fn look(broker: &Broker) {
+    match broker.engine.membership().await {
+        Ok(membership) => {
+            if let Err(error) = broker.trust.trust_nodes(&membership.roots) {
+                tracing::warn!(%error, "the swarm's root certificate does not read");
+            }
+            let seen = Some((membership, Instant::now()));
+            *broker.membership.write().unwrap_or_else(PoisonError::into_inner) = seen;
+        }
+        Err(error) => tracing::warn!(%error, "the engine does not answer as a manager"),
+    }
+}
+
+async fn renew(broker: &Broker) {
+    let Some(membership) = broker.membership() else { return };
+    let peer = Peer {
+        id: broker.id.clone(),
+        addresses: broker.addresses.clone(),
+        node: membership.node,
+        key: broker.grant_signer.public().to_text(),
+        renewed: clock::now(),
+        release: env!("CARGO_PKG_VERSION").into(),
+    };
+    let renewed = async {
+        broker.sentinel.look(&broker.engine).await?;
+        broker.directory.renew(&peer).await?;
+        broker.directory.refresh().await
+    };
+    if let Err(error) = renewed.await {
+        tracing::warn!(%error, "the ledger cannot be kept");
+    }
+}
+
+/// Replaces the server certificate. Gives when to do so again; a failure is tried again soon.
+fn renew_certificate(broker: &Broker, tls: &ServerTls) -> u64 {
+    let now = clock::now();
+    let renewed = broker.issuing.server(clock::unix(now)).map_err(|error| error.to_string()).and_then(|certificate| {
+        let at = certificate.renew_at.as_secs();
+        tls.replace(certificate).map(|()| at).map_err(|error| error.to_string())
+    });
+    match renewed {
+        Ok(at) => at,
+        Err(error) => {
+            tracing::error!(error, "the server certificate could not be renewed");
+            now + 60
+        }
+    }
+}
+
+async fn sweep(broker: &Broker) {
+    let now = clock::now();
+    let floor = now.saturating_sub(WINDOW + KEPT);
+    let swept = async {
+        broker.sentinel.raise_floor(&broker.engine, floor).await?;
+        broker.invites.sweep(floor, now).await
+    };
+    match swept.await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "swept invites that ended long ago"),
+        Err(error) => tracing::info!(%error, "nothing was swept"),
+    }
+}

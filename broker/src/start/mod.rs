@@ -1,0 +1,8 @@
+//! Starting, keeping and stopping a broker, in this order: settings → state → audit log → listener's address →
+//! engine → ledger → TLS → admin socket → ready. Each step needs the ones before it, and says what is wrong.
+
+mod keeper;
+mod serve;
+mod steps;
+
+pub(crate) use serve::serve;

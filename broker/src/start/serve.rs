@@ -1,0 +1,141 @@
+//! `broker serve`: from settings to a graceful stop.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Instant;
+
+use certs::{ClientTrust, ServerTls};
+use protocol::INVITE_TYP;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::{keeper, steps};
+use crate::audit::{self, Audit, Event, Record};
+use crate::broker::{Broker, Limits};
+use crate::config::Settings;
+use crate::exit::{Code, Failure};
+use crate::jwt::Signer;
+use crate::ledger::{Directory, Invites, Peer, Sentinel};
+use crate::metrics::Metrics;
+use crate::server::{Listener, bind};
+use crate::state::Cluster;
+use crate::swarm::Engine;
+use crate::{admin, clock, server};
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
+    let mut cluster = Cluster::open(&settings.state)?;
+    let _lock = cluster.folder().lock()?;
+    let log = cluster.folder().path(audit::FILE);
+    let (audit, known) =
+        Audit::open(&log, cluster.broker()).map_err(|error| Failure::new(Code::Data, error.to_string()))?;
+    if known.torn {
+        let record = Record {
+            detail: Some("a record that was never finished was cut off".into()),
+            ..Record::new(Event::LogRecovered)
+        };
+        write(&audit, record).await?;
+    }
+    // Taken before anything is changed in the swarm: a second broker on this address stops here.
+    let socket = bind(settings.listen)?;
+    let metrics = settings.metrics.map(bind).transpose()?;
+
+    let engine = Engine::new(&settings.docker);
+    let membership = steps::membership(&engine).await?;
+    let sentinel = Arc::new(Sentinel::new(cluster.id().clone(), &known));
+    let new = steps::ledger(&mut cluster, &engine, &sentinel, &audit).await?;
+
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let addresses = steps::addresses(&settings, &cluster, &membership)?;
+    let directory = Directory::new(engine.clone(), sentinel.clone());
+    let grant_signer = Signer::new(crate::grants::TYP, &cluster.grant_key);
+    let invite_signer = Signer::new(INVITE_TYP, &cluster.invite_key);
+    let peer = Peer {
+        id: cluster.broker().to_owned(),
+        addresses: addresses.clone(),
+        node: membership.node.clone(),
+        key: grant_signer.public().to_text(),
+        renewed: clock::now(),
+        release: env!("CARGO_PKG_VERSION").into(),
+    };
+    steps::enlist(&directory, &peer, invite_signer.public()).await?;
+
+    let tls_failure =
+        |error: &dyn std::fmt::Display| Failure::new(Code::Internal, format!("TLS cannot be set up: {error}"));
+    let trust =
+        ClientTrust::new(provider.clone(), &[cluster.issuing.public().clone()]).map_err(|error| tls_failure(&error))?;
+    trust.trust_nodes(&membership.roots).map_err(|error| tls_failure(&error))?;
+    let certificate = cluster.issuing.server(clock::unix(clock::now())).map_err(|error| tls_failure(&error))?;
+    let renew_at = certificate.renew_at.as_secs();
+    let tls = ServerTls::new(provider.clone(), certificate).map_err(|error| tls_failure(&error))?;
+    let tls_config = tls.config(trust.clone()).map_err(|error| tls_failure(&error))?;
+
+    let broker = Arc::new(Broker {
+        cluster: cluster.id().clone(),
+        name: cluster.name().to_owned(),
+        id: cluster.broker().to_owned(),
+        addresses,
+        provider,
+        issuing: cluster.issuing,
+        trust,
+        invite_signer,
+        grant_signer,
+        grant_lifetime: settings.grant_lifetime,
+        limits: Limits { uses: settings.max_uses, ttl: settings.max_ttl },
+        invites: Invites::new(engine.clone(), sentinel.clone()),
+        engine,
+        audit,
+        sentinel,
+        directory,
+        metrics: Metrics::new(),
+        membership: RwLock::new(Some((membership.clone(), Instant::now()))),
+        alarmed: Mutex::new(HashSet::new()),
+    });
+    if new {
+        steps::adopt_first(&broker, &membership).await?;
+    }
+    run(broker, tls, tls_config, renew_at, socket, metrics, &settings).await
+}
+
+async fn run(
+    broker: Arc<Broker>,
+    tls: Arc<ServerTls>,
+    tls_config: rustls::ServerConfig,
+    renew_at: u64,
+    socket: tokio::net::TcpListener,
+    metrics: Option<tokio::net::TcpListener>,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    let system = |error: std::io::Error| Failure::new(Code::System, format!("signals cannot be received: {error}"));
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate()).map_err(system)?, signal(SignalKind::interrupt()).map_err(system)?);
+    let (stop, stopping) = watch::channel(false);
+    let admin = admin::serve(broker.clone(), &settings.admin)?;
+    let scraped = metrics.map(|listener| tokio::spawn(server::serve_metrics(broker.clone(), listener)));
+    let kept = tokio::spawn(keeper::keep(broker.clone(), tls, renew_at));
+    write(&broker.audit, Record::new(Event::BrokerStarted)).await?;
+    let listening = tokio::spawn(Listener::new(socket, tls_config, broker.clone()).run(stopping));
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let addresses: Vec<String> = broker.addresses.iter().map(ToString::to_string).collect();
+    tracing::info!(cluster = broker.name, listen = %settings.listen, advertise = addresses.join(","), "serving");
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    let _ = stop.send(true);
+    let _ = listening.await;
+    kept.abort();
+    admin.abort();
+    if let Some(scraped) = scraped {
+        scraped.abort();
+    }
+    let _ = std::fs::remove_file(&settings.admin);
+    write(&broker.audit, Record::new(Event::BrokerStopped)).await
+}
+
+async fn write(audit: &Audit, record: Record) -> Result<(), Failure> {
+    audit.record(record).await.map(|_| ()).map_err(|error| Failure::new(Code::Io, error.to_string()))
+}

@@ -1,0 +1,128 @@
+//! The steps of a start that can fail for reasons an operator must know.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::BrokerAddress;
+
+use crate::audit::{Audit, Event, Record};
+use crate::clock;
+use crate::config::Settings;
+use crate::denial::Denial;
+use crate::exit::{Code, Failure};
+use crate::ledger::{Directory, LedgerError, Peer, Sentinel};
+use crate::state::Cluster;
+use crate::swarm::{Engine, EngineError, Membership};
+
+/// How long a start waits for quorum: managers that boot together find each other.
+const QUORUM: Duration = Duration::from_secs(20);
+
+/// The engine's membership, after waiting a bounded time for quorum.
+pub(super) async fn membership(engine: &Engine) -> Result<Membership, Failure> {
+    let deadline = tokio::time::Instant::now() + QUORUM;
+    loop {
+        match engine.membership().await {
+            Ok(membership) => return Ok(membership),
+            Err(EngineError::NoQuorum | EngineError::TimedOut) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            Err(error) => return Err(engine_failure(&error)),
+        }
+    }
+}
+
+fn engine_failure(error: &EngineError) -> Failure {
+    let code = match error {
+        EngineError::NoSocket(_) => Code::OsFile,
+        EngineError::SocketDenied(_) => Code::NotAllowed,
+        EngineError::NotManager => Code::Config,
+        EngineError::NoQuorum | EngineError::TimedOut | EngineError::OutOfSequence => Code::TryAgain,
+        EngineError::Unreachable(_)
+        | EngineError::NotFound
+        | EngineError::Exists
+        | EngineError::Other { .. }
+        | EngineError::Incomplete(_) => Code::Unavailable,
+    };
+    Failure::new(code, error.to_string())
+}
+
+/// Makes the ledger if it never was, and looks whether it is what it was.
+pub(super) async fn ledger(
+    cluster: &mut Cluster,
+    engine: &Engine,
+    sentinel: &Sentinel,
+    audit: &Audit,
+) -> Result<bool, Failure> {
+    let mut made = false;
+    if !cluster.has_ledger() {
+        made = sentinel.make(engine, clock::now()).await.map_err(ledger_failure)?;
+        if made {
+            audit
+                .record(Record::new(Event::LedgerMade))
+                .await
+                .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
+        }
+        cluster.remember_ledger()?;
+    }
+    match sentinel.look(engine).await {
+        Ok(()) => Ok(made),
+        Err(error) => {
+            let record = Record::alarm(Event::LedgerLost, error.to_string());
+            audit.record(record).await.map_err(|error| Failure::new(Code::Io, error.to_string()))?;
+            // It serves all the same: the admin socket is how it is recovered, and machines are told to come back.
+            tracing::error!(%error, "nobody is admitted");
+            Ok(made)
+        }
+    }
+}
+
+/// Lists this broker and its keys, so that others can verify what it signs.
+pub(super) async fn enlist(
+    directory: &Directory,
+    peer: &Peer,
+    invite_key: &crate::jwt::PublicKey,
+) -> Result<(), Failure> {
+    directory.list_invite_key(invite_key).await.map_err(ledger_failure)?;
+    match directory.renew(peer).await {
+        Ok(()) => {}
+        Err(error) => tracing::error!(%error, "nobody is admitted"),
+    }
+    directory.refresh().await.map_err(ledger_failure)
+}
+
+fn ledger_failure(error: LedgerError) -> Failure {
+    Failure::new(Code::TryAgain, format!("the ledger cannot be written: {error}"))
+}
+
+/// Where this broker can be reached: as told, or the node's own address in the swarm.
+pub(super) fn addresses(
+    settings: &Settings,
+    cluster: &Cluster,
+    membership: &Membership,
+) -> Result<Vec<BrokerAddress>, Failure> {
+    let told: &[BrokerAddress] = if settings.advertise.is_empty() { cluster.advertise() } else { &settings.advertise };
+    if !told.is_empty() {
+        return Ok(told.to_vec());
+    }
+    let listen = settings.listen;
+    let ip = if listen.ip().is_unspecified() { membership.address.parse().ok() } else { Some(listen.ip()) };
+    ip.map(|ip| vec![BrokerAddress::from(std::net::SocketAddr::new(ip, listen.port()))]).ok_or_else(|| {
+        Failure::new(Code::Config, "this node's address is not known: give the broker's with --advertise HOST[:PORT]")
+    })
+}
+
+/// Adopts what was there before the first broker, where one manager can say so for all.
+pub(super) async fn adopt_first(broker: &Arc<crate::broker::Broker>, membership: &Membership) -> Result<(), Failure> {
+    if membership.managers != 1 {
+        tracing::warn!(
+            "this swarm has several managers: say which nodes belong here with 'broker adopt --all --reason …'"
+        );
+        return Ok(());
+    }
+    match crate::fleet::adopt_first(broker).await {
+        Ok(count) => tracing::info!(count, "adopted the nodes that were here before the broker"),
+        Err(Denial::Unavailable(why)) => return Err(Failure::new(Code::TryAgain, why)),
+        Err(other) => return Err(Failure::new(Code::Internal, format!("adopting failed: {other:?}"))),
+    }
+    Ok(())
+}

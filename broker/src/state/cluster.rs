@@ -1,0 +1,227 @@
+//! The cluster's identity and keys on this manager, as `broker init` made them.
+//!
+//! Keeps DESIGN §3b (two keys): the root key is written at init and never read by a broker that serves.
+//! Must not hand a key to anything but the part that signs with it.
+
+use std::path::Path;
+
+use certs::{Issuing, Root, SigningKey};
+use protocol::{BrokerAddress, ClusterId, Pin};
+use serde::{Deserialize, Serialize};
+
+use super::{Folder, StateError};
+use crate::clock;
+
+const CLUSTER: &str = "cluster.json";
+const ROOT_CERTIFICATE: &str = "root.crt";
+const ROOT_KEY: &str = "root.key";
+const ISSUING_CERTIFICATE: &str = "issuing.crt";
+const ISSUING_KEY: &str = "issuing.key";
+const INVITE_KEY: &str = "invite.key";
+const GRANT_KEY: &str = "grant.key";
+const FORMAT: u32 = 1;
+
+/// `cluster.json`: what is not secret. It is written last, so that its presence means: init was finished.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClusterFile {
+    format: u32,
+    id: ClusterId,
+    name: String,
+    made: u64,
+    broker: String,
+    #[serde(default)]
+    advertise: Vec<BrokerAddress>,
+    /// The ledger was made in this swarm: when it is gone, it was lost.
+    #[serde(default)]
+    ledger: bool,
+}
+
+/// The cluster as this manager knows it.
+pub(crate) struct Cluster {
+    folder: Folder,
+    file: ClusterFile,
+    /// The CA that signs identities and server certificates.
+    pub(crate) issuing: Issuing,
+    /// The key that signs invites.
+    pub(crate) invite_key: SigningKey,
+    /// This broker's own key that signs grants.
+    pub(crate) grant_key: SigningKey,
+}
+
+/// Makes the root, an issuing CA and the cluster's identity. Run again after an interruption it starts anew, since
+/// nothing can have been handed out before `cluster.json` was there.
+pub(crate) fn init(path: &Path, name: &str, advertise: Vec<BrokerAddress>) -> Result<(ClusterId, Pin), StateError> {
+    let folder = Folder::create(path)?;
+    let _lock = folder.lock()?;
+    if folder.has(CLUSTER) {
+        let file = read_cluster(&folder)?;
+        return Err(StateError::AlreadyInitialised(path.to_owned(), file.name));
+    }
+    let id = ClusterId::random();
+    let now = clock::now();
+    let root = Root::create(&id, name, clock::unix(now))?;
+    let issuing = root.issue(1, clock::unix(now))?;
+    folder.write(ROOT_CERTIFICATE, root.certificate_pem())?;
+    folder.write(ROOT_KEY, &root.key().to_pem())?;
+    folder.write(ISSUING_CERTIFICATE, issuing.certificate_pem())?;
+    folder.write(ISSUING_KEY, &issuing.key().to_pem())?;
+    folder.write(INVITE_KEY, &SigningKey::generate()?.to_pem())?;
+    folder.write(GRANT_KEY, &SigningKey::generate()?.to_pem())?;
+    let broker = protocol::GrantId::random().as_str()[..16].to_owned();
+    let file = ClusterFile { format: FORMAT, id, name: name.to_owned(), made: now, broker, advertise, ledger: false };
+    write_cluster(&folder, &file)?;
+    Ok((file.id, root.pin()))
+}
+
+impl Cluster {
+    /// Reads the state and checks that its parts belong together.
+    pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
+        let folder = Folder::open(path)?;
+        if !folder.has(CLUSTER) {
+            return Err(StateError::NotInitialised(folder.path(CLUSTER), path.to_owned()));
+        }
+        let file = read_cluster(&folder)?;
+        let corrupt = |name: &str, what: String| StateError::Corrupt { path: folder.path(name), what };
+        let issuing = Issuing::from_pem(
+            &folder.read(ISSUING_CERTIFICATE)?,
+            &folder.read(ISSUING_KEY)?,
+            &folder.read(ROOT_CERTIFICATE)?,
+        )
+        .map_err(|error| corrupt(ISSUING_CERTIFICATE, error.to_string()))?;
+        if issuing.public().cluster != file.id {
+            return Err(corrupt(ISSUING_CERTIFICATE, "it belongs to another cluster".into()));
+        }
+        let key =
+            |name: &str| SigningKey::from_pem(&folder.read(name)?).map_err(|error| corrupt(name, error.to_string()));
+        let (invite_key, grant_key) = (key(INVITE_KEY)?, key(GRANT_KEY)?);
+        Ok(Self { folder, file, issuing, invite_key, grant_key })
+    }
+
+    /// The folder, for its lock and the audit log.
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The cluster's id.
+    pub(crate) fn id(&self) -> &ClusterId {
+        &self.file.id
+    }
+
+    /// The name the operator gave it.
+    pub(crate) fn name(&self) -> &str {
+        &self.file.name
+    }
+
+    /// This broker's id: 16 hex digits.
+    pub(crate) fn broker(&self) -> &str {
+        &self.file.broker
+    }
+
+    /// The addresses given at init.
+    pub(crate) fn advertise(&self) -> &[BrokerAddress] {
+        &self.file.advertise
+    }
+
+    /// Whether the ledger was ever made.
+    pub(crate) fn has_ledger(&self) -> bool {
+        self.file.ledger
+    }
+
+    /// Remembers that the ledger was made.
+    pub(crate) fn remember_ledger(&mut self) -> Result<(), StateError> {
+        self.file.ledger = true;
+        write_cluster(&self.folder, &self.file)
+    }
+}
+
+fn read_cluster(folder: &Folder) -> Result<ClusterFile, StateError> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let text = folder.read(CLUSTER)?;
+    let corrupt =
+        |error: serde_json::Error| StateError::Corrupt { path: folder.path(CLUSTER), what: error.to_string() };
+    let Format { format } = serde_json::from_str(&text).map_err(corrupt)?;
+    if format > FORMAT {
+        return Err(StateError::Newer { path: folder.path(CLUSTER), found: format, known: FORMAT });
+    }
+    serde_json::from_str(&text).map_err(corrupt)
+}
+
+fn write_cluster(folder: &Folder, file: &ClusterFile) -> Result<(), StateError> {
+    let text = serde_json::to_string_pretty(file)
+        .map_err(|error| StateError::Corrupt { path: folder.path(CLUSTER), what: error.to_string() })?;
+    folder.write(CLUSTER, &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn made() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state");
+        init(&path, "test", Vec::new()).expect("made");
+        (folder, path)
+    }
+
+    #[test]
+    fn what_init_made_is_read_back() {
+        let (_folder, path) = made();
+        let cluster = Cluster::open(&path).expect("opens");
+        assert_eq!(cluster.name(), "test");
+        assert!(!cluster.has_ledger());
+    }
+
+    #[test]
+    fn a_second_init_is_refused_and_changes_nothing() {
+        let (_folder, path) = made();
+        let before = Cluster::open(&path).expect("opens").issuing.pin();
+        assert!(matches!(init(&path, "other", Vec::new()), Err(StateError::AlreadyInitialised(..))));
+        assert_eq!(Cluster::open(&path).expect("opens").issuing.pin(), before);
+    }
+
+    #[test]
+    fn an_interrupted_init_is_done_again() {
+        let (_folder, path) = made();
+        fs::remove_file(path.join(CLUSTER)).expect("removed");
+        assert!(matches!(Cluster::open(&path), Err(StateError::NotInitialised(..))));
+        init(&path, "again", Vec::new()).expect("made");
+        assert_eq!(Cluster::open(&path).expect("opens").name(), "again");
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused_with_the_fix() {
+        let (_folder, path) = made();
+        fs::set_permissions(path.join(INVITE_KEY), fs::Permissions::from_mode(0o644)).expect("set");
+        let error = Cluster::open(&path).err().expect("refused").to_string();
+        assert!(error.contains("chmod 0600") && error.contains(INVITE_KEY), "{error}");
+    }
+
+    #[test]
+    fn damaged_state_is_named_and_never_replaced() {
+        let (_folder, path) = made();
+        for name in [CLUSTER, ISSUING_CERTIFICATE, ISSUING_KEY, INVITE_KEY, GRANT_KEY] {
+            let whole = fs::read(path.join(name)).expect("reads");
+            fs::write(path.join(name), &whole[..whole.len() / 2]).expect("written");
+            let error = Cluster::open(&path).err().expect("refused");
+            assert!(matches!(error, StateError::Corrupt { .. }), "{name}: {error}");
+            assert_eq!(fs::read(path.join(name)).expect("reads").len(), whole.len() / 2);
+            fs::write(path.join(name), &whole).expect("written");
+        }
+        Cluster::open(&path).expect("whole again");
+    }
+
+    #[test]
+    fn a_key_of_another_cluster_is_refused() {
+        let (_folder, path) = made();
+        let (_other_folder, other) = made();
+        fs::copy(other.join(ISSUING_KEY), path.join(ISSUING_KEY)).expect("copied");
+        assert!(matches!(Cluster::open(&path), Err(StateError::Corrupt { .. })));
+    }
+}

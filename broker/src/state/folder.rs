@@ -1,0 +1,114 @@
+//! A private folder whose files are replaced whole: temp → fsync → rename → fsync of the folder.
+//!
+//! Keeps promise 5: after a crash at any point each file is the old one or the new one.
+//! Must not follow what somebody else could have put there: modes and owner are checked first.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::StateError;
+
+/// A folder of mode 0700 that belongs to us.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes the folder where it is missing, and checks it.
+    pub(crate) fn create(path: &Path) -> Result<Self, StateError> {
+        if let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+            && error.kind() != ErrorKind::AlreadyExists
+        {
+            return Err(StateError::io(path, error));
+        }
+        Self::open(path)
+    }
+
+    /// Opens a folder that is there, after checking mode and owner.
+    pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => check(path, &metadata, "0700")?,
+            Ok(_) => return Err(StateError::io(path, std::io::Error::from(ErrorKind::NotADirectory))),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(StateError::NotInitialised(path.to_owned(), path.to_owned()));
+            }
+            Err(error) => return Err(StateError::io(path, error)),
+        }
+        Ok(Self(path.to_owned()))
+    }
+
+    /// The path of a file in it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Whether a file is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.path(name).exists()
+    }
+
+    /// Reads a private file whole.
+    pub(crate) fn read(&self, name: &str) -> Result<Zeroizing<String>, StateError> {
+        let path = self.path(name);
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(StateError::Missing { path }),
+            Err(error) => return Err(StateError::io(&path, error)),
+        };
+        check(&path, &metadata, "0600")?;
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Zeroizing::new(text)),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                Err(StateError::Corrupt { path, what: "it is not text".into() })
+            }
+            Err(error) => Err(StateError::io(&path, error)),
+        }
+    }
+
+    /// Replaces a file: durable when this returns.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), StateError> {
+        let path = self.path(name);
+        let temporary = self.path(&format!(".{name}.new"));
+        let written = (|| {
+            let _ = fs::remove_file(&temporary);
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            File::open(&self.0)?.sync_all()
+        })();
+        written.map_err(|error| StateError::io(&path, error))
+    }
+
+    /// Holds the folder for this process: a second broker on the same state is refused.
+    pub(crate) fn lock(&self) -> Result<File, StateError> {
+        let path = self.path("lock");
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| StateError::io(&path, error))?;
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::Locked(self.0.clone())),
+            Err(error) => Err(StateError::io(&path, error.into())),
+        }
+    }
+}
+
+fn check(path: &Path, metadata: &fs::Metadata, fix: &'static str) -> Result<(), StateError> {
+    let mode = metadata.mode() & 0o777;
+    let us = rustix::process::geteuid().as_raw();
+    if metadata.uid() != us {
+        return Err(StateError::Owner { path: path.to_owned(), owner: metadata.uid(), us });
+    }
+    if mode & 0o077 != 0 {
+        return Err(StateError::Open { path: path.to_owned(), mode, fix });
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! The state directory: keys, the cluster's identity and the audit log of this broker.
+//!
+//! Keeps promise 5 (corrupt state on disk: say so and stop, never start afresh in silence) and DESIGN §5.
+//! Must not be read before its owner and modes were checked.
+
+mod cluster;
+mod folder;
+
+pub(crate) use cluster::{Cluster, init};
+pub(crate) use folder::Folder;
+
+use std::path::{Path, PathBuf};
+
+use crate::exit::{Code, Failure};
+
+/// The state directory unless told otherwise.
+pub(crate) const DEFAULT: &str = "/var/lib/broker";
+
+/// Something is wrong with the state directory.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateError {
+    #[error("{0} is not there: run 'broker init --cluster NAME --state {1}' first")]
+    NotInitialised(PathBuf, PathBuf),
+    #[error(
+        "{0} holds a cluster already ('{1}'). To start another, give another --state; to remove this one, see 'broker uninstall'"
+    )]
+    AlreadyInitialised(PathBuf, String),
+    #[error("{path} can be read by others (mode {mode:o}): it must be private. Fix: chmod {fix} {path}")]
+    Open { path: PathBuf, mode: u32, fix: &'static str },
+    #[error("{path} belongs to user {owner}, but the broker runs as user {us}. Fix: chown -R {us} {path}")]
+    Owner { path: PathBuf, owner: u32, us: u32 },
+    #[error("{path} is damaged: {what}. The broker does not start with damaged state; restore it from a backup")]
+    Corrupt { path: PathBuf, what: String },
+    #[error("{path} is missing, though the cluster was initialised here. Restore it from a backup")]
+    Missing { path: PathBuf },
+    #[error(
+        "{path} was written by a newer broker (format {found}, this one knows up to {known}): install that release"
+    )]
+    Newer { path: PathBuf, found: u32, known: u32 },
+    #[error("another broker runs with the state in {0}. Stop it first, or give another --state")]
+    Locked(PathBuf),
+    #[error("{path}: {error}")]
+    Io { path: PathBuf, error: std::io::Error },
+    #[error("{0}")]
+    Authority(#[from] certs::AuthorityError),
+    #[error("{0}")]
+    Key(#[from] certs::KeyError),
+}
+
+impl StateError {
+    fn io(path: &Path, error: std::io::Error) -> Self {
+        Self::Io { path: path.to_owned(), error }
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        let code = match &error {
+            StateError::NotInitialised(..) | StateError::Missing { .. } => Code::NoInput,
+            StateError::AlreadyInitialised(..) => Code::CannotCreate,
+            StateError::Open { .. } | StateError::Owner { .. } => Code::Config,
+            StateError::Corrupt { .. } | StateError::Newer { .. } => Code::Data,
+            StateError::Locked(_) => Code::TryAgain,
+            StateError::Io { .. } => Code::Io,
+            StateError::Authority(_) | StateError::Key(_) => Code::Internal,
+        };
+        Failure::new(code, error.to_string())
+    }
+}

@@ -1,0 +1,64 @@
+//! What the local engine is in its swarm, and the swarm's own secrets, read at the moment they are needed.
+//!
+//! Keeps DESIGN §5: the tokens are stored nowhere. Must not cache a token.
+
+use protocol::{NodeId, Role, SwarmId, SwarmToken};
+
+use super::{Engine, EngineError};
+
+/// The local engine as a manager of its swarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Membership {
+    /// The swarm.
+    pub(crate) swarm: SwarmId,
+    /// The local node.
+    pub(crate) node: NodeId,
+    /// The swarm's root certificates, PEM.
+    pub(crate) roots: String,
+    /// How many managers there are.
+    pub(crate) managers: i64,
+    /// How many nodes there are.
+    pub(crate) nodes: i64,
+    /// The local node's address.
+    pub(crate) address: String,
+}
+
+impl Engine {
+    /// The local engine's membership, if it is a manager of a swarm.
+    pub(crate) async fn membership(&self) -> Result<Membership, EngineError> {
+        let info = self.call(|docker| async move { docker.info().await }).await?;
+        let swarm = info.swarm.ok_or(EngineError::NotManager)?;
+        if swarm.control_available != Some(true) {
+            return Err(EngineError::NotManager);
+        }
+        // Without a leader the engine still says that it is a manager, but knows no cluster.
+        let cluster = swarm.cluster.ok_or(EngineError::NoQuorum)?;
+        let id = cluster.id.filter(|id| !id.is_empty()).ok_or(EngineError::NoQuorum)?;
+        let node = swarm.node_id.ok_or(EngineError::Incomplete("the node's id"))?;
+        Ok(Membership {
+            swarm: id.parse().map_err(|_| EngineError::Incomplete("a swarm id of the usual form"))?,
+            node: node.parse().map_err(|_| EngineError::Incomplete("a node id of the usual form"))?,
+            roots: cluster
+                .tls_info
+                .and_then(|tls| tls.trust_root)
+                .ok_or(EngineError::Incomplete("the swarm's root certificate"))?,
+            managers: swarm.managers.unwrap_or(0),
+            nodes: swarm.nodes.unwrap_or(0),
+            address: swarm.node_addr.unwrap_or_default(),
+        })
+    }
+
+    /// The live join token for a role. Read anew at each call.
+    pub(crate) async fn token(&self, role: Role) -> Result<SwarmToken, EngineError> {
+        let swarm = self.call(|docker| async move { docker.inspect_swarm().await }).await?;
+        let mut tokens = swarm.join_tokens.ok_or(EngineError::Incomplete("the join tokens"))?;
+        let wanted = match role {
+            Role::Worker => tokens.worker.take(),
+            Role::Manager => tokens.manager.take(),
+        };
+        for other in [tokens.worker, tokens.manager].into_iter().flatten() {
+            drop(zeroize::Zeroizing::new(other));
+        }
+        SwarmToken::parse(wanted.unwrap_or_default()).map_err(|_| EngineError::Incomplete("a join token"))
+    }
+}

@@ -1,0 +1,14 @@
+//! The swarm through the local engine: tokens, nodes, configs, membership.
+//!
+//! Keeps promise 7: a token read here leaves as a `SwarmToken` or not at all.
+//! Must not decide anything: who is admitted is known elsewhere.
+
+mod configs;
+mod engine;
+mod membership;
+mod nodes;
+
+pub(crate) use configs::{Object, Stored};
+pub(crate) use engine::{Engine, EngineError, TRIED_WITH};
+pub(crate) use membership::Membership;
+pub(crate) use nodes::{Availability, Node, NodeChange};

@@ -1,0 +1,120 @@
+//! The swarm's nodes: read, and changed only at the version that was read.
+//!
+//! Keeps promise 9 (labels come from the invite, set by a manager). Must not remove a node.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard::models::{NodeSpec, NodeSpecAvailabilityEnum, NodeSpecRoleEnum, NodeState};
+use bollard::query_parameters::{ListNodesOptions, UpdateNodeOptionsBuilder};
+use protocol::{NodeId, Role};
+use serde::Serialize;
+
+use super::{Engine, EngineError};
+
+/// Whether a node gets tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Availability {
+    /// It gets tasks.
+    Active,
+    /// It keeps its tasks and gets no more.
+    Pause,
+    /// It gets none and loses those it has.
+    Drain,
+}
+
+/// A node as the swarm sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) version: u64,
+    pub(crate) hostname: String,
+    pub(crate) role: Role,
+    pub(crate) availability: Availability,
+    pub(crate) ready: bool,
+    pub(crate) address: String,
+    pub(crate) engine: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// `HOST:PORT`, for managers that can be reached.
+    pub(crate) manager: Option<String>,
+    pub(crate) leader: bool,
+    /// When the node came into the swarm, in seconds since 1970.
+    pub(crate) created: u64,
+    spec: NodeSpec,
+}
+
+/// A change of one node: labels to add, and availability.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeChange {
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) availability: Option<Availability>,
+}
+
+impl Engine {
+    /// All nodes.
+    pub(crate) async fn nodes(&self) -> Result<Vec<Node>, EngineError> {
+        let nodes = self.call(|docker| async move { docker.list_nodes(None::<ListNodesOptions>).await }).await?;
+        nodes.into_iter().map(Node::read).collect()
+    }
+
+    /// One node.
+    pub(crate) async fn node(&self, id: &NodeId) -> Result<Node, EngineError> {
+        let name = id.to_string();
+        Node::read(self.call(|docker| async move { docker.inspect_node(&name).await }).await?)
+    }
+
+    /// Changes a node in one update, if it is still as it was read.
+    pub(crate) async fn change_node(&self, node: &Node, change: NodeChange) -> Result<(), EngineError> {
+        let mut spec = node.spec.clone();
+        spec.labels.get_or_insert_default().extend(change.labels);
+        if let Some(availability) = change.availability {
+            spec.availability = Some(match availability {
+                Availability::Active => NodeSpecAvailabilityEnum::ACTIVE,
+                Availability::Pause => NodeSpecAvailabilityEnum::PAUSE,
+                Availability::Drain => NodeSpecAvailabilityEnum::DRAIN,
+            });
+        }
+        let id = node.id.to_string();
+        let version = i64::try_from(node.version).map_err(|_| EngineError::Incomplete("a version in range"))?;
+        let options = UpdateNodeOptionsBuilder::default().version(version).build();
+        self.call(|docker| async move { docker.update_node(&id, spec, options).await }).await
+    }
+}
+
+impl Node {
+    fn read(node: bollard::models::Node) -> Result<Self, EngineError> {
+        let spec = node.spec.ok_or(EngineError::Incomplete("a node's spec"))?;
+        let status = node.status.unwrap_or_default();
+        let description = node.description.unwrap_or_default();
+        let manager = node.manager_status;
+        Ok(Self {
+            id: node.id.and_then(|id| id.parse().ok()).ok_or(EngineError::Incomplete("a node id of the usual form"))?,
+            version: node
+                .version
+                .and_then(|version| version.index)
+                .ok_or(EngineError::Incomplete("a node's version"))?,
+            hostname: description.hostname.unwrap_or_default(),
+            role: match spec.role {
+                Some(NodeSpecRoleEnum::MANAGER) => Role::Manager,
+                _ => Role::Worker,
+            },
+            availability: match spec.availability {
+                Some(NodeSpecAvailabilityEnum::DRAIN) => Availability::Drain,
+                Some(NodeSpecAvailabilityEnum::PAUSE) => Availability::Pause,
+                _ => Availability::Active,
+            },
+            ready: status.state == Some(NodeState::READY),
+            address: status.addr.unwrap_or_default(),
+            engine: description.engine.and_then(|engine| engine.engine_version).unwrap_or_default(),
+            labels: spec.labels.clone().unwrap_or_else(HashMap::new).into_iter().collect(),
+            leader: manager.as_ref().is_some_and(|manager| manager.leader == Some(true)),
+            manager: manager.and_then(|manager| manager.addr).filter(|address| !address.is_empty()),
+            created: node.created_at.as_deref().map_or(0, seconds),
+            spec,
+        })
+    }
+}
+
+fn seconds(time: &str) -> u64 {
+    time.parse::<jiff::Timestamp>().ok().and_then(|time| u64::try_from(time.as_second()).ok()).unwrap_or(0)
+}
