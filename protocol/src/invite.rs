@@ -23,7 +23,6 @@ pub const MAX_INVITE_LINE: usize = 8 * 1024;
 
 /// What an invite says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Invite {
     /// Always [`INVITE_AUDIENCE`].
     pub aud: String,
@@ -51,6 +50,9 @@ pub struct Invite {
     pub labels: BTreeMap<String, String>,
     /// Where the brokers are.
     pub brokers: Vec<BrokerAddress>,
+    /// Policy of a newer release. A joiner need not know it; a broker that does not know it must not admit.
+    #[serde(flatten)]
+    pub newer: BTreeMap<String, serde_json::Value>,
 }
 
 /// A line that has the form of an invite. `Debug` does not show it: it is a bearer text.
@@ -168,6 +170,7 @@ mod tests {
             from: vec!["10.0.0.0/8".parse().expect("a network")],
             labels: BTreeMap::from([("zone".into(), "a".into())]),
             brokers: vec!["10.0.0.1".parse().expect("an address")],
+            newer: BTreeMap::new(),
         };
         let payload = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&invite).expect("serialises"));
         format!("{INVITE_PREFIX}{header}.{payload}.{}", URL_SAFE_NO_PAD.encode([7; 64]))

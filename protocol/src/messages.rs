@@ -104,11 +104,13 @@ impl<'de> Deserialize<'de> for RedeemReply {
             swarm: SwarmId,
             role: Role,
             #[serde(default)]
-            brokers: Vec<BrokerAddress>,
+            brokers: Vec<String>,
         }
         let wire = Wire::deserialize(deserializer)?;
         let token = SwarmToken::parse(wire.token).map_err(serde::de::Error::custom)?;
-        Ok(Self { token, managers: wire.managers, swarm: wire.swarm, role: wire.role, brokers: wire.brokers })
+        // An address of a kind that this release does not know is no reason to throw the token away.
+        let brokers = wire.brokers.iter().filter_map(|address| address.parse().ok()).collect();
+        Ok(Self { token, managers: wire.managers, swarm: wire.swarm, role: wire.role, brokers })
     }
 }
 

@@ -100,7 +100,9 @@ fn judge(
         && (1..=ours.generation).contains(&invite.generation)
         && (1..=limits.uses).contains(&invite.uses)
         && invite.labels.keys().all(|label| !label.starts_with(super::RESERVED))
-        && lifetime.is_some();
+        && lifetime.is_some()
+        // What a newer release restricts, this one would not.
+        && invite.newer.is_empty();
     if !sane {
         return Err(Reason::NotOurs);
     }
@@ -144,6 +146,7 @@ mod tests {
             from: vec!["10.0.0.0/8".parse().expect("a network"), "fd00::/8".parse().expect("a network")],
             labels: BTreeMap::new(),
             brokers: Vec::new(),
+            newer: BTreeMap::new(),
         }
     }
 
@@ -176,6 +179,10 @@ mod tests {
         assert_eq!(refused(|invite| invite.pin = Pin::of_certificate(b"other")), Some(Reason::NotOurs));
         assert_eq!(refused(|invite| invite.generation = 2), Some(Reason::NotOurs));
         assert_eq!(refused(|invite| invite.aud = "other".into()), Some(Reason::NotOurs));
+        let newer = |invite: &mut Invite| {
+            invite.newer.insert("approve".into(), true.into());
+        };
+        assert_eq!(judged(newer, "10.1.2.3", 0), Err(Reason::NotOurs));
         let reserved = |invite: &mut Invite| {
             invite.labels.insert("swarm-broker.grant".into(), "x".into());
         };

@@ -62,6 +62,7 @@ pub(crate) async fn make_invite(
         from: order.from,
         labels: order.labels,
         brokers,
+        newer: BTreeMap::new(),
     };
     let unavailable = |error: String| Err(Denial::Unavailable(error));
     let jws = broker.invite_signer.sign(&invite).map_err(|error| unavailable(error.to_string()))?;

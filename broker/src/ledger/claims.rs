@@ -248,6 +248,7 @@ mod tests {
             from: Vec::new(),
             labels: BTreeMap::new(),
             brokers: Vec::new(),
+            newer: BTreeMap::new(),
         }
     }
 
