@@ -10,7 +10,7 @@ use certs::{ClientTrust, Issuing};
 use protocol::{BrokerAddress, ClusterId, Pin};
 use rustls::crypto::CryptoProvider;
 
-use crate::audit::{Audit, Record};
+use crate::audit::{Audit, AuditError, Record, Refusals};
 use crate::jwt::Signer;
 use crate::ledger::{Directory, Invites, Sentinel};
 use crate::metrics::Metrics;
@@ -35,6 +35,7 @@ pub(crate) struct Broker {
     pub(crate) limits: Limits,
     pub(crate) engine: Engine,
     pub(crate) audit: Audit,
+    pub(crate) refusals: Refusals,
     pub(crate) sentinel: Arc<Sentinel>,
     pub(crate) directory: Directory,
     pub(crate) invites: Arc<Invites>,
@@ -74,6 +75,12 @@ impl Broker {
     /// The pin of the cluster's root.
     pub(crate) fn pin(&self) -> Pin {
         self.issuing.pin()
+    }
+
+    /// Writes a refusal down before it is told; a flood of one kind is counted.
+    pub(crate) async fn record_refusal(&self, call: &Call, refusal: Record) -> Result<(), AuditError> {
+        let alone = refusal.reason.is_none_or(|reason| self.refusals.count(call.source, reason, call.started));
+        if alone { self.audit.record(call.on(refusal)).await.map(drop) } else { Ok(()) }
     }
 
     /// The membership as it was seen last, unless that is too long ago.

@@ -28,7 +28,8 @@ impl Level {
             "error" => Some(Self::Error),
             "warn" => Some(Self::Warn),
             "info" => Some(Self::Info),
-            "debug" => Some(Self::Debug),
+            // There is nothing finer than debug; a machine-wide setting of trace should not stop a boot.
+            "debug" | "trace" => Some(Self::Debug),
             _ => None,
         }
     }

@@ -56,10 +56,15 @@ pub(crate) fn serve(broker: Arc<Broker>, path: &Path) -> Result<tokio::task::Joi
 }
 
 async fn connection(broker: Arc<Broker>, stream: UnixStream) {
-    let Some(operator) = operator(&stream) else { return };
+    let operator = operator(&stream);
     let service = service_fn(|request| {
         let (broker, operator) = (broker.clone(), operator.clone());
-        async move { Ok::<_, Infallible>(answer(&broker, operator, request).await) }
+        async move {
+            Ok::<_, Infallible>(match operator {
+                Some(operator) => answer(&broker, operator, request).await,
+                None => complaint(ProblemKind::Refused, "the admin socket is for root only: run this as root (sudo)"),
+            })
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

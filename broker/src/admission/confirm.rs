@@ -37,9 +37,7 @@ pub(crate) async fn confirm(
     };
     let confirmed = join(broker, call, certificate, &request, record.clone()).await;
     if let Err(Denial::Refused(reason)) = confirmed {
-        let refusal = Record::refusal(reason);
-        let refusal = Record { event: refusal.event, outcome: refusal.outcome, reason: refusal.reason, ..record };
-        broker.audit.record(call.on(refusal)).await?;
+        broker.record_refusal(call, record.refused(reason)).await?;
     }
     confirmed
 }

@@ -23,16 +23,11 @@ const SKEW: u64 = 10 * 60;
 
 /// Claims a use for the CSR's key and issues its identity.
 pub(crate) async fn identity(broker: &Broker, call: &Call, request: IdentityRequest) -> Result<IdentityReply, Denial> {
-    let invite = verified(broker, &request.invite).await?;
-    let mut record =
-        Record { invite: Some(invite.jti.clone()), role: Some(invite.role), ..Record::new(Event::IdentityIssued) };
-    record.hostname = request.hostname.as_deref().map(bounded);
-    let issued = issue(broker, call, &request, &invite, &mut record).await;
+    let hostname = request.hostname.as_deref().map(bounded);
+    let mut record = Record { hostname, ..Record::new(Event::IdentityIssued) };
+    let issued = issue(broker, call, &request, &mut record).await;
     if let Err(Denial::Refused(reason)) = issued {
-        let refusal = Record { event: Event::Refused, ..Record::refusal(reason) };
-        let refusal =
-            Record { invite: record.invite, role: record.role, hostname: record.hostname, key: record.key, ..refusal };
-        broker.audit.record(call.on(refusal)).await?;
+        broker.record_refusal(call, record.refused(reason)).await?;
     }
     issued
 }
@@ -41,12 +36,14 @@ async fn issue(
     broker: &Broker,
     call: &Call,
     request: &IdentityRequest,
-    invite: &Invite,
     record: &mut Record,
 ) -> Result<IdentityReply, Denial> {
+    let invite = verified(broker, &request.invite).await?;
+    record.invite = Some(invite.jti.clone());
+    record.role = Some(invite.role);
     let now = clock::now();
     let ours = Ours { cluster: &broker.cluster, pin: &broker.pin(), generation: broker.issuing.public().generation };
-    judge(invite, &ours, &broker.limits, broker.sentinel.floor(), call.source, now)?;
+    judge(&invite, &ours, &broker.limits, broker.sentinel.floor(), call.source, now)?;
     let csr = Csr::from_pem(&request.csr).map_err(|_| Reason::Csr)?;
     record.key = Some(csr.key());
 

@@ -7,11 +7,13 @@ mod log;
 mod reading;
 mod reason;
 mod record;
+mod refusals;
 
 pub(crate) use log::{Audit, AuditError, record_once};
 pub(crate) use reading::Known;
 pub(crate) use reason::Reason;
 pub(crate) use record::{Event, Outcome, Record};
+pub(crate) use refusals::Refusals;
 
 /// The log's file in the state directory.
 pub(crate) const FILE: &str = "audit.jsonl";

@@ -154,6 +154,12 @@ impl Record {
         Self { outcome, reason: Some(reason), ..Self::new(Event::Refused) }
     }
 
+    /// The same record, as a refusal for this reason.
+    pub(crate) fn refused(self, reason: Reason) -> Self {
+        let Self { event, outcome, reason, .. } = Self::refusal(reason);
+        Self { event, outcome, reason, ..self }
+    }
+
     /// An alarm with words of our own.
     pub(crate) fn alarm(event: Event, detail: impl Into<String>) -> Self {
         Self { outcome: Outcome::Alarm, detail: Some(detail.into()), ..Self::new(event) }

@@ -63,7 +63,7 @@ async fn recorded<T>(
     result: Result<T, Denial>,
 ) -> Result<T, Denial> {
     if let Err(Denial::Refused(reason)) = &result {
-        broker.audit.record(call.on(about(identity, Record::refusal(*reason)))).await?;
+        broker.record_refusal(call, about(identity, Record::refusal(*reason))).await?;
     }
     result
 }

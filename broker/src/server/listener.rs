@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -45,6 +46,20 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
+/// As many connections as there are files for: a service starts with 1,024 and may ask for more. Each connection takes
+/// one, and each request others, to ask the engine.
+fn most_connections() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let files = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let most = CONNECTIONS.min(files / 2);
+    if most < CONNECTIONS {
+        tracing::warn!(connections = most, files, "few connections at a time: give the broker a higher LimitNOFILE");
+    }
+    most
+}
+
 impl Listener {
     pub(crate) fn new(socket: TcpListener, tls: rustls::ServerConfig, broker: Arc<Broker>) -> Self {
         Self { socket, tls: TlsAcceptor::from(Arc::new(tls)), broker }
@@ -52,7 +67,7 @@ impl Listener {
 
     /// Serves until `stop` changes.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let seats = Seats::new(CONNECTIONS);
+        let seats = Seats::new(most_connections());
         let mut open = JoinSet::new();
         loop {
             tokio::select! {

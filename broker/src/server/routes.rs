@@ -121,7 +121,7 @@ fn ready(broker: &Broker) -> Result<Reply, Denial> {
 }
 
 async fn wrong_certificate(broker: &Broker, call: &Call) -> Result<Reply, Denial> {
-    broker.audit.record(call.on(Record::refusal(Reason::WrongCertificate))).await?;
+    broker.record_refusal(call, Record::refusal(Reason::WrongCertificate)).await?;
     Err(Reason::WrongCertificate.into())
 }
 

@@ -33,6 +33,9 @@ pub(super) async fn keep(broker: Arc<Broker>, tls: Arc<ServerTls>, mut renew_at:
         if !lost && let Health::Lost(why) = broker.sentinel.health() {
             lost = broker.audit.record(Record::alarm(Event::LedgerLost, why)).await.is_ok();
         }
+        for summary in broker.refusals.summaries(Instant::now()) {
+            let _ = broker.audit.record(summary).await;
+        }
         if broker.membership().is_some() {
             crate::fleet::watch(&broker).await;
         }

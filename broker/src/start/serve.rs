@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{keeper, steps};
-use crate::audit::{self, Audit, Event, Record};
+use crate::audit::{self, Audit, Event, Record, Refusals};
 use crate::broker::{Broker, Limits};
 use crate::config::Settings;
 use crate::exit::{Code, Failure};
@@ -85,6 +85,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         invites: Invites::new(engine.clone(), sentinel.clone()),
         engine,
         audit,
+        refusals: Refusals::default(),
         sentinel,
         directory,
         metrics: Metrics::new(),

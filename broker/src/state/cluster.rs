@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use certs::{Issuing, Root, SigningKey};
+use certs::{AuthorityError, Issuing, Root, SigningKey};
 use protocol::{BrokerAddress, ClusterId, Pin};
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,9 @@ pub(crate) fn init(path: &Path, name: &str, advertise: Vec<BrokerAddress>) -> Re
         let file = read_cluster(&folder)?;
         return Err(StateError::AlreadyInitialised(path.to_owned(), file.name));
     }
+    if was_finished(&folder) {
+        return Err(StateError::Missing { path: folder.path(CLUSTER) });
+    }
     let id = ClusterId::random();
     let now = clock::now();
     let root = Root::create(&id, name, clock::unix(now))?;
@@ -78,6 +81,9 @@ impl Cluster {
     /// Reads the state and checks that its parts belong together.
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
         let folder = Folder::open(path)?;
+        if !folder.has(CLUSTER) && was_finished(&folder) {
+            return Err(StateError::Missing { path: folder.path(CLUSTER) });
+        }
         if !folder.has(CLUSTER) {
             return Err(StateError::NotInitialised(folder.path(CLUSTER), path.to_owned()));
         }
@@ -88,7 +94,10 @@ impl Cluster {
             &folder.read(ISSUING_KEY)?,
             &folder.read(ROOT_CERTIFICATE)?,
         )
-        .map_err(|error| corrupt(ISSUING_CERTIFICATE, error.to_string()))?;
+        .map_err(|error| {
+            let of_key = matches!(error, AuthorityError::Key(_));
+            corrupt(if of_key { ISSUING_KEY } else { ISSUING_CERTIFICATE }, error.to_string())
+        })?;
         if issuing.public().cluster != file.id {
             return Err(corrupt(ISSUING_CERTIFICATE, "it belongs to another cluster".into()));
         }
@@ -133,6 +142,11 @@ impl Cluster {
         self.file.ledger = true;
         write_cluster(&self.folder, &self.file)
     }
+}
+
+/// Whether an init came to its end here, even if `cluster.json` was lost since: the audit log is begun after it.
+fn was_finished(folder: &Folder) -> bool {
+    folder.has(crate::audit::FILE)
 }
 
 fn read_cluster(folder: &Folder) -> Result<ClusterFile, StateError> {
@@ -193,6 +207,17 @@ mod tests {
         assert!(matches!(Cluster::open(&path), Err(StateError::NotInitialised(..))));
         init(&path, "again", Vec::new()).expect("made");
         assert_eq!(Cluster::open(&path).expect("opens").name(), "again");
+    }
+
+    #[test]
+    fn a_cluster_that_lost_its_file_is_not_made_again() {
+        let (_folder, path) = made();
+        fs::write(path.join(crate::audit::FILE), "").expect("written");
+        fs::remove_file(path.join(CLUSTER)).expect("removed");
+        let key = fs::read(path.join(ROOT_KEY)).expect("reads");
+        assert!(matches!(Cluster::open(&path), Err(StateError::Missing { .. })));
+        assert!(matches!(init(&path, "again", Vec::new()), Err(StateError::Missing { .. })));
+        assert_eq!(fs::read(path.join(ROOT_KEY)).expect("reads"), key);
     }
 
     #[test]

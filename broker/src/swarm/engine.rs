@@ -24,7 +24,7 @@ pub(crate) enum EngineError {
     NoSocket(PathBuf),
     #[error("the Docker socket {0} may not be opened by this user: run the broker as root")]
     SocketDenied(PathBuf),
-    #[error("the engine does not answer: {0}")]
+    #[error("the engine does not answer: {0}. Start Docker, or name its socket with --docker")]
     Unreachable(String),
     #[error("the engine did not answer within {} s", CALL.as_secs())]
     TimedOut,
@@ -111,7 +111,7 @@ impl Engine {
                     EngineError::NoSocket(self.socket.clone())
                 }
                 _ if denied(&error) => EngineError::SocketDenied(self.socket.clone()),
-                _ => EngineError::Unreachable(one_line(&error.to_string())),
+                _ => EngineError::Unreachable(one_line(&cause(&error))),
             },
         }
     }
@@ -146,6 +146,15 @@ fn denied(error: &DockerError) -> bool {
         source = error.source();
     }
     false
+}
+
+/// The last error in the chain: those before it speak of the client, not of the engine.
+fn cause(error: &DockerError) -> String {
+    let mut last: &dyn std::error::Error = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
 }
 
 fn one_line(text: &str) -> String {

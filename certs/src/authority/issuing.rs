@@ -16,8 +16,11 @@ use crate::SigningKey;
 pub struct Csr(PublicKey);
 
 impl Csr {
-    /// Reads and checks a CSR in PEM form.
+    /// Reads and checks a CSR in PEM form, which cannot be longer than a request's body.
     pub fn from_pem(pem: &str) -> Result<Self, AuthorityError> {
+        if pem.len() > protocol::MAX_BODY {
+            return Err(AuthorityError::Csr);
+        }
         let request = CertificateSigningRequestParams::from_pem(pem).map_err(|_| AuthorityError::Csr)?;
         if request.public_key.algorithm() != &rcgen::PKCS_ECDSA_P256_SHA256
             || request.public_key.der_bytes().len() != 65
@@ -148,8 +151,8 @@ pub(super) fn cluster_of(
     organization.and_then(|text| text.parse().ok()).ok_or(AuthorityError::Certificate(what))
 }
 
-/// Generation and end of an issuing CA; that the root signed it is checked by webpki at each handshake, and by
-/// [`crate::ClientTrust`] when it is put to use.
+/// Generation and end of an issuing CA, after checking that this root signed it. Joiners check the chain by themselves;
+/// for identities the issuing CA is the anchor, so nothing later asks.
 fn check_issuing(
     certificate: &CertificateDer<'_>,
     root: &CertificateDer<'_>,
@@ -158,7 +161,10 @@ fn check_issuing(
     let wrong = || AuthorityError::Certificate("an issuing CA of this root");
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| wrong())?;
     let (_, root) = X509Certificate::from_der(root).map_err(|_| wrong())?;
-    if parsed.issuer().as_raw() != root.subject().as_raw() || !parsed.is_ca() {
+    if parsed.issuer().as_raw() != root.subject().as_raw()
+        || parsed.verify_signature(Some(root.public_key())).is_err()
+        || !parsed.is_ca()
+    {
         return Err(wrong());
     }
     let constraints = parsed.extensions().iter().find_map(|extension| match extension.parsed_extension() {

@@ -7,6 +7,7 @@ use protocol::{ClusterId, Pin};
 use rcgen::Issuer;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::issuing::{Issuing, cluster_of};
 use super::{AuthorityError, parameters};
@@ -42,6 +43,9 @@ impl Root {
         let der = CertificateDer::from_pem_slice(certificate.as_bytes())
             .map_err(|_| AuthorityError::Certificate("a root certificate in PEM form"))?;
         let cluster = cluster_of(&der, &key, "the root")?;
+        if !is_root(&der) {
+            return Err(AuthorityError::Certificate("a root certificate: another CA signed it, or it is no CA"));
+        }
         Ok(Self { key, certificate: der, pem: certificate.to_owned(), name: name.to_owned(), cluster })
     }
 
@@ -68,4 +72,10 @@ impl Root {
     pub fn key(&self) -> &SigningKey {
         &self.key
     }
+}
+
+/// Whether it is a CA of its own making. The pin of anything else would be lost with a key that a manager holds.
+fn is_root(certificate: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(certificate)
+        .is_ok_and(|(_, parsed)| parsed.is_ca() && parsed.verify_signature(None).is_ok())
 }

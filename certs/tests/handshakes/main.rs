@@ -1,0 +1,13 @@
+//! Machine, broker and swarm node shake hands over a pipe in memory, and the answers of both sides are looked at.
+
+mod brokers;
+mod callers;
+mod clocks;
+mod cluster;
+mod forgery;
+mod generations;
+mod identities;
+mod nodes;
+mod pipe;
+mod sessions;
+mod swarm;

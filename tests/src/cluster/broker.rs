@@ -1,0 +1,192 @@
+//! A broker on a host.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::error::{Error, Result, Trying};
+use crate::host::Host;
+use crate::process::Process;
+use crate::programs;
+use crate::until::until;
+
+/// How a command ended.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The exit code; -1 for a signal.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// Runs a command to its end.
+pub fn run(mut command: Command) -> Result<Run> {
+    let output = command.output().trying(|| format!("running {command:?}"))?;
+    Ok(Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+/// A broker: its state on its host, and its process while it runs.
+#[derive(Debug)]
+pub struct Broker<'h> {
+    host: &'h Host,
+    state: PathBuf,
+    arguments: Vec<String>,
+    process: Option<Process>,
+}
+
+impl<'h> Broker<'h> {
+    /// `broker init` and `broker serve` on a manager, ready.
+    pub fn start(host: &'h Host) -> Result<Self> {
+        Self::start_with(host, &[])
+    }
+
+    /// The same with more arguments for `serve`.
+    pub fn start_with(host: &'h Host, arguments: &[&str]) -> Result<Self> {
+        let mut broker = Self::init(host)?;
+        broker.serve_with(arguments)?;
+        Ok(broker)
+    }
+
+    /// `broker init`, not started yet.
+    pub fn init(host: &'h Host) -> Result<Self> {
+        Self::init_in(host, host.folder().join("broker"))
+    }
+
+    /// The same with the state in this folder.
+    pub fn init_in(host: &'h Host, state: PathBuf) -> Result<Self> {
+        let broker = Self { host, state, arguments: Vec::new(), process: None };
+        broker.ok(&["init", "--cluster", "lab"])?;
+        Ok(broker)
+    }
+
+    /// `broker serve`, until it is ready.
+    pub fn serve_with(&mut self, arguments: &[&str]) -> Result<()> {
+        self.arguments = arguments.iter().map(ToString::to_string).collect();
+        self.serve()
+    }
+
+    /// `broker serve` as the last time, until it is ready.
+    pub fn serve(&mut self) -> Result<()> {
+        let mut command = self.command();
+        command.arg("serve").args(&self.arguments);
+        let mut process = self.host.spawn("broker", command)?;
+        let mut ended = None;
+        let ready = until(Duration::from_secs(30), "the broker to be ready", || {
+            ended = process.ended().ok().flatten();
+            (ended.is_some() || process.stderr().contains("serving")).then_some(())
+        });
+        if ended.is_some() {
+            return Err(Error::Unmet(format!("the broker ended: {}", process.stderr())));
+        }
+        ready?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// A broker command on the host, with the environment that names this broker's places.
+    pub fn command(&self) -> Command {
+        let mut command = self.host.command("env");
+        command
+            .arg(format!("BROKER_STATE={}", self.state.display()))
+            .arg(format!("BROKER_DOCKER={}", self.host.socket().display()))
+            .arg(format!("BROKER_ADMIN={}", self.host.folder().join("admin.sock").display()))
+            .arg(programs::broker().unwrap_or_else(|_| "broker".into()));
+        command
+    }
+
+    /// Runs a broker command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Result<Run> {
+        programs::broker()?;
+        let mut command = self.command();
+        command.args(arguments);
+        run(command)
+    }
+
+    /// Runs a broker command that must succeed, and gives its standard output.
+    pub fn ok(&self, arguments: &[&str]) -> Result<String> {
+        let ended = self.run(arguments)?;
+        if ended.code == 0 {
+            return Ok(ended.stdout);
+        }
+        let command = format!("broker {}", arguments.join(" "));
+        Err(Error::Refused { command, status: ended.code.to_string(), stderr: ended.stderr })
+    }
+
+    /// The same for a command that prints JSON.
+    pub fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let text = self.ok(arguments)?;
+        serde_json::from_str(&text)
+            .map_err(|_| Error::Unreadable { what: format!("broker {}", arguments.join(" ")), answer: text })
+    }
+
+    /// A new invite line.
+    pub fn invite(&self, arguments: &[&str]) -> Result<String> {
+        let line = self.ok(&[&["invite", "create"], arguments].concat())?;
+        Ok(line.trim().to_owned())
+    }
+
+    /// Every record of the audit log.
+    pub fn records(&self) -> Result<Vec<Value>> {
+        let text = std::fs::read_to_string(self.log()).trying(|| "reading the audit log".to_owned())?;
+        text.lines()
+            .map(|line| {
+                serde_json::from_str(line)
+                    .map_err(|_| Error::Unreadable { what: "the log".into(), answer: line.into() })
+            })
+            .collect()
+    }
+
+    /// How many records have this event, and this reason if one is given.
+    pub fn count(&self, event: &str, reason: Option<&str>) -> Result<usize> {
+        let records = self.records()?;
+        let counted = records.iter().filter(|record| record["event"] == event);
+        Ok(counted.filter(|record| reason.is_none_or(|reason| record["reason"] == reason)).count())
+    }
+
+    /// The audit log's file.
+    pub fn log(&self) -> PathBuf {
+        self.state.join("audit.jsonl")
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> &PathBuf {
+        &self.state
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.host.address()), 7443)
+    }
+
+    /// The host it runs on.
+    pub fn host(&self) -> &'h Host {
+        self.host
+    }
+
+    /// The running process.
+    pub fn process(&mut self) -> Result<&mut Process> {
+        self.process.as_mut().ok_or_else(|| Error::Unmet("the broker was not started".to_owned()))
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process()?.kill()
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub fn stop(&mut self) -> Result<Run> {
+        let process = self.process()?;
+        process.terminate()?;
+        let status = process.wait(Duration::from_secs(20))?;
+        Ok(Run { code: status.code().unwrap_or(-1), stdout: process.stdout(), stderr: process.stderr() })
+    }
+}

@@ -1,0 +1,93 @@
+//! A joiner on a host.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::cluster::Run;
+use crate::error::Result;
+use crate::host::Host;
+use crate::process::Process;
+use crate::programs;
+
+/// A joiner's place on a fresh machine.
+#[derive(Debug)]
+pub struct Joiner<'h> {
+    host: &'h Host,
+    invite: String,
+    environment: Vec<String>,
+}
+
+impl<'h> Joiner<'h> {
+    /// For this machine, with this invite.
+    pub fn new(host: &'h Host, invite: &str) -> Self {
+        Self { host, invite: invite.to_owned(), environment: Vec::new() }
+    }
+
+    /// With one more variable in its environment.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push(format!("{name}={value}"));
+        self
+    }
+
+    /// Its state folder.
+    pub fn state(&self) -> PathBuf {
+        self.host.folder().join("joiner")
+    }
+
+    /// A joiner command on the host.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.host.command("env");
+        command
+            .arg(format!("JOINER_STATE={}", self.state().display()))
+            .arg(format!("JOINER_DOCKER={}", self.host.socket().display()))
+            .arg(format!("JOINER_ADVERTISE_ADDR={}", self.host.address()))
+            .args(&self.environment)
+            .arg(programs::joiner().unwrap_or_else(|_| "joiner".into()))
+            .args(arguments);
+        command
+    }
+
+    /// Starts `joiner join`; the invite is in a file, as cloud-init leaves it.
+    pub fn start(&self) -> Result<Process> {
+        programs::joiner()?;
+        let file = self.host.folder().join("invite");
+        write_private(&file, &self.invite)?;
+        let file = file.display().to_string();
+        self.host.spawn("joiner", self.command(&["join", "--invite-file", &file]))
+    }
+
+    /// Runs `joiner join` to its end.
+    pub fn join(&self) -> Result<Run> {
+        finish(self.start()?)
+    }
+
+    /// Runs it to its end, which must be success.
+    pub fn joins(&self) -> Result<Run> {
+        let ended = self.join()?;
+        assert_eq!(ended.code, 0, "joiner on {}: {}{}", self.host.name(), ended.stdout, ended.stderr);
+        Ok(ended)
+    }
+}
+
+/// Waits for a joiner's end.
+pub fn finish(mut process: Process) -> Result<Run> {
+    let status = process.wait(Duration::from_secs(120))?;
+    Ok(Run { code: status.code().unwrap_or(-1), stdout: process.stdout(), stderr: process.stderr() })
+}
+
+fn write_private(path: &PathBuf, text: &str) -> Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    use crate::error::Trying as _;
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.trying(|| format!("writing {}", path.display()))
+}

@@ -1,0 +1,161 @@
+//! The wires: a bridge in a namespace of its own, and a link from it to each host.
+//! Promise: a host reaches its lab's hosts and nothing else; a link can be cut, slowed and healed.
+//! Must not: touch an interface, an address or a rule of the machine itself.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::place::{self, Place};
+use crate::run::{feed, run};
+
+/// Hosts are numbered from 1 to this.
+pub(crate) const LAST_HOST: u8 = 250;
+
+/// The bridge's own number in the subnets.
+const BRIDGE: u8 = 254;
+
+/// The IPv4 address of a host: the same in every lab, since no lab sees another.
+pub(crate) fn address(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(192, 168, 77, number)
+}
+
+/// The IPv6 address of a host, unique local.
+pub(crate) fn address6(number: u8) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd4c, 0x4142, 0, 0, 0, 0, 0, number.into())
+}
+
+/// What all links of a lab end in.
+#[derive(Debug)]
+pub(crate) struct Bridge {
+    namespace: String,
+}
+
+impl Bridge {
+    pub(crate) fn raise(lab: &str) -> Result<Self> {
+        let namespace = format!("{}net", place::namespaces(lab));
+        run(Command::new("ip").args(["netns", "add", &namespace]))?;
+        let (v4, v6) = (address(BRIDGE), address6(BRIDGE));
+        batch(
+            &namespace,
+            &format!(
+                "link set lo up\nlink add br0 type bridge\naddr add {v4}/24 dev br0\n\
+                 addr add {v6}/64 dev br0 nodad\nlink set br0 up\n"
+            ),
+        )?;
+        Ok(Self { namespace })
+    }
+
+    /// Makes a host's network namespace and its link to this bridge.
+    pub(crate) fn link(&self, place: &Place, number: u8) -> Result<Link> {
+        run(Command::new("ip").args(["netns", "add", &place.namespace]))?;
+        let link =
+            Link { namespace: place.namespace.clone(), bridge: self.namespace.clone(), port: format!("p{number}") };
+        let port = &link.port;
+        batch(
+            &link.bridge,
+            &format!(
+                "link add {port} type veth peer name eth0 netns {}\nlink set {port} master br0 up\n",
+                link.namespace
+            ),
+        )?;
+        let (v4, v6) = (address(number), address6(number));
+        let (gate4, gate6) = (address(BRIDGE), address6(BRIDGE));
+        batch(
+            &link.namespace,
+            &format!(
+                "link set lo up\naddr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\n\
+                 link set eth0 up\nroute add default via {gate4}\nroute add default via {gate6}\n"
+            ),
+        )?;
+        Ok(link)
+    }
+}
+
+/// A host's link to the bridge.
+#[derive(Debug)]
+pub(crate) struct Link {
+    namespace: String,
+    bridge: String,
+    port: String,
+}
+
+impl Link {
+    /// Nothing passes any more, in either direction.
+    pub(crate) fn cut(&self) -> Result<()> {
+        batch(&self.bridge, &format!("link set {} down\n", self.port))
+    }
+
+    /// Nothing passes between this host and that one any more; both still reach the others.
+    pub(crate) fn part(&self, other: u8) -> Result<()> {
+        for (tables, peer) in both_families(other) {
+            for (chain, side) in [("INPUT", "--source"), ("OUTPUT", "--destination")] {
+                self.filter(tables, &["--insert", chain, side, &peer, "--jump", "DROP"])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes [`part`](Self::part) back.
+    pub(crate) fn meet(&self, other: u8) -> Result<()> {
+        for (tables, peer) in both_families(other) {
+            for (chain, side) in [("INPUT", "--source"), ("OUTPUT", "--destination")] {
+                self.filter(tables, &["--delete", chain, side, &peer, "--jump", "DROP"])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever the host sends arrives that much later.
+    pub(crate) fn delay(&self, by: Duration) -> Result<()> {
+        let micros = format!("{}us", by.as_micros());
+        self.shape(&["netem", "delay", &micros], "netem, the delaying packet scheduler")
+    }
+
+    /// What the host sends passes at so many bits a second.
+    pub(crate) fn throttle(&self, bits: u64) -> Result<()> {
+        let rate = format!("{bits}bit");
+        let shape = ["tbf", "rate", &rate, "burst", "4kb", "latency", "10s"];
+        self.shape(&shape, "tbf, the rate limiting packet scheduler")
+    }
+
+    /// Undoes [`cut`](Self::cut), [`delay`](Self::delay) and [`throttle`](Self::throttle).
+    pub(crate) fn heal(&self) -> Result<()> {
+        batch(&self.bridge, &format!("link set {} up\n", self.port))?;
+        let shaped = run(self.tc().args(["qdisc", "show", "dev", "eth0"]))?;
+        if shaped.contains("netem") || shaped.contains("tbf") {
+            run(self.tc().args(["qdisc", "del", "dev", "eth0", "root"]))?;
+        }
+        Ok(())
+    }
+
+    fn shape(&self, how: &[&str], kernel_part: &'static str) -> Result<()> {
+        match run(self.tc().args(["qdisc", "replace", "dev", "eth0", "root"]).args(how)) {
+            Err(Error::Refused { stderr, .. }) if stderr.contains("qdisc kind is unknown") => {
+                Err(Error::Lacking(kernel_part))
+            }
+            other => other.map(drop),
+        }
+    }
+
+    fn tc(&self) -> Command {
+        let mut command = Command::new("tc");
+        command.args(["-n", &self.namespace]);
+        command
+    }
+
+    fn filter(&self, tables: &str, rule: &[&str]) -> Result<()> {
+        let space = format!("--net={}/{}", place::NAMESPACES, self.namespace);
+        run(Command::new("nsenter").args([&space, tables, "--wait"]).args(rule)).map(drop)
+    }
+}
+
+fn both_families(number: u8) -> [(&'static str, String); 2] {
+    [("iptables", address(number).to_string()), ("ip6tables", address6(number).to_string())]
+}
+
+/// Several `ip` commands in one namespace, for the price of one process.
+fn batch(namespace: &str, commands: &str) -> Result<()> {
+    feed(Command::new("ip").args(["-n", namespace, "-batch", "-"]), commands).map(drop)
+}

@@ -1,0 +1,32 @@
+//! Where the programs under test are.
+//! Promise: a test runs the programs that were built with it, or says which are not built.
+//! Must not: build them, or take others of the same name from the PATH.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result, Trying};
+
+/// The built broker.
+pub fn broker() -> Result<PathBuf> {
+    built("broker")
+}
+
+/// The built joiner.
+pub fn joiner() -> Result<PathBuf> {
+    built("joiner")
+}
+
+/// A test is `target/PROFILE/deps/NAME-HASH`, the demo `target/PROFILE/demo`; what they run is
+/// `target/PROFILE/PROGRAM`.
+fn built(program: &str) -> Result<PathBuf> {
+    let own = env::current_exe().trying(|| "finding this program's own file".to_owned())?;
+    let folder = own.parent().unwrap_or(Path::new("."));
+    let profile = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    let path = profile.join(program);
+    if path.is_file() {
+        return Ok(path);
+    }
+    let path = path.display();
+    Err(Error::Unmet(format!("{path} is not there: run `cargo build --workspace --bins` first")))
+}

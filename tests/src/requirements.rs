@@ -1,0 +1,135 @@
+//! What a machine must have for a lab: root, and a few programs.
+//! Promise: what can be installed is installed, in the open; what cannot is told in plain words.
+//! Must not: start a service, or touch programs that are there.
+
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use rustix::process::geteuid;
+
+use crate::error::{Error, Result, Trying};
+
+/// Each program, and the Debian package that has it.
+const PROGRAMS: [(&str, &str); 12] = [
+    ("dockerd", "docker.io"),
+    ("docker", "docker.io"),
+    ("containerd", "containerd"),
+    ("runc", "runc"),
+    ("iptables", "iptables"),
+    ("ip", "iproute2"),
+    ("tc", "iproute2"),
+    ("busybox", "busybox-static"),
+    ("nsenter", "util-linux"),
+    ("unshare", "util-linux"),
+    ("tar", "tar"),
+    ("timeout", "coreutils"),
+];
+
+/// Debian's switch against services that start when they are installed: a program that is asked
+/// first, and answers 101, "forbidden".
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Installs what is missing, and tells what cannot be had.
+pub fn meet() -> Result<()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock();
+    if !geteuid().is_root() {
+        return Err(Error::Unmet(
+            "the lab needs root: it makes network namespaces, mounts and Docker engines, all of \
+             its own, and takes them away at the end. Run the tests as root, or with sudo -E."
+                .to_owned(),
+        ));
+    }
+    if missing().is_empty() {
+        return Ok(());
+    }
+    install()?;
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
+    Err(Error::Unmet(format!("the lab needs these programs on the PATH: {}", names.join(", "))))
+}
+
+fn missing() -> Vec<(&'static str, &'static str)> {
+    PROGRAMS.into_iter().filter(|(program, _)| !on_path(program)).collect()
+}
+
+/// The program's file, on the PATH.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+fn on_path(program: &str) -> bool {
+    find(program).is_some()
+}
+
+fn install() -> Result<()> {
+    if !on_path("apt-get") {
+        let names: Vec<&str> = missing().iter().map(|(program, _)| *program).collect();
+        let names = names.join(", ");
+        return Err(Error::Unmet(format!("install these first, there is no apt-get here: {names}")));
+    }
+    let quiet = Quiet::ask()?;
+    let mut packages: Vec<&str> = missing().iter().map(|(_, package)| *package).collect();
+    packages.dedup();
+    apt_get(&["update", "--quiet=2"])?;
+    apt_get(&[&["install", "--yes", "--quiet=2", "--no-install-recommends"], &packages[..]].concat())?;
+    // Newer Debian has the client in a package of its own.
+    if !on_path("docker") {
+        apt_get(&["install", "--yes", "--quiet=2", "--no-install-recommends", "docker-cli"])?;
+    }
+    drop(quiet);
+    Ok(())
+}
+
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    eprintln!("lab: apt-get {}", arguments.join(" "));
+    let status = Command::new("apt-get")
+        .args(["-o", "DPkg::Lock::Timeout=300"])
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .status()
+        .trying(|| "running apt-get".to_owned())?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::Unmet(format!("apt-get could not install what the lab needs ({status})")))
+}
+
+/// While it lives, packages that are installed start no service. A policy that is there stays.
+struct Quiet {
+    ours: bool,
+}
+
+impl Quiet {
+    fn ask() -> Result<Self> {
+        if Path::new(POLICY).exists() {
+            return Ok(Self { ours: false });
+        }
+        let mut policy = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o755)
+            .open(POLICY)
+            .trying(|| format!("making {POLICY}"))?;
+        policy.write_all(b"#!/bin/sh\nexit 101\n").trying(|| format!("writing {POLICY}"))?;
+        Ok(Self { ours: true })
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = fs::remove_file(POLICY);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Promise 1: an invite for N uses admits at most N keys, whatever runs at once.
+
+use std::thread;
+
+use lab::cluster::{Broker, Cluster, Joiner, Machine, Run, Told, on};
+use lab::{Failed, Pool};
+use protocol::ProblemKind;
+
+pub(crate) fn an_invite_for_three_admits_three_of_fifty_at_once(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 50)?;
+    let broker = Broker::start(cluster.manager())?;
+    let invite = broker.invite(&["--uses", "3", "--ttl", "10m", "--label", "zone=a"])?;
+
+    let ended: Vec<Run> = thread::scope(|scope| {
+        let joiners: Vec<_> =
+            cluster[1..].iter().map(|machine| scope.spawn(|| Joiner::new(machine, &invite).join())).collect();
+        joiners.into_iter().map(|joiner| joiner.join().expect("no panic")).collect::<lab::Result<_>>()
+    })?;
+
+    let joined = ended.iter().filter(|run| run.code == 0).count();
+    let refused = ended.iter().filter(|run| run.code == 77).count();
+    assert_eq!(
+        (joined, refused),
+        (3, 47),
+        "{:#?}",
+        ended.iter().map(|run| run.stderr.lines().last()).collect::<Vec<_>>()
+    );
+    let nodes = lab::nodes(cluster.manager())?;
+    assert_eq!(nodes.len(), 4);
+    let labelled = nodes.iter().filter(|node| node.labels.get("zone").is_some_and(|zone| zone == "a"));
+    assert_eq!(labelled.filter(|node| node.availability == "active").count(), 3);
+    let listed = broker.json(&["invite", "list", "--json"])?;
+    assert_eq!(listed["invites"][0]["state"], "used-up");
+    assert_eq!(listed["invites"][0]["joined"], 3);
+    assert_eq!(broker.count("refused", Some("used-up"))?, 47);
+    Ok(())
+}
+
+pub(crate) fn an_invite_for_ten_admits_ten_of_two_hundred_keys_at_once(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let broker = Broker::start(cluster.manager())?;
+    let invite = broker.invite(&["--uses", "10", "--ttl", "10m"])?;
+    let address = broker.address();
+
+    let outcomes = on(cluster.manager(), || async move {
+        let machines = (0..200).map(|_| {
+            let mut machine = Machine::new(&invite, address);
+            async move { machine.admitted().await.map(|_| ()) }
+        });
+        let mut running = tokio::task::JoinSet::new();
+        machines.for_each(|machine| drop(running.spawn(machine)));
+        running.join_all().await
+    })?;
+
+    let admitted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let refused = outcomes.iter().filter(|outcome| **outcome == Err(Told::Problem(ProblemKind::Refused))).count();
+    assert_eq!((admitted, refused), (10, 190), "{outcomes:?}");
+    Ok(())
+}
+
+pub(crate) fn a_key_that_comes_back_uses_nothing_more(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let broker = Broker::start(cluster.manager())?;
+    let invite = broker.invite(&["--uses", "2", "--ttl", "10m"])?;
+    let address = broker.address();
+    on(cluster.manager(), || async {
+        let mut first = Machine::new(&invite, address);
+        for _ in 0..5 {
+            assert_eq!(first.identity().await, Ok(()));
+        }
+        assert_eq!(Machine::new(&invite, address).identity().await, Ok(()));
+        assert_eq!(Machine::new(&invite, address).identity().await, Err(Told::Problem(ProblemKind::Refused)));
+        assert_eq!(first.identity().await, Ok(()), "the first key keeps its use");
+    })?;
+    assert_eq!(broker.json(&["invite", "list", "--json"])?["invites"][0]["claimed"], 2);
+    Ok(())
+}

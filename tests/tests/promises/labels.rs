@@ -1,0 +1,97 @@
+//! Promise 9: labels come from the invite, and no task comes before them. Promise 10: every node is explained.
+
+use std::time::Duration;
+
+use lab::cluster::{Broker, Cluster, Joiner, Relay, Rule};
+use lab::{BUSYBOX, Failed, Host, Pool, Role, until};
+
+/// The nodes on which a service ever had a task.
+fn ever_ran_on(manager: &Host, service: &str) -> Result<Vec<String>, Failed> {
+    let nodes = manager.docker(&["service", "ps", "--format", "{{.Node}}", service])?;
+    Ok(nodes.lines().map(str::to_owned).collect())
+}
+
+pub(crate) fn a_node_gets_no_task_before_it_is_labelled(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 5)?;
+    let manager = cluster.manager();
+    for host in cluster.iter() {
+        host.import_busybox()?;
+    }
+    let broker = Broker::start(manager)?;
+    let service = |name: &str, constraint: &str| {
+        let create = ["service", "create", "--detach", "--no-resolve-image", "--mode", "global", "--name", name];
+        manager.docker(&[&create[..], &["--constraint", constraint, BUSYBOX, "sleep", "1000"]].concat())
+    };
+    // One may never run where the label is, the other shows that tasks do come as soon as a node is active.
+    service("elsewhere", "node.labels.zone!=a")?;
+    service("there", "node.labels.zone==a")?;
+
+    let invite = broker.invite(&["--uses", "5", "--label", "zone=a"])?;
+    std::thread::scope(|scope| {
+        let joins: Vec<_> = cluster[1..]
+            .iter()
+            .map(|machine| scope.spawn(|| Joiner::new(machine, &invite).joins().map(drop)))
+            .collect();
+        joins.into_iter().try_for_each(|join| join.join().expect("no panic"))
+    })?;
+    until(Duration::from_secs(60), "a task on every new node", || {
+        (ever_ran_on(manager, "there").ok()?.len() >= 5).then_some(())
+    })?;
+    let elsewhere = ever_ran_on(manager, "elsewhere")?;
+    assert_eq!(elsewhere, [manager.name()], "a task came before the label");
+    Ok(())
+}
+
+pub(crate) fn a_node_that_never_confirmed_stays_drained_and_is_shown(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 1)?;
+    let (manager, machine) = (cluster.manager(), &cluster[1]);
+    let relay = Relay::start(machine, 7999, (manager.address(), 7443).into(), Rule::HoldRequest(4))?;
+    let broker = Broker::start_with(manager, &["--advertise", &relay.address().to_string()])?;
+    let invite = broker.invite(&["--uses", "1", "--label", "zone=a"])?;
+    let mut joiner = Joiner::new(machine, &invite).start()?;
+    until(Duration::from_secs(30), "the confirm to be on its way", || relay.struck().then_some(()))?;
+    joiner.kill()?;
+
+    let id = machine.node_id()?;
+    let report = broker.json(&["nodes", "--json"])?;
+    let node = report["nodes"].as_array().and_then(|nodes| nodes.iter().find(|node| node["id"] == id.as_str()));
+    let node = node.ok_or("the node is not shown")?;
+    assert_eq!(
+        (&node["state"], &node["explained"], &node["availability"]),
+        (&"pending".into(), &false.into(), &"drain".into())
+    );
+    assert_eq!(report["booting"].as_array().map(Vec::len), Some(1));
+
+    relay.set(Rule::Pass);
+    Joiner::new(machine, &invite).joins()?;
+    let report = broker.json(&["nodes", "--json"])?;
+    let node = report["nodes"].as_array().and_then(|nodes| nodes.iter().find(|node| node["id"] == id.as_str()));
+    let node = node.ok_or("the node is not shown")?;
+    assert_eq!(
+        (&node["state"], &node["explained"], &node["availability"]),
+        (&"joined".into(), &true.into(), &"active".into())
+    );
+    assert_eq!(node["labels"]["zone"], "a");
+    assert_eq!(report["booting"].as_array().map(Vec::len), Some(0));
+    Ok(())
+}
+
+pub(crate) fn a_node_joined_by_hand_is_unexplained_within_seconds(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 1)?;
+    let (manager, thief) = (cluster.manager(), &cluster[1]);
+    let broker = Broker::start(manager)?;
+    thief.join(manager, &manager.join_token(Role::Worker)?)?;
+    until(Duration::from_secs(10), "the alarm", || (broker.count("node.unexplained", None).ok()? == 1).then_some(()))?;
+    let id = thief.node_id()?;
+    let report = broker.json(&["nodes", "--json"])?;
+    let node = report["nodes"].as_array().and_then(|nodes| nodes.iter().find(|node| node["id"] == id.as_str()));
+    assert_eq!(node.ok_or("the node is not shown")?["state"], "unexplained");
+
+    let refused = broker.run(&["adopt", &id, "--reason", " "])?;
+    assert_eq!(refused.code, 64, "{}", refused.stderr);
+    broker.ok(&["adopt", &id, "--reason", "joined by hand for a test"])?;
+    let report = broker.json(&["nodes", "--json"])?;
+    let node = report["nodes"].as_array().and_then(|nodes| nodes.iter().find(|node| node["id"] == id.as_str()));
+    assert_eq!(node.ok_or("the node is not shown")?["state"], "adopted");
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! The promises of the design, each by name, on real engines. A test fails when its promise is broken.
+
+mod at_most_n;
+mod boots;
+mod fail_closed;
+mod labels;
+mod never_shows;
+mod one_key;
+mod rotation;
+mod verify_then_spend;
+mod write_then_answer;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lab::main(
+        60,
+        lab::trials![
+            at_most_n::an_invite_for_three_admits_three_of_fifty_at_once,
+            at_most_n::an_invite_for_ten_admits_ten_of_two_hundred_keys_at_once,
+            at_most_n::a_key_that_comes_back_uses_nothing_more,
+            boots::a_reply_lost_at_any_step_costs_a_retry,
+            boots::a_joiner_killed_at_any_step_finishes_the_same_boot,
+            boots::a_joiner_killed_while_its_engine_joins_finishes_the_same_boot,
+            boots::a_broker_killed_before_the_claim_loses_nothing,
+            boots::a_broker_killed_after_the_claim_loses_nothing,
+            boots::a_joined_machine_joins_again_as_a_no_op,
+            fail_closed::a_manager_cut_off_from_quorum_hands_out_nothing,
+            fail_closed::deleted_configs_admit_nobody,
+            fail_closed::a_deleted_invite_gives_no_use_back,
+            labels::a_node_gets_no_task_before_it_is_labelled,
+            labels::a_node_that_never_confirmed_stays_drained_and_is_shown,
+            labels::a_node_joined_by_hand_is_unexplained_within_seconds,
+            never_shows::the_token_shows_nowhere_at_trace,
+            one_key::a_grant_redeemed_64_times_at_once_is_one_claim_and_one_answer,
+            one_key::another_key_is_refused_and_an_alarm,
+            one_key::a_newer_certificate_of_the_same_key_asks_again_without_alarm,
+            one_key::a_copied_grant_confirms_no_other_node,
+            one_key::a_repeated_confirm_changes_nothing,
+            rotation::a_token_rotated_between_redeem_and_join_strands_nobody,
+            rotation::boots_during_a_storm_of_rotations_all_join,
+            verify_then_spend::a_forged_grant_with_a_real_jti_spends_nothing,
+            verify_then_spend::an_altered_or_revoked_invite_spends_nothing,
+            verify_then_spend::every_step_asks_again_whether_the_invite_is_revoked,
+            write_then_answer::a_full_disk_under_the_log_lets_no_secret_out,
+        ],
+    )
+}

@@ -1,0 +1,101 @@
+//! Promise 7: the token shows nowhere.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use lab::cluster::{Broker, Cluster, Joiner};
+use lab::{Failed, Pool, Role};
+
+/// A secret in every form it might be seen in: its random parts as they are, in base64 and in hex.
+fn forms(token: &str) -> Vec<String> {
+    let parts = token.split('-').filter(|part| part.len() > 8);
+    parts
+        .flat_map(|part| {
+            let hex = part.bytes().map(|byte| format!("{byte:02x}")).collect();
+            [part.to_owned(), STANDARD_NO_PAD.encode(part), URL_SAFE_NO_PAD.encode(part), hex]
+        })
+        .collect()
+}
+
+fn texts_below(folder: &Path, found: &mut Vec<(String, String)>) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            texts_below(&path, found)?;
+        } else if path.is_file() {
+            found.push((path.display().to_string(), String::from_utf8_lossy(&fs::read(&path)?).into_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Command lines and environments of all processes that are there now.
+fn processes() -> Vec<String> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbered =
+        entries.filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()));
+    numbered
+        .flat_map(|entry| ["cmdline", "environ"].map(|file| fs::read(entry.path().join(file)).unwrap_or_default()))
+        .filter(|bytes| !bytes.is_empty())
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .collect()
+}
+
+pub(crate) fn the_token_shows_nowhere_at_trace(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 3)?;
+    let manager = cluster.manager();
+    let mut broker = Broker::start_with(manager, &["--log", "trace"])?;
+    let invite = broker.invite(&["--uses", "3"])?;
+    let tokens = [manager.join_token(Role::Worker)?, manager.join_token(Role::Manager)?];
+
+    let (done, seen) = (AtomicBool::new(false), Mutex::new(BTreeSet::new()));
+    let joined = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                seen.lock().expect("no panic").extend(processes());
+            }
+        });
+        let joins: Vec<_> = cluster[1..]
+            .iter()
+            .map(|machine| scope.spawn(|| Joiner::new(machine, &invite).with("JOINER_LOG", "trace").join()))
+            .collect();
+        let joined: Vec<_> = joins.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        done.store(true, Ordering::Relaxed);
+        joined.into_iter().map(|run| run.expect("no panic")).collect::<lab::Result<Vec<_>>>()
+    })?;
+    assert!(joined.iter().all(|run| run.code == 0), "{joined:?}");
+    let seen = seen.into_inner().expect("no panic");
+    assert!(seen.iter().any(|text| text.contains("joiner\0join")), "the joiners' command lines were looked at");
+    let failed = broker.run(&["invite", "create", "--uses", "0"])?;
+    let stopped = broker.stop()?;
+    assert!(stopped.stderr.contains("TRACE") || stopped.stderr.contains("DEBUG"), "the log was at its loudest");
+
+    let mut texts: Vec<(String, String)> = seen.into_iter().map(|text| ("a process".to_owned(), text)).collect();
+    for run in joined {
+        texts.push(("a joiner's output".into(), run.stdout + &run.stderr));
+    }
+    texts.push(("the broker's output".into(), stopped.stdout + &stopped.stderr + &failed.stderr));
+    for id in manager.docker(&["config", "ls", "-q"])?.split_whitespace() {
+        let config = manager.json(&["config", "inspect", id])?;
+        let data = config[0]["Spec"]["Data"].as_str().unwrap_or_default();
+        let data = base64::engine::general_purpose::STANDARD.decode(data)?;
+        texts.push((format!("config {id}"), format!("{config} {}", String::from_utf8_lossy(&data))));
+    }
+    texts.push(("the nodes' labels".into(), format!("{:?}", lab::nodes(manager)?)));
+    texts_below(broker.state(), &mut texts)?;
+    for machine in &cluster[1..] {
+        texts_below(&machine.folder().join("joiner"), &mut texts)?;
+    }
+    assert!(texts.len() > 20, "there was something to look at");
+    for form in tokens.iter().flat_map(|token| forms(token)) {
+        for (place, text) in &texts {
+            assert!(!text.contains(&form), "{place} shows a token: {text}");
+        }
+    }
+    Ok(())
+}
