@@ -34,7 +34,7 @@ pub(crate) struct Flags {
     /// The state directory [default: /var/lib/broker]
     #[arg(long, value_name = "DIR", env = "BROKER_STATE")]
     state: Option<String>,
-    /// Where machines reach this broker [default: [::]:7443]
+    /// Where machines reach this broker [default: every address, port 7443]
     #[arg(long, value_name = "ADDR", env = "BROKER_LISTEN")]
     listen: Option<String>,
     /// The Docker socket [default: /var/run/docker.sock]
@@ -218,7 +218,7 @@ mod tests {
     fn an_empty_file_gives_the_defaults() {
         let settings = merged("").expect("no mistakes");
         assert_eq!(settings.listen, "[::]:7443".parse().expect("an address"));
-        assert_eq!(settings.grant_lifetime, Duration::from_secs(60));
+        assert_eq!(settings.grant_lifetime, Duration::from_mins(1));
         assert_eq!(Settings::merge(&Flags::default(), None), Ok(settings));
     }
 

@@ -36,31 +36,37 @@ impl SigningKey {
     }
 
     /// The key for its file.
+    #[must_use]
     pub fn to_pem(&self) -> Zeroizing<String> {
         Zeroizing::new(self.0.serialize_pem())
     }
 
     /// The private key as PKCS#8 DER, for a signer.
+    #[must_use]
     pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(self.0.serialize_der())
     }
 
     /// The private key as TLS takes it.
+    #[must_use]
     pub fn to_tls(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.0.serialize_der()))
     }
 
     /// The public key: DER of its SubjectPublicKeyInfo.
+    #[must_use]
     pub fn spki(&self) -> Vec<u8> {
         self.0.subject_public_key_info()
     }
 
     /// The public key as an uncompressed point (65 bytes, SEC 1 §2.3.3).
+    #[must_use]
     pub fn public_point(&self) -> &[u8] {
         self.0.public_key_raw()
     }
 
     /// How the ledger knows this key.
+    #[must_use]
     pub fn hash(&self) -> KeyHash {
         KeyHash::of_spki(&self.spki())
     }

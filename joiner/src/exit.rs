@@ -64,7 +64,7 @@ pub(crate) enum Error {
     )]
     Clock { machine: String, broker: String },
     /// The broker refused.
-    #[error("refused by the broker at {broker}. This is final for this invite on this machine; the reason is in the broker's audit log{}{}", request_named(.request.as_deref()), listed(.reasons))]
+    #[error("refused by the broker at {broker}. This is final for this invite on this machine; the reason is in the broker's audit log{}, where an operator finds it, and can make another invite{}", request_named(.request.as_deref()), listed(.reasons))]
     Refused { broker: String, request: Option<String>, reasons: Vec<String> },
     /// The node is in, but the broker does not take its confirm.
     #[error("this machine has joined as node {node}, but the broker at {broker} refused to confirm it{}: the node stays drained and unexplained. An operator can look at the audit log, and run 'broker adopt {node} --reason …' or remove the node", request_named(.request.as_deref()))]

@@ -27,16 +27,19 @@ pub struct AddressError(String);
 
 impl BrokerAddress {
     /// The host: an IP address without brackets, or a DNS name.
+    #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
     /// The port.
+    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
     /// The IP address and port, where the host is an IP address.
+    #[must_use]
     pub fn ip(&self) -> Option<SocketAddr> {
         self.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, self.port))
     }

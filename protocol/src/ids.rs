@@ -102,7 +102,7 @@ fn random_hex() -> String {
 
 fn fill_random(bytes: &mut [u8]) {
     // The kernel's generator fails only where there is none; nothing safe can be done without it.
-    getrandom::fill(bytes).expect("the operating system gives random bytes");
+    getrandom::getrandom(bytes).expect("the operating system gives random bytes");
 }
 
 text_id! {
@@ -147,6 +147,7 @@ text_id! {
 
 impl ClusterId {
     /// A new random id.
+    #[must_use]
     pub fn random() -> Self {
         Self(random_hex())
     }
@@ -154,6 +155,7 @@ impl ClusterId {
 
 impl InviteId {
     /// A new random id.
+    #[must_use]
     pub fn random() -> Self {
         Self(random_hex())
     }
@@ -161,11 +163,13 @@ impl InviteId {
 
 impl GrantId {
     /// A new random id.
+    #[must_use]
     pub fn random() -> Self {
         Self(random_hex())
     }
 
     /// What others may know of this id.
+    #[must_use]
     pub fn hash(&self) -> GrantHash {
         GrantHash(sha256_base64url(self.0.as_bytes()))
     }
@@ -173,6 +177,7 @@ impl GrantId {
 
 impl KeyHash {
     /// The hash of a public key, given the DER of its SubjectPublicKeyInfo.
+    #[must_use]
     pub fn of_spki(der: &[u8]) -> Self {
         Self(sha256_base64url(der))
     }
@@ -180,6 +185,7 @@ impl KeyHash {
 
 impl Pin {
     /// The pin of a root certificate, given its DER.
+    #[must_use]
     pub fn of_certificate(der: &[u8]) -> Self {
         Self(sha256_base64url(der))
     }
@@ -201,6 +207,7 @@ pub enum Role {
 
 impl Role {
     /// The role as text, as Docker writes it.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Worker => "worker",

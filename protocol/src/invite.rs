@@ -125,16 +125,19 @@ impl InviteLine {
     }
 
     /// The JWS in compact form, for the broker's verifier.
+    #[must_use]
     pub fn jws(&self) -> &str {
         &self.jws
     }
 
     /// What the invite says, unverified.
+    #[must_use]
     pub fn unverified(&self) -> &Invite {
         &self.invite
     }
 
     /// The whole line. It is a bearer text: for user-data and the request, for no log.
+    #[must_use]
     pub fn expose(&self) -> String {
         format!("{INVITE_PREFIX}{}", self.jws)
     }

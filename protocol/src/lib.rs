@@ -23,6 +23,7 @@ pub use statement::Statement;
 pub use token::{SwarmToken, TokenError};
 
 /// The one name in every broker's server certificate: the joiner checks it whatever address it dialled.
+#[must_use]
 pub fn server_name(cluster: &ClusterId) -> String {
     format!("{cluster}.swarm-broker.internal")
 }

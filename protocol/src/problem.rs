@@ -40,6 +40,7 @@ impl ProblemKind {
     ];
 
     /// The HTTP status code.
+    #[must_use]
     pub fn status(self) -> u16 {
         match self {
             Self::Refused => 403,
@@ -53,6 +54,7 @@ impl ProblemKind {
     }
 
     /// The stable `type` URI.
+    #[must_use]
     pub fn uri(self) -> &'static str {
         match self {
             Self::Refused => "urn:swarm-broker:problem:refused",
@@ -66,6 +68,7 @@ impl ProblemKind {
     }
 
     /// The kind a `type` URI names.
+    #[must_use]
     pub fn from_uri(uri: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.uri() == uri)
     }
@@ -103,6 +106,7 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of this kind without detail.
+    #[must_use]
     pub fn new(kind: ProblemKind) -> Self {
         Self { uri: kind.uri().into(), title: kind.title().into(), status: kind.status(), detail: None, request: None }
     }
@@ -122,6 +126,7 @@ impl Problem {
     }
 
     /// The kind, where this release knows it.
+    #[must_use]
     pub fn kind(&self) -> Option<ProblemKind> {
         ProblemKind::from_uri(&self.uri)
     }

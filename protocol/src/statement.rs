@@ -20,6 +20,7 @@ pub struct Statement<'a> {
 
 impl Statement<'_> {
     /// The bytes to sign: the context and each field, each closed by a zero byte, which none of them can contain.
+    #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         let fields =
             [CONTEXT, self.grant.as_str().as_bytes(), self.node.as_str().as_bytes(), self.cluster.as_str().as_bytes()];

@@ -23,6 +23,7 @@ impl SwarmToken {
     }
 
     /// The token itself. Every call of this is a place to look at in a review.
+    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }

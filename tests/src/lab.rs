@@ -12,7 +12,7 @@ use crate::host::{self, Host};
 use crate::network::{Bridge, LAST_HOST};
 use crate::place::Place;
 use crate::register::Entry;
-use crate::requirements;
+use crate::{requirements, signals};
 
 /// Test hosts that can reach each other. Gone when dropped.
 #[derive(Debug)]
@@ -51,11 +51,18 @@ impl Lab {
         &self.hosts
     }
 
+    /// From now on, SIGINT and SIGTERM take this lab down before they end the program.
+    pub fn down_on_signals(&self) -> Result<()> {
+        let id = self.id().to_owned();
+        signals::go_down_on_signals(move || Some(id.clone()))
+    }
+
     /// New hosts on this lab's bridge, all raised at once.
     pub(crate) fn raise(&self, count: usize) -> Result<Vec<Host>> {
+        let numbers: Vec<u8> = (0..count).map(|_| self.number()).collect();
         thread::scope(|scope| {
-            let rising: Vec<_> =
-                (0..count).map(|_| scope.spawn(|| Host::raise(self.id(), &self.bridge, self.number()))).collect();
+            let rise = |number| scope.spawn(move || Host::raise(self.id(), &self.bridge, number));
+            let rising: Vec<_> = numbers.into_iter().map(rise).collect();
             let risen = rising.into_iter().map(|host| match host.join() {
                 Ok(host) => host,
                 Err(panic) => resume_unwind(panic),

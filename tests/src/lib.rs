@@ -41,6 +41,7 @@ mod register;
 mod remains;
 pub mod requirements;
 mod run;
+mod signals;
 mod swarm;
 mod trials;
 mod until;

@@ -45,16 +45,19 @@ impl Process {
     }
 
     /// The program's process id.
+    #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// What it has written to standard output so far.
+    #[must_use]
     pub fn stdout(&self) -> String {
         text(&self.stdout)
     }
 
     /// What it has written to standard error so far.
+    #[must_use]
     pub fn stderr(&self) -> String {
         text(&self.stderr)
     }

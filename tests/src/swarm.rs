@@ -21,6 +21,7 @@ pub enum Role {
 
 impl Role {
     /// Docker's word for it.
+    #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Worker => "worker",

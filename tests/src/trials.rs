@@ -4,17 +4,16 @@
 //! Must not: swallow a failure, or keep output of tests that passed.
 
 use std::any::Any;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{ExitCode, exit};
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::{fs, io, thread};
 
 use libtest_mimic::{Arguments, Conclusion};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use crate::pool::{Pool, Shared};
-use crate::{output, register, requirements};
+use crate::signals::go_down_on_signals;
+use crate::{output, requirements};
 
 /// Why a trial failed. Any error turns into it.
 pub use libtest_mimic::Failed;
@@ -33,6 +32,7 @@ macro_rules! trials {
 
 /// Runs the trials with at most so many hosts at a time. Understands the arguments of any Rust test
 /// program, and closes with the same line.
+#[must_use]
 pub fn main(hosts: usize, trials: Vec<Trial>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
@@ -43,8 +43,10 @@ pub fn main(hosts: usize, trials: Vec<Trial>) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let shared = Shared::new(hosts);
-    if let Err(refusal) = go_down_on_signals(shared.clone()) {
-        eprintln!("lab: no signals can be caught: {refusal}");
+    let lab = shared.clone();
+    // Tests that still run then fail, which nobody sees.
+    if let Err(refusal) = go_down_on_signals(move || lab.lab_id()) {
+        eprintln!("lab: {refusal}");
         return ExitCode::FAILURE;
     }
     let conclusion = run(&arguments, trials, &shared);
@@ -81,19 +83,4 @@ fn attempt(name: &str, trial: fn(&Pool) -> Result<(), Failed>, shared: &Arc<Shar
 fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words")
-}
-
-/// On SIGINT or SIGTERM: the lab down, and out. Tests that still run fail, which nobody sees.
-fn go_down_on_signals(shared: Arc<Shared>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    thread::spawn(move || {
-        if let Some(signal) = signals.forever().next() {
-            eprintln!("lab: going down on signal {signal}");
-            if let Some(lab) = shared.lab_id() {
-                register::take_down(&lab);
-            }
-            exit(128 + signal);
-        }
-    });
-    Ok(())
 }

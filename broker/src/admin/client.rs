@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 
 use crate::exit::{Code, Failure};
 
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_mins(1);
 
 /// The running broker.
 pub(crate) struct Admin(PathBuf);

@@ -151,7 +151,7 @@ mod tests {
         let (cluster, pin) = (ClusterId::random(), Pin::of_certificate(b"root"));
         let mut invite = invite(&cluster, &pin);
         change(&mut invite);
-        let limits = Limits { uses: 100, ttl: Duration::from_secs(3600) };
+        let limits = Limits { uses: 100, ttl: Duration::from_hours(1) };
         let ours = Ours { cluster: &cluster, pin: &pin, generation: 1 };
         judge(&invite, &ours, &limits, floor, source.parse().expect("an address"), NOW)
     }

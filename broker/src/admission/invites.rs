@@ -20,7 +20,7 @@ use crate::ledger::{Operation, Outcome};
 
 /// A manager's invite is for few machines and a short time.
 const MANAGER_USES: u32 = 7;
-const MANAGER_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+const MANAGER_TTL: Duration = Duration::from_hours(24);
 
 /// What an operator asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,8 +46,8 @@ pub(crate) async fn make_invite(
     check(&order, broker).map_err(Ok)?;
     let now = clock::now();
     let mut brokers: Vec<BrokerAddress> = broker.addresses.clone();
-    let live = broker.directory.live(now);
-    brokers.extend(live.into_iter().filter(|peer| peer.id != broker.id).flat_map(|peer| peer.addresses));
+    let peers = broker.directory.live(now);
+    brokers.extend(peers.into_iter().filter(|peer| peer.id != broker.id).flat_map(|peer| peer.addresses));
     brokers.dedup();
     let invite = Invite {
         aud: INVITE_AUDIENCE.into(),

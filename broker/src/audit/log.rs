@@ -97,10 +97,10 @@ impl Audit {
         if let Err(full) = sender.try_send(Waiting { record, done }) {
             let std::sync::mpsc::TrySendError::Full(waiting) = full else { return Err(AuditError::Closed) };
             // The disk is far behind: wait off the runtime's threads for a place.
-            tokio::task::spawn_blocking(move || sender.send(waiting))
+            tokio::task::spawn_blocking(move || sender.send(waiting).map_err(drop))
                 .await
                 .map_err(|_| AuditError::Closed)?
-                .map_err(|_| AuditError::Closed)?;
+                .map_err(|()| AuditError::Closed)?;
         }
         answer.await.map_err(|_| AuditError::Closed)?
     }

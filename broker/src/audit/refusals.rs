@@ -11,7 +11,7 @@ use super::{Event, Reason, Record};
 
 /// How many of one kind from one source are written in a minute.
 const EACH: u64 = 20;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 /// How many sources are told apart; all others are counted as one.
 const SOURCES: usize = 1024;
 

@@ -1,5 +1,6 @@
 //! `broker audit`.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -53,16 +54,16 @@ fn told(record: &Value) -> String {
     let time = text("time").get(..19).unwrap_or_default();
     let mut line = format!("{time}Z  {:16}", text("event"));
     if text("outcome") != "ok" {
-        line.push_str(&format!("  {}", text("outcome").to_uppercase()));
+        let _ = write!(line, "  {}", text("outcome").to_uppercase());
     }
     for field in ["reason", "hostname", "node", "source", "operator", "detail"] {
         if !text(field).is_empty() {
-            line.push_str(&format!("  {field}={}", text(field)));
+            let _ = write!(line, "  {field}={}", text(field));
         }
     }
     for field in ["invite", "key", "grant"] {
         if let Some(short) = text(field).get(..8) {
-            line.push_str(&format!("  {field}={short}…"));
+            let _ = write!(line, "  {field}={short}…");
         }
     }
     line

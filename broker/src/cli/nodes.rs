@@ -1,5 +1,7 @@
 //! `broker nodes`.
 
+use std::fmt::Write as _;
+
 use super::AdminSocket;
 use crate::admin::lines;
 use crate::clock;
@@ -50,20 +52,20 @@ fn table(report: &Report) -> String {
     let mut text = lines(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
     for boot in report.booting.iter().filter(|boot| boot.open) {
         let step = if boot.redeemed.is_some() { "has the token, did not confirm" } else { "has a use" };
-        text.push_str(&format!(
-            "booting: key {} of invite {} since {}: {step}\n",
+        let _ = writeln!(
+            text,
+            "booting: key {} of invite {} since {}: {step}",
             boot.key,
             boot.invite,
             clock::shown(boot.claimed)
-        ));
+        );
     }
     let count = |state| report.count(state);
     let (joined, adopted) = (count(NodeState::Joined), count(NodeState::Adopted));
     let (pending, down, unexplained) =
         (count(NodeState::Pending), count(NodeState::Down), count(NodeState::Unexplained));
-    text.push_str(&format!(
-        "{joined} joined, {adopted} adopted, {pending} pending, {down} down, {unexplained} unexplained\n"
-    ));
+    let _ =
+        writeln!(text, "{joined} joined, {adopted} adopted, {pending} pending, {down} down, {unexplained} unexplained");
     if unexplained > 0 {
         text.push_str(
             "An unexplained node joined with the real token. If it belongs here: broker adopt NODE --reason TEXT\n",

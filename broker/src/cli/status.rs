@@ -1,5 +1,7 @@
 //! `broker status`.
 
+use std::fmt::Write as _;
+
 use super::AdminSocket;
 use crate::admin::{self, lines};
 use crate::exit::Failure;
@@ -34,12 +36,7 @@ impl Status {
         for broker in status.brokers {
             let addresses: Vec<String> = broker.addresses.iter().map(ToString::to_string).collect();
             let leader = if broker.leader { ", on the leader" } else { "" };
-            text.push_str(&format!(
-                "broker {} at {} (node {}{leader})\n",
-                broker.id,
-                addresses.join(", "),
-                broker.node
-            ));
+            let _ = writeln!(text, "broker {} at {} (node {}{leader})", broker.id, addresses.join(", "), broker.node);
         }
         super::print(&text)
     }

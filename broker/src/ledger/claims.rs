@@ -264,9 +264,9 @@ mod tests {
         format!("{}{last}", "a".repeat(24)).parse().expect("a node id")
     }
 
-    fn reason(result: Result<Outcome, LedgerError>) -> Option<Reason> {
+    fn reason(result: &Result<Outcome, LedgerError>) -> Option<Reason> {
         match result {
-            Err(LedgerError::Refused(reason)) => Some(reason),
+            Err(LedgerError::Refused(reason)) => Some(*reason),
             Ok(_) | Err(_) => None,
         }
     }
@@ -277,9 +277,9 @@ mod tests {
         let claim = Operation::Claim { key: key(1) };
         assert_eq!(claims.apply(Some(&invite), &claim, 999).ok(), Some(Outcome::Yours));
         assert_eq!(claims.apply(Some(&invite), &claim, 999 + WINDOW - 1).ok(), Some(Outcome::YoursAlready));
-        assert_eq!(reason(claims.apply(Some(&invite), &claim, 999 + WINDOW)), Some(Reason::WindowEnded));
+        assert_eq!(reason(&claims.apply(Some(&invite), &claim, 999 + WINDOW)), Some(Reason::WindowEnded));
         assert_eq!(
-            reason(claims.apply(Some(&invite), &Operation::Claim { key: key(2) }, 1000)),
+            reason(&claims.apply(Some(&invite), &Operation::Claim { key: key(2) }, 1000)),
             Some(Reason::InviteEnded)
         );
     }
@@ -305,15 +305,15 @@ mod tests {
         let join = |node: NodeId| Operation::Join { key: key(1), grant: open.clone(), node };
         claims.apply(Some(&invite), &Operation::Claim { key: key(1) }, 1).expect("claims");
         claims.apply(Some(&invite), &Operation::Open { key: key(1), grant: open.clone() }, 1).expect("opens");
-        assert_eq!(reason(claims.apply(Some(&invite), &join(node('x')), 2)), Some(Reason::NotRedeemed));
+        assert_eq!(reason(&claims.apply(Some(&invite), &join(node('x')), 2)), Some(Reason::NotRedeemed));
         claims.apply(Some(&invite), &Operation::Redeem { key: key(1), grant: open.clone() }, 2).expect("redeems");
         claims.apply(Some(&invite), &Operation::Revoke, 3).expect("revokes");
         assert_eq!(claims.apply(Some(&invite), &join(node('x')), 9 * WINDOW).ok(), Some(Outcome::Yours));
         assert_eq!(claims.apply(Some(&invite), &join(node('x')), 9 * WINDOW).ok(), Some(Outcome::YoursAlready));
-        assert_eq!(reason(claims.apply(Some(&invite), &join(node('y')), 9 * WINDOW)), Some(Reason::OtherNode));
+        assert_eq!(reason(&claims.apply(Some(&invite), &join(node('y')), 9 * WINDOW)), Some(Reason::OtherNode));
         claims.revoked = None;
         let again = Operation::Redeem { key: key(1), grant: open.clone() };
-        assert_eq!(reason(claims.apply(Some(&invite), &again, 4)), Some(Reason::Confirmed));
+        assert_eq!(reason(&claims.apply(Some(&invite), &again, 4)), Some(Reason::Confirmed));
     }
 
     #[test]
@@ -329,7 +329,7 @@ mod tests {
             Operation::Redeem { key: key(1), grant: open },
         ] {
             assert_eq!(
-                reason(claims.apply(Some(&invite), &operation, 3)),
+                reason(&claims.apply(Some(&invite), &operation, 3)),
                 Some(Reason::InviteRevoked),
                 "{operation:?}"
             );

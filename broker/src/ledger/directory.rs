@@ -73,7 +73,7 @@ impl Directory {
         match self.engine.read(&name).await? {
             Some(stored) => self.engine.relabel(&stored, labels).await?,
             None => {
-                self.engine.create(&Object { name: name.clone(), data: peer.id.clone().into_bytes(), labels }).await?
+                self.engine.create(&Object { name: name.clone(), data: peer.id.clone().into_bytes(), labels }).await?;
             }
         }
         let after = self.engine.read(&name).await?.ok_or(EngineError::NotFound)?;

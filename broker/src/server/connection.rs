@@ -24,7 +24,7 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 /// From the end of the handshake, or of the last answer, to the end of the next request's headers.
 const HEADERS: Duration = Duration::from_secs(5);
 /// The whole life of a connection.
-const LIFE: Duration = Duration::from_secs(60);
+const LIFE: Duration = Duration::from_mins(1);
 
 /// Serves one connection to its end.
 pub(super) async fn serve(

@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How often this broker's entry is renewed and the directory read.
 const RENEW: Duration = Duration::from_secs(10);
 /// How often ended invites are swept.
-const SWEEP: Duration = Duration::from_secs(10 * 60);
+const SWEEP: Duration = Duration::from_mins(10);
 /// Invites stay listed for this long after their last use's window, in seconds.
 const KEPT: u64 = 24 * 60 * 60;
 

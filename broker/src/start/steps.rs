@@ -55,7 +55,7 @@ pub(super) async fn ledger(
 ) -> Result<bool, Failure> {
     let mut made = false;
     if !cluster.has_ledger() {
-        made = sentinel.make(engine, clock::now()).await.map_err(ledger_failure)?;
+        made = sentinel.make(engine, clock::now()).await.map_err(|error| ledger_failure(&error))?;
         if made {
             audit
                 .record(Record::new(Event::LedgerMade))
@@ -82,15 +82,15 @@ pub(super) async fn enlist(
     peer: &Peer,
     invite_key: &crate::jwt::PublicKey,
 ) -> Result<(), Failure> {
-    directory.list_invite_key(invite_key).await.map_err(ledger_failure)?;
+    directory.list_invite_key(invite_key).await.map_err(|error| ledger_failure(&error))?;
     match directory.renew(peer).await {
         Ok(()) => {}
         Err(error) => tracing::error!(%error, "nobody is admitted"),
     }
-    directory.refresh().await.map_err(ledger_failure)
+    directory.refresh().await.map_err(|error| ledger_failure(&error))
 }
 
-fn ledger_failure(error: LedgerError) -> Failure {
+fn ledger_failure(error: &LedgerError) -> Failure {
     Failure::new(Code::TryAgain, format!("the ledger cannot be written: {error}"))
 }
 

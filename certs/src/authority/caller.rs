@@ -17,12 +17,14 @@ pub struct Thumbprint(String);
 
 impl Thumbprint {
     /// The thumbprint of a certificate.
+    #[must_use]
     pub fn of(certificate: &CertificateDer<'_>) -> Self {
         // A pin is the same hash in the same alphabet, of another certificate.
         Self(protocol::Pin::of_certificate(certificate).to_string())
     }
 
     /// As text.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

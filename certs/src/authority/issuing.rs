@@ -31,6 +31,7 @@ impl Csr {
     }
 
     /// How the ledger will know this key.
+    #[must_use]
     pub fn key(&self) -> KeyHash {
         KeyHash::of_spki(&self.0.subject_public_key_info())
     }
@@ -84,26 +85,31 @@ impl Issuing {
     }
 
     /// What is public about it.
+    #[must_use]
     pub fn public(&self) -> &IssuingCertificate {
         &self.public
     }
 
     /// The root's pin.
+    #[must_use]
     pub fn pin(&self) -> Pin {
         Pin::of_certificate(&self.public.root)
     }
 
     /// The certificate for its file.
+    #[must_use]
     pub fn certificate_pem(&self) -> &str {
         &self.pem
     }
 
     /// The root's certificate for its file.
+    #[must_use]
     pub fn root_pem(&self) -> &str {
         &self.root_pem
     }
 
     /// The key, for its file.
+    #[must_use]
     pub fn key(&self) -> &SigningKey {
         &self.key
     }

@@ -108,7 +108,7 @@ fn date(seconds: u64) -> Result<OffsetDateTime, AuthorityError> {
 /// 127 random bits: positive and never zero in its first byte (RFC 5280 §4.1.2.2).
 fn random_serial() -> SerialNumber {
     let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    getrandom::getrandom(&mut bytes).expect("the operating system gives random bytes");
     bytes[0] = (bytes[0] & 0x7f) | 0x40;
     SerialNumber::from_slice(&bytes)
 }

@@ -59,16 +59,19 @@ impl Root {
     }
 
     /// What user-data pins.
+    #[must_use]
     pub fn pin(&self) -> Pin {
         Pin::of_certificate(&self.certificate)
     }
 
     /// The certificate for its file.
+    #[must_use]
     pub fn certificate_pem(&self) -> &str {
         &self.pem
     }
 
     /// The key, for its file.
+    #[must_use]
     pub fn key(&self) -> &SigningKey {
         &self.key
     }

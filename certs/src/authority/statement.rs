@@ -29,11 +29,13 @@ impl IdentityKey {
     }
 
     /// How the ledger knows this key.
+    #[must_use]
     pub fn hash(&self) -> &KeyHash {
         &self.hash
     }
 
     /// Whether this key signed the statement (ECDSA with SHA-256, ASN.1 DER).
+    #[must_use]
     pub fn has_signed(&self, statement: &Statement<'_>, signature: &[u8], provider: &CryptoProvider) -> bool {
         let algorithms = provider.signature_verification_algorithms.mapping.iter();
         let wanted = algorithms

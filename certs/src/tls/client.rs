@@ -34,6 +34,7 @@ pub struct PinnedClient {
 
 impl PinnedClient {
     /// Settings for this pin.
+    #[must_use]
     pub fn new(provider: Arc<CryptoProvider>, pin: ServerPin) -> Self {
         let verifier = Arc::new(PinnedVerifier { pin, provider: provider.clone() });
         Self { provider, verifier }

@@ -98,7 +98,9 @@ pub(crate) fn pause(round: u32, chance: u32) -> Duration {
 
 /// Chance for [`pause`] and for the order of brokers. Where the kernel gives none, there is none: nothing depends on it.
 pub(crate) fn chance() -> u32 {
-    getrandom::u32().unwrap_or(0)
+    let mut bytes = [0; 4];
+    let _ = getrandom::getrandom(&mut bytes);
+    u32::from_le_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ fn invite(cluster: &ClusterId, issuing: &Issuing, brokers: Vec<BrokerAddress>) -
         from: Vec::new(),
         labels: [("zone".to_owned(), "a".to_owned())].into(),
         brokers,
-        newer: Default::default(),
+        newer: std::collections::BTreeMap::new(),
     }
 }
 

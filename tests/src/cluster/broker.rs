@@ -93,6 +93,7 @@ impl<'h> Broker<'h> {
     }
 
     /// A broker command on the host, with the environment that names this broker's places.
+    #[must_use]
     pub fn command(&self) -> Command {
         let mut command = self.host.command("env");
         command
@@ -153,21 +154,25 @@ impl<'h> Broker<'h> {
     }
 
     /// The audit log's file.
+    #[must_use]
     pub fn log(&self) -> PathBuf {
         self.state.join("audit.jsonl")
     }
 
     /// The state directory.
+    #[must_use]
     pub fn state(&self) -> &PathBuf {
         &self.state
     }
 
     /// Where it listens.
+    #[must_use]
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(self.host.address()), 7443)
     }
 
     /// The host it runs on.
+    #[must_use]
     pub fn host(&self) -> &'h Host {
         self.host
     }

@@ -32,11 +32,13 @@ impl<'h> Joiner<'h> {
     }
 
     /// Its state folder.
+    #[must_use]
     pub fn state(&self) -> PathBuf {
         self.host.folder().join("joiner")
     }
 
     /// A joiner command on the host.
+    #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.host.command("env");
         command
@@ -73,7 +75,7 @@ impl<'h> Joiner<'h> {
 
 /// Waits for a joiner's end.
 pub fn finish(mut process: Process) -> Result<Run> {
-    let status = process.wait(Duration::from_secs(120))?;
+    let status = process.wait(Duration::from_mins(2))?;
     Ok(Run { code: status.code().unwrap_or(-1), stdout: process.stdout(), stderr: process.stderr() })
 }
 

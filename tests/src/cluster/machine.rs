@@ -53,23 +53,27 @@ pub struct Machine {
 
 impl Machine {
     /// A machine with a new key.
+    #[must_use]
     pub fn new(invite: &str, address: SocketAddr) -> Self {
         let key = SigningKey::generate().expect("a key");
         Self { key: Arc::new(key), invite: InviteLine::parse(invite).expect("an invite"), address, identity: None }
     }
 
     /// A machine with a key that was made elsewhere.
+    #[must_use]
     pub fn with_key(invite: &str, address: SocketAddr, pem: &str) -> Self {
         let key = SigningKey::from_pem(pem).expect("a key");
         Self { key: Arc::new(key), invite: InviteLine::parse(invite).expect("an invite"), address, identity: None }
     }
 
     /// The same machine: its key, without an identity.
+    #[must_use]
     pub fn again(&self) -> Self {
         Self { key: self.key.clone(), invite: self.invite.clone(), address: self.address, identity: None }
     }
 
     /// The key.
+    #[must_use]
     pub fn key(&self) -> &SigningKey {
         &self.key
     }
@@ -102,6 +106,7 @@ impl Machine {
     }
 
     /// What this machine would send to confirm that it became this node with this grant.
+    #[must_use]
     pub fn statement(&self, grant: &GrantId, node: &NodeId) -> JoinRequest {
         let invite = self.invite.unverified();
         let statement = Statement { grant, node, cluster: &invite.iss };
@@ -120,12 +125,14 @@ impl Machine {
     }
 
     /// The wire without a certificate.
+    #[must_use]
     pub fn anonymous(&self) -> Wire {
         let client = self.client();
         self.through(&client, client.anonymous().expect("TLS settings"))
     }
 
     /// The wire with this machine's identity.
+    #[must_use]
     pub fn wire(&self) -> Wire {
         let pem = self.identity.as_deref().expect("an identity was issued");
         let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>().expect("PEM");
@@ -134,6 +141,7 @@ impl Machine {
     }
 
     /// The wire with a swarm node's certificate.
+    #[must_use]
     pub fn with_node(&self, node: NodeKeyPair) -> Wire {
         let client = self.client();
         self.through(&client, client.with_certificate(node.chain, node.key).expect("TLS settings"))
@@ -193,6 +201,6 @@ impl Wire {
             connection.abort();
             Ok((status, bytes))
         };
-        tokio::time::timeout(Duration::from_secs(60), exchange).await.map_err(|_| "no answer".to_owned())?
+        tokio::time::timeout(Duration::from_mins(1), exchange).await.map_err(|_| "no answer".to_owned())?
     }
 }

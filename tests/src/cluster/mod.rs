@@ -2,6 +2,8 @@
 //! Promise: a test says what it wants to see, not how a broker is started.
 //! Must not: hide what a program printed, or retry what a test should see fail.
 
+#![allow(clippy::missing_panics_doc, reason = "what a test cannot do without, it panics without")]
+
 mod broker;
 mod joiner;
 mod machine;
@@ -36,6 +38,7 @@ impl Cluster {
     }
 
     /// The first manager.
+    #[must_use]
     pub fn manager(&self) -> &Host {
         &self.0[0]
     }

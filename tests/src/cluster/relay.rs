@@ -1,6 +1,6 @@
 //! A relay between a machine and a broker that loses or withholds one reply or one request, on purpose.
 //!
-//! The wire is TLS 1.3 without tickets, so turns can be told from outside: after the ClientHello the client speaks
+//! The wire is TLS 1.3 without tickets, so turns can be told from outside: after the client's hello the client speaks
 //! again only to end the handshake and send a request, and the server speaks after that only to reply.
 
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -66,16 +66,19 @@ impl Relay {
     }
 
     /// Where it listens.
+    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Whether the rule has struck.
+    #[must_use]
     pub fn struck(&self) -> bool {
         self.shared.struck.load(Ordering::SeqCst)
     }
 
     /// How many requests it has seen.
+    #[must_use]
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::SeqCst)
     }
@@ -141,7 +144,7 @@ fn relay(machine: &TcpStream, shared: &Shared) {
 /// Whose turn it is on one connection, and what is kept back.
 #[derive(Default)]
 struct Turn {
-    /// Whether the ClientHello has passed; what the client says after that ends its handshake or is a request.
+    /// Whether the client's hello has passed; what the client says after that ends its handshake or is a request.
     greeted: bool,
     /// The number of the request that is under way, or none between reply and request.
     request: Option<usize>,
@@ -204,7 +207,7 @@ enum Pumped {
 }
 
 fn pump(mut from: &TcpStream, mut to: impl FnMut(&[u8]) -> bool) -> Pumped {
-    let mut bytes = [0_u8; 64 * 1024];
+    let mut bytes = [0_u8; 16 * 1024];
     match from.read(&mut bytes) {
         Ok(0) => Pumped::Closed,
         Ok(length) => {

@@ -39,7 +39,7 @@ pub(crate) fn a_manager_cut_off_from_quorum_hands_out_nothing(pool: &Pool) -> Re
     assert_eq!(broker.count("refused", None)?, 0, "an unknown outcome is never a refusal");
 
     leader.heal()?;
-    until(Duration::from_secs(60), "the healed manager to hand out the token", || {
+    until(Duration::from_mins(1), "the healed manager to hand out the token", || {
         on(outside, || async { booting.redeem(&grant).await }).ok()?.map_or_else(
             // The grant was good for a minute: the same key asks for another.
             |_| on(outside, || async { booting.redeem(&booting.grant().await.ok()?.grant).await.ok() }).ok()?,

@@ -34,7 +34,7 @@ pub(crate) fn a_node_gets_no_task_before_it_is_labelled(pool: &Pool) -> Result<(
             .collect();
         joins.into_iter().try_for_each(|join| join.join().expect("no panic"))
     })?;
-    until(Duration::from_secs(60), "a task on every new node", || {
+    until(Duration::from_mins(1), "a task on every new node", || {
         (ever_ran_on(manager, "there").ok()?.len() >= 5).then_some(())
     })?;
     let elsewhere = ever_ran_on(manager, "elsewhere")?;

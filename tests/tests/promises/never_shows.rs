@@ -15,10 +15,14 @@ use lab::{Failed, Pool, Role};
 fn forms(token: &str) -> Vec<String> {
     let parts = token.split('-').filter(|part| part.len() > 8);
     parts
-        .flat_map(|part| {
-            let hex = part.bytes().map(|byte| format!("{byte:02x}")).collect();
-            [part.to_owned(), STANDARD_NO_PAD.encode(part), URL_SAFE_NO_PAD.encode(part), hex]
-        })
+        .flat_map(|part| [part.to_owned(), STANDARD_NO_PAD.encode(part), URL_SAFE_NO_PAD.encode(part), hex(part)])
+        .collect()
+}
+
+fn hex(text: &str) -> String {
+    text.bytes()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
         .collect()
 }
 
