@@ -55,6 +55,7 @@ async fn issue(
         .identity(&csr, invite.role, &invite.jti, clock::unix(now))
         .map_err(|error| Denial::Unavailable(error.to_string()))?;
     record.version = Some(version);
+    record.ends = Some(invite.exp);
     record.thumbprint = Some(identity.thumbprint.to_string());
     record.serial = Some(identity.serial);
     broker.audit.record(call.on(record.clone())).await?;

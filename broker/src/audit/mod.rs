@@ -10,7 +10,7 @@ mod record;
 mod refusals;
 
 pub(crate) use log::{Audit, AuditError, record_once};
-pub(crate) use reading::Known;
+pub(crate) use reading::{Claimed, Known};
 pub(crate) use reason::Reason;
 pub(crate) use record::{Event, Outcome, Record};
 pub(crate) use refusals::Refusals;

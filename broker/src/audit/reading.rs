@@ -9,7 +9,10 @@ use std::path::Path;
 use protocol::{InviteId, KeyHash};
 use serde::Deserialize;
 
-use super::{AuditError, Event};
+use super::AuditError;
+
+/// The event of a claim, as [`super::Event::IdentityIssued`] is written.
+const ISSUED: &str = "identity.issued";
 
 /// What a log tells.
 #[derive(Debug, Default)]
@@ -22,8 +25,17 @@ pub(crate) struct Known {
     pub(crate) torn: bool,
     /// The highest version of the raft store that a record names.
     pub(crate) version: u64,
-    /// The keys that claimed a use, by invite.
-    pub(crate) claims: HashMap<InviteId, HashSet<KeyHash>>,
+    /// What was claimed, by invite.
+    pub(crate) claims: HashMap<InviteId, Claimed>,
+}
+
+/// The keys that claimed a use of one invite.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Claimed {
+    /// When the invite ends, in seconds since 1970.
+    pub(crate) ends: u64,
+    /// The keys.
+    pub(crate) keys: HashSet<KeyHash>,
 }
 
 #[derive(Deserialize)]
@@ -36,9 +48,10 @@ struct Numbered {
 /// The fields that matter here; records of a newer release may have more.
 #[derive(Deserialize)]
 struct Fields {
-    event: serde_json::Value,
+    event: String,
     invite: Option<InviteId>,
     key: Option<KeyHash>,
+    ends: Option<u64>,
     version: Option<u64>,
 }
 
@@ -82,12 +95,39 @@ impl Known {
             return Err(format!("it has number {number}, expected {}", self.records));
         }
         self.version = self.version.max(record.version.unwrap_or(0));
-        let issued = serde_json::to_value(Event::IdentityIssued).map_err(|error| error.to_string())?;
-        if record.event == issued
+        if record.event == ISSUED
             && let (Some(invite), Some(key)) = (record.invite, record.key)
         {
-            self.claims.entry(invite).or_default().insert(key);
+            let claimed = self.claims.entry(invite).or_default();
+            claimed.ends = claimed.ends.max(record.ends.unwrap_or(u64::MAX));
+            claimed.keys.insert(key);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Event, Record, record_once};
+
+    #[test]
+    fn a_claim_in_the_log_is_known_after_a_restart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.jsonl");
+        let (invite, key) = (InviteId::random(), KeyHash::of_spki(b"key"));
+        let (audit, _) = crate::audit::Audit::open(&path, "b").expect("opens");
+        let claim = Record {
+            invite: Some(invite.clone()),
+            key: Some(key.clone()),
+            ends: Some(7),
+            version: Some(42),
+            ..Record::new(Event::IdentityIssued)
+        };
+        audit.record_blocking(claim).expect("written");
+        record_once(&folder.path().join("other"), "b", Event::ClusterMade, None).expect("written");
+        let known = read(&path).expect("reads");
+        assert_eq!((known.version, known.claims[&invite].ends), (42, 7));
+        assert!(known.claims[&invite].keys.contains(&key));
     }
 }

@@ -113,6 +113,9 @@ pub(crate) struct Record {
     pub(crate) labels: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) operator: Option<String>,
+    /// When the invite ends, in seconds since 1970: after that its claims may be swept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ends: Option<u64>,
     /// The raft store's version index that the claim was read at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<u64>,
@@ -142,6 +145,7 @@ impl Record {
             hostname: None,
             labels: BTreeMap::new(),
             operator: None,
+            ends: None,
             version: None,
             latency_us: None,
             detail: None,

@@ -71,3 +71,69 @@ impl Claims {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::Pin;
+
+    use super::*;
+
+    const NOW: u64 = 1_000_000;
+
+    fn identity() -> Identity {
+        let csr = certs::Csr::from_pem(&certs::SigningKey::generate().and_then(|key| key.csr()).expect("a CSR"));
+        let root = certs::Root::create(&ClusterId::random(), "test", crate::clock::unix(NOW)).expect("a root");
+        let issuing = root.issue(1, crate::clock::unix(NOW)).expect("an issuing CA");
+        let invite = InviteId::random();
+        issuing.identity(&csr.expect("valid"), Role::Worker, &invite, crate::clock::unix(NOW)).expect("issued").1
+    }
+
+    fn judged(change: impl FnOnce(&mut Claims)) -> Result<(), String> {
+        let identity = identity();
+        let mut claims = Claims {
+            iss: identity.cluster.clone(),
+            aud: AUDIENCE.into(),
+            sub: identity.key.clone(),
+            iat: NOW,
+            nbf: NOW,
+            exp: NOW + 60,
+            jti: GrantId::random(),
+            cnf: Confirmation { thumbprint: identity.thumbprint.to_string() },
+            invite: identity.invite.clone(),
+            role: identity.role,
+        };
+        change(&mut claims);
+        claims.judge(&identity.cluster, &identity, NOW).map_err(|denial| format!("{denial:?}"))
+    }
+
+    #[test]
+    fn a_grant_is_good_for_its_key_its_certificate_and_its_time_only() {
+        let refused = |change: fn(&mut Claims)| judged(change).expect_err("not redeemed");
+        assert_eq!(judged(|_| {}), Ok(()));
+        assert_eq!(refused(|claims| claims.iss = ClusterId::random()), "Refused(OtherCluster)");
+        assert_eq!(refused(|claims| claims.aud = "swarm-broker/admission".into()), "Refused(NotOurs)");
+        assert_eq!(refused(|claims| claims.invite = InviteId::random()), "Refused(NotOurs)");
+        assert_eq!(refused(|claims| claims.role = Role::Manager), "Refused(NotOurs)");
+        assert_eq!(refused(|claims| claims.sub = KeyHash::of_spki(b"other")), "Refused(OtherKey)");
+        assert_eq!(refused(|claims| claims.exp = NOW + 301 + SKEW), "Refused(GrantEnded)");
+        assert_eq!(refused(|claims| claims.exp = claims.nbf - 1), "Refused(GrantEnded)");
+        let future = |claims: &mut Claims| {
+            (claims.nbf, claims.iat, claims.exp) = (NOW + SKEW + 1, NOW + SKEW + 1, NOW + 60);
+        };
+        assert_eq!(judged(future), Err("Refused(GrantEnded)".into()));
+        assert_eq!(refused(|claims| claims.nbf = claims.iat + 1), "Refused(GrantEnded)");
+        let newer = |claims: &mut Claims| claims.cnf.thumbprint = Pin::of_certificate(b"newer").to_string();
+        assert_eq!(judged(newer), Err("AskAgain".into()));
+        let late = |claims: &mut Claims| (claims.iat, claims.nbf, claims.exp) = (NOW - 60, NOW - 60, NOW);
+        assert_eq!(judged(late), Err("AskAgain".into()), "good until its last second, not in it");
+    }
+
+    #[test]
+    fn a_late_grant_of_another_key_is_still_an_alarm() {
+        let stolen = |claims: &mut Claims| {
+            claims.sub = KeyHash::of_spki(b"other");
+            (claims.iat, claims.nbf, claims.exp) = (NOW - 600, NOW - 600, NOW - 540);
+        };
+        assert_eq!(judged(stolen), Err("Refused(OtherKey)".into()));
+    }
+}

@@ -70,13 +70,18 @@ impl Directory {
         let entry = serde_json::to_string(peer).map_err(|error| LedgerError::Unavailable(error.to_string()))?;
         let labels = BTreeMap::from([(names::KIND.to_owned(), names::BROKER.to_owned()), (ENTRY.to_owned(), entry)]);
         let before = self.sentinel.version();
-        match self.engine.read(&name).await? {
-            Some(stored) => self.engine.relabel(&stored, labels).await?,
+        let replaced = self.engine.read(&name).await?;
+        match &replaced {
+            Some(stored) => self.engine.relabel(stored, labels).await?,
             None => {
                 self.engine.create(&Object { name: name.clone(), data: peer.id.clone().into_bytes(), labels }).await?;
             }
         }
         let after = self.engine.read(&name).await?.ok_or(EngineError::NotFound)?;
+        if replaced.is_some_and(|replaced| replaced.version == after.version) {
+            // The change is committed and not shown yet, as after a change of leader: that proves nothing.
+            return Err(LedgerError::Unavailable("the engine shows an older state".into()));
+        }
         self.sentinel.moved_on(before, after.version)
     }
 

@@ -117,6 +117,11 @@ impl Invites {
         Ok(InviteState { policy, claims: Claims::from_labels(&stored.object.labels)?, version: stored.version })
     }
 
+    fn remember(&self, state: &InviteState) {
+        let ends = state.policy.invite().map_or(u64::MAX, |invite| invite.exp);
+        self.sentinel.claimed(state.policy.id(), ends, state.claims.uses.keys());
+    }
+
     fn queue(self: &Arc<Self>, id: &InviteId) -> mpsc::Sender<Waiting> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = queues.get(id).filter(|sender| !sender.is_closed()) {
@@ -179,7 +184,7 @@ impl Invites {
         let answers = decide(&mut state, batch);
         // Also when every answer is a refusal: only a commit shows that what was read is what the swarm has.
         self.engine.relabel(stored, state.claims.to_labels()?).await?;
-        self.sentinel.claimed(state.policy.id(), state.claims.uses.keys());
+        self.remember(&state);
         Ok(answers)
     }
 
@@ -198,7 +203,7 @@ impl Invites {
         let mut state = InviteState { policy, claims: Claims::default(), version: 0 };
         let answers = decide(&mut state, batch);
         self.engine.create(&object(&state.policy, &state.claims)?).await?;
-        self.sentinel.claimed(id, state.claims.uses.keys());
+        self.remember(&state);
         Ok(answers)
     }
 }

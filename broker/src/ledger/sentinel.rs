@@ -11,7 +11,7 @@ use protocol::{ClusterId, InviteId, KeyHash};
 use serde::{Deserialize, Serialize};
 
 use super::{LedgerError, names};
-use crate::audit::Known;
+use crate::audit::{Claimed, Known};
 use crate::swarm::{Engine, EngineError, Object, Stored};
 
 /// Watches over the ledger as a whole.
@@ -20,7 +20,7 @@ pub(crate) struct Sentinel {
     /// The highest version of the raft store that was ever seen.
     seen: AtomicU64,
     floor: AtomicU64,
-    claims: Mutex<HashMap<InviteId, HashSet<KeyHash>>>,
+    claims: Mutex<HashMap<InviteId, Claimed>>,
     health: RwLock<Health>,
 }
 
@@ -121,7 +121,9 @@ impl Sentinel {
         if floor < self.floor() {
             return Err(self.lose("its floor went back: the raft store was restored from an older state"));
         }
-        self.floor.store(floor, Ordering::Relaxed);
+        if self.floor.swap(floor, Ordering::Relaxed) < floor {
+            self.forget_below_floor();
+        }
         self.saw(stored.version);
         let mut health = self.health.write().unwrap_or_else(PoisonError::into_inner);
         if *health == Health::Unknown {
@@ -130,19 +132,26 @@ impl Sentinel {
         Ok(())
     }
 
-    /// Raises the floor, before anything that ended below it is swept.
-    pub(crate) async fn raise_floor(&self, engine: &Engine, floor: u64) -> Result<(), LedgerError> {
+    /// Raises the floor, before anything that ended below it is swept. False if it is that high already: then
+    /// another broker sweeps.
+    pub(crate) async fn raise_floor(&self, engine: &Engine, floor: u64) -> Result<bool, LedgerError> {
         let Some(stored) = engine.read(&names::sentinel()).await? else {
             return Err(self.lose("its sentinel is gone: somebody deleted the broker's configs"));
         };
         self.read(&stored)?;
-        if floor > self.floor() {
-            let mut labels = stored.object.labels.clone();
-            labels.insert(names::FLOOR.to_owned(), floor.to_string());
-            engine.relabel(&stored, labels).await?;
-            self.floor.fetch_max(floor, Ordering::Relaxed);
+        if floor <= self.floor() {
+            return Ok(false);
         }
-        Ok(())
+        let mut labels = stored.object.labels.clone();
+        labels.insert(names::FLOOR.to_owned(), floor.to_string());
+        match engine.relabel(&stored, labels).await {
+            Ok(()) => {}
+            Err(EngineError::OutOfSequence) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        self.floor.fetch_max(floor, Ordering::Relaxed);
+        self.forget_below_floor();
+        Ok(true)
     }
 
     /// Remembers a version that was read.
@@ -160,16 +169,17 @@ impl Sentinel {
         Err(self.lose("the raft store went back: it was restored from an older state"))
     }
 
-    /// Holds an invite's claims against those that this broker committed or its audit log knows.
+    /// Holds an invite's claims against those that this broker committed or its audit log knows. What ended below the
+    /// floor may have been swept.
     pub(super) fn known_claims<'a>(
         &self,
         invite: &InviteId,
         present: impl Iterator<Item = &'a KeyHash>,
     ) -> Result<(), LedgerError> {
         let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = claims.get(invite) else { return Ok(()) };
+        let Some(known) = claims.get(invite).filter(|known| known.ends >= self.floor()) else { return Ok(()) };
         let present: HashSet<&KeyHash> = present.collect();
-        if known.iter().all(|key| present.contains(key)) {
+        if known.keys.iter().all(|key| present.contains(key)) {
             return Ok(());
         }
         drop(claims);
@@ -177,15 +187,57 @@ impl Sentinel {
             .lose(&format!("claims on invite {invite} are gone: the raft store was restored or configs were deleted")))
     }
 
-    /// Remembers an invite's claims.
-    pub(super) fn claimed<'a>(&self, invite: &InviteId, keys: impl Iterator<Item = &'a KeyHash>) {
+    /// Remembers the claims on an invite that ends then.
+    pub(super) fn claimed<'a>(&self, invite: &InviteId, ends: u64, keys: impl Iterator<Item = &'a KeyHash>) {
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        claims.entry(invite.clone()).or_default().extend(keys.cloned());
+        let claimed = claims.entry(invite.clone()).or_default();
+        claimed.ends = claimed.ends.max(ends);
+        claimed.keys.extend(keys.cloned());
+    }
+
+    /// Forgets the claims on what ended below the floor.
+    fn forget_below_floor(&self) {
+        let floor = self.floor();
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, known| known.ends >= floor);
     }
 
     fn lose(&self, why: &str) -> LedgerError {
         let why = format!("the ledger was lost: {why}. Nobody is admitted until it is recovered");
         *self.health.write().unwrap_or_else(PoisonError::into_inner) = Health::Lost(why.clone());
         LedgerError::Unavailable(why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound(known: &Known) -> Sentinel {
+        let sentinel = Sentinel::new(ClusterId::random(), known);
+        *sentinel.health.write().expect("no panic") = Health::Sound;
+        sentinel
+    }
+
+    #[test]
+    fn a_raft_store_that_went_back_loses_the_ledger() {
+        let sentinel = sound(&Known { version: 50, ..Known::default() });
+        assert!(sentinel.moved_on(sentinel.version(), 51).is_ok());
+        assert!(sentinel.moved_on(sentinel.version(), 20).is_err());
+        assert!(matches!(sentinel.health(), Health::Lost(_)) && sentinel.check().is_err());
+        assert!(sentinel.moved_on(20, 60).is_ok());
+        assert!(sentinel.check().is_err(), "and it stays lost");
+    }
+
+    #[test]
+    fn claims_that_are_gone_lose_the_ledger_unless_they_were_swept() {
+        let (invite, key) = (InviteId::random(), KeyHash::of_spki(b"key"));
+        let sentinel = sound(&Known::default());
+        sentinel.claimed(&invite, 100, std::iter::once(&key));
+        assert!(sentinel.known_claims(&invite, std::iter::once(&key)).is_ok());
+        sentinel.floor.store(101, Ordering::Relaxed);
+        assert!(sentinel.known_claims(&invite, std::iter::empty()).is_ok(), "below the floor it may be swept");
+        sentinel.floor.store(100, Ordering::Relaxed);
+        assert!(sentinel.known_claims(&invite, std::iter::empty()).is_err());
+        assert!(sentinel.check().is_err());
     }
 }

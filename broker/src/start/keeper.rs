@@ -54,7 +54,8 @@ pub(super) async fn keep(broker: Arc<Broker>, tls: Arc<ServerTls>, mut renew_at:
 async fn look(broker: &Broker) {
     match broker.engine.membership().await {
         Ok(membership) => {
-            if let Err(error) = broker.trust.trust_nodes(&membership.roots) {
+            let known = broker.membership().is_some_and(|known| known.roots == membership.roots);
+            if !known && let Err(error) = broker.trust.trust_nodes(&membership.roots) {
                 tracing::warn!(%error, "the swarm's root certificate does not read");
             }
             let seen = Some((membership, Instant::now()));
@@ -103,9 +104,14 @@ fn renew_certificate(broker: &Broker, tls: &ServerTls) -> u64 {
 async fn sweep(broker: &Broker) {
     let now = clock::now();
     let floor = now.saturating_sub(WINDOW + KEPT);
+    // Whoever raises the floor sweeps, and it is raised in steps: one broker at a time, and another one the next time.
+    let floor = floor - floor % SWEEP.as_secs();
     let swept = async {
-        broker.sentinel.raise_floor(&broker.engine, floor).await?;
-        broker.invites.sweep(floor, now).await
+        if broker.sentinel.raise_floor(&broker.engine, floor).await? {
+            broker.invites.sweep(floor, now).await
+        } else {
+            Ok(0)
+        }
     };
     match swept.await {
         Ok(0) => {}

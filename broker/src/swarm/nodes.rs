@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{NodeSpec, NodeSpecAvailabilityEnum, NodeSpecRoleEnum, NodeState};
 use bollard::query_parameters::{ListNodesOptions, UpdateNodeOptionsBuilder};
-use protocol::{NodeId, Role};
+use protocol::{MAX_HOSTNAME, NodeId, Role};
 use serde::Serialize;
 
 use super::{Engine, EngineError};
@@ -93,7 +93,7 @@ impl Node {
                 .version
                 .and_then(|version| version.index)
                 .ok_or(EngineError::Incomplete("a node's version"))?,
-            hostname: description.hostname.unwrap_or_default(),
+            hostname: plain(&description.hostname.unwrap_or_default()),
             role: match spec.role {
                 Some(NodeSpecRoleEnum::MANAGER) => Role::Manager,
                 _ => Role::Worker,
@@ -105,7 +105,7 @@ impl Node {
             },
             ready: status.state == Some(NodeState::READY),
             address: status.addr.unwrap_or_default(),
-            engine: description.engine.and_then(|engine| engine.engine_version).unwrap_or_default(),
+            engine: plain(&description.engine.and_then(|engine| engine.engine_version).unwrap_or_default()),
             labels: spec.labels.clone().unwrap_or_else(HashMap::new).into_iter().collect(),
             leader: manager.as_ref().is_some_and(|manager| manager.leader == Some(true)),
             manager: manager.and_then(|manager| manager.addr).filter(|address| !address.is_empty()),
@@ -113,6 +113,11 @@ impl Node {
             spec,
         })
     }
+}
+
+/// What a node says of itself, made fit for logs and terminals: its root decides what it is called.
+fn plain(text: &str) -> String {
+    text.chars().take(MAX_HOSTNAME).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
 }
 
 fn seconds(time: &str) -> u64 {
