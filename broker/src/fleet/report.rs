@@ -1,6 +1,6 @@
 //! What every node is, as a pure function of nodes, ledger and time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use protocol::{InviteId, KeyHash, NodeId, Role};
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,11 @@ use crate::admission::{ADOPTED_LABEL, GRANT_LABEL};
 use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
-use crate::ledger::InviteState;
-use crate::swarm::Node;
+use crate::ledger::{InviteState, WINDOW};
+use crate::swarm::{Availability, Node};
+
+/// The clocks of two managers differ by no more than this, in seconds.
+const CLOCKS: u64 = 5;
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,7 @@ pub(crate) struct NodeLine {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Booting {
     pub(crate) invite: InviteId,
+    pub(crate) role: Option<Role>,
     pub(crate) key: KeyHash,
     /// When it claimed its use, in seconds since 1970.
     pub(crate) claimed: u64,
@@ -89,30 +93,51 @@ fn explain(nodes: Vec<Node>, invites: &[InviteState], now: u64) -> Report {
         .filter(|(_, _, taken)| taken.joined.is_none())
         .map(|(state, key, taken)| Booting {
             invite: state.policy.id().clone(),
+            role: state.policy.invite().map(|invite| invite.role),
             key: key.clone(),
             claimed: taken.claimed,
             redeemed: taken.redeemed.as_ref().map(|redemption| redemption.last),
-            open: now < taken.claimed.saturating_add(crate::ledger::WINDOW),
+            open: now < taken.claimed.saturating_add(WINDOW),
         })
         .collect();
-    let nodes = nodes.into_iter().map(|node| line(node, invites, &booting)).collect();
+    let pending = pending(&nodes, &booting);
+    let nodes = nodes.into_iter().map(|node| line(node, invites, &pending)).collect();
     Report { nodes, booting }
 }
 
-fn line(node: Node, invites: &[InviteState], booting: &[Booting]) -> NodeLine {
+/// The nodes that may be machines on their way: drained, without a label of ours, come after a use was claimed whose
+/// token was handed out and whose window is open. Each such use accounts for one node, so that a machine which never
+/// confirms hides nobody else.
+fn pending(nodes: &[Node], booting: &[Booting]) -> HashSet<NodeId> {
+    let mut waiting: Vec<&Booting> = booting.iter().filter(|boot| boot.open && boot.redeemed.is_some()).collect();
+    waiting.sort_by_key(|boot| boot.claimed);
+    let labelled = |node: &Node| node.labels.contains_key(GRANT_LABEL) || node.labels.contains_key(ADOPTED_LABEL);
+    let mut unlabelled: Vec<&Node> =
+        nodes.iter().filter(|node| !labelled(node) && node.availability == Availability::Drain).collect();
+    unlabelled.sort_by_key(|node| node.created);
+    let mut pending = HashSet::new();
+    for node in unlabelled {
+        let came_after =
+            |boot: &&Booting| boot.role == Some(node.role) && node.created.saturating_add(CLOCKS) >= boot.claimed;
+        if let Some(at) = waiting.iter().position(came_after) {
+            waiting.remove(at);
+            pending.insert(node.id.clone());
+        }
+    }
+    pending
+}
+
+fn line(node: Node, invites: &[InviteState], pending: &HashSet<NodeId>) -> NodeLine {
     let grant = node.labels.get(GRANT_LABEL).cloned();
     let adopted = node.labels.get(ADOPTED_LABEL).cloned();
     let granted = grant.as_deref().map(|grant| of_grant(grant, &node.id, invites));
     // A label that the ledger knows as another node's was copied by hand.
     let explained = adopted.is_some() || granted.as_ref().is_some_and(|granted| !matches!(granted, Granted::Another));
-    let awaited = booting
-        .iter()
-        .any(|boot| boot.redeemed.is_some_and(|at| node.created.saturating_add(5) >= at.min(boot.claimed)));
     let state = match (explained, node.ready) {
         (true, false) => NodeState::Down,
         (true, true) if granted.is_some() => NodeState::Joined,
         (true, true) => NodeState::Adopted,
-        (false, _) if grant.is_none() && awaited => NodeState::Pending,
+        (false, _) if pending.contains(&node.id) => NodeState::Pending,
         (false, _) => NodeState::Unexplained,
     };
     NodeLine {
@@ -156,4 +181,43 @@ fn of_grant(grant: &str, node: &NodeId, invites: &[InviteState]) -> Granted {
         }
     }
     Granted::Swept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(last: char, availability: Availability, created: u64) -> Node {
+        let id = format!("{}{last}", "a".repeat(24)).parse().expect("a node id");
+        Node::example(id, availability, created)
+    }
+
+    fn boot(claimed: u64, redeemed: bool, open: bool) -> Booting {
+        Booting {
+            invite: InviteId::random(),
+            role: Some(Role::Worker),
+            key: KeyHash::of_spki(b"key"),
+            claimed,
+            redeemed: redeemed.then_some(claimed),
+            open,
+        }
+    }
+
+    #[test]
+    fn a_machine_that_never_confirms_hides_no_other_node() {
+        let nodes = [node('x', Availability::Drain, 105), node('y', Availability::Drain, 110)];
+        let pending = pending(&nodes, &[boot(100, true, true)]);
+        assert_eq!(pending.into_iter().collect::<Vec<_>>(), [nodes[0].id.clone()]);
+    }
+
+    #[test]
+    fn only_a_drained_newcomer_can_be_pending() {
+        let none = |nodes: &[Node], boots: &[Booting]| pending(nodes, boots).is_empty();
+        let drained = [node('x', Availability::Drain, 105)];
+        assert!(!none(&drained, &[boot(100, true, true)]));
+        assert!(none(&drained, &[boot(100, false, true)]), "no token was handed out");
+        assert!(none(&drained, &[boot(100, true, false)]), "the window has ended");
+        assert!(none(&drained, &[boot(200, true, true)]), "it was there before");
+        assert!(none(&[node('x', Availability::Active, 105)], &[boot(100, true, true)]), "our joiner drains");
+    }
 }

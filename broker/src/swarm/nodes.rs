@@ -82,6 +82,26 @@ impl Engine {
 }
 
 impl Node {
+    /// A Ready worker without labels, for decisions that are tested without an engine.
+    #[cfg(test)]
+    pub(crate) fn example(id: NodeId, availability: Availability, created: u64) -> Self {
+        Self {
+            id,
+            version: 1,
+            hostname: String::new(),
+            role: Role::Worker,
+            availability,
+            ready: true,
+            address: String::new(),
+            engine: String::new(),
+            labels: BTreeMap::new(),
+            manager: None,
+            leader: false,
+            created,
+            spec: NodeSpec::default(),
+        }
+    }
+
     fn read(node: bollard::models::Node) -> Result<Self, EngineError> {
         let spec = node.spec.ok_or(EngineError::Incomplete("a node's spec"))?;
         let status = node.status.unwrap_or_default();
