@@ -21,3 +21,24 @@ pub(crate) fn shown(seconds: u64) -> String {
         .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
         .map_or_else(|| seconds.to_string(), |time| time.to_string())
 }
+
+/// A length of time as people type it: in the largest unit that fits without a rest.
+pub(crate) fn length(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86400, "d"), (3600, "h"), (60, "m")];
+    let fits = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
+    fits.map_or_else(|| format!("{seconds}s"), |(unit, letter)| format!("{}{letter}", seconds / unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_read_as_they_are_typed() {
+        for text in ["90s", "10m", "1h", "90d", "36h", "0s"] {
+            let time = humantime::parse_duration(text).expect("a length");
+            assert_eq!(length(time), text);
+        }
+    }
+}

@@ -4,9 +4,11 @@
 //! Must not be reachable over the network.
 
 mod client;
+mod operator;
 mod server;
 mod words;
 
 pub(crate) use client::{Admin, lines};
+pub(crate) use operator::operator;
 pub(crate) use server::serve;
 pub(crate) use words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, Revoked, Status};

@@ -16,8 +16,9 @@ use protocol::{InviteId, Problem, ProblemKind};
 use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 
+use super::operator;
 use super::words::{AdoptOrder, Adopted, BrokerShown, InviteLineReply, InviteShown, Revoked, Status};
-use crate::admission::{InviteOrder, make_invite, revoke_invite};
+use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
 use crate::broker::Broker;
 use crate::denial::Denial;
 use crate::exit::{Code, Failure};
@@ -56,7 +57,7 @@ pub(crate) fn serve(broker: Arc<Broker>, path: &Path) -> Result<tokio::task::Joi
 }
 
 async fn connection(broker: Arc<Broker>, stream: UnixStream) {
-    let operator = operator(&stream);
+    let operator = peer(&stream);
     let service = service_fn(|request| {
         let (broker, operator) = (broker.clone(), operator.clone());
         async move {
@@ -74,20 +75,14 @@ async fn connection(broker: Arc<Broker>, stream: UnixStream) {
 }
 
 /// Who is at the other end, by the kernel's word; None for who may not speak here.
-fn operator(stream: &UnixStream) -> Option<String> {
+fn peer(stream: &UnixStream) -> Option<String> {
     let uid = stream.peer_cred().ok()?.uid();
     let ours = rustix::process::geteuid().as_raw();
     if uid != 0 && uid != ours {
         tracing::warn!(uid, "refused a caller on the admin socket");
         return None;
     }
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let named = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    Some(named.map_or_else(|| format!("uid {uid}"), |name| format!("uid {uid} ({name})")))
+    Some(operator(uid))
 }
 
 /// What the operator is told: unlike a machine, all of it.
@@ -188,8 +183,8 @@ fn revoked_id(path: &str) -> Option<InviteId> {
 
 async fn revoke(broker: &Broker, operator: String, path: &str) -> Result<Reply, Denial> {
     let id = revoked_id(path).ok_or(Denial::Malformed("this is not an invite id"))?;
-    let changed = revoke_invite(broker, &id, operator).await?;
-    Ok(json(&Revoked { id, changed }))
+    let Revocation { changed, seen } = revoke_invite(broker, &id, operator).await?;
+    Ok(json(&Revoked { id, changed, seen }))
 }
 
 async fn adopt(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply, Denial> {

@@ -41,6 +41,8 @@ pub(crate) struct Revoked {
     pub(crate) id: InviteId,
     /// False when it was revoked before.
     pub(crate) changed: bool,
+    /// False when no broker has seen the invite.
+    pub(crate) seen: bool,
 }
 
 /// Which nodes to adopt.

@@ -126,7 +126,20 @@ async fn label(broker: &Broker, mut node: Node, grant: &GrantHash, invite: &Invi
 }
 
 /// `GET /v1/joins`: whether the caller is a node of this swarm, and explained.
-pub(crate) async fn membership(broker: &Broker, certificate: &NodeCertificate) -> Result<MembershipReply, Denial> {
+pub(crate) async fn membership(
+    broker: &Broker,
+    call: &Call,
+    certificate: &NodeCertificate,
+) -> Result<MembershipReply, Denial> {
+    let found = look_up(broker, certificate).await;
+    if let Err(Denial::Refused(reason)) = found {
+        let record = Record { node: Some(certificate.node.clone()), ..Record::refusal(reason) };
+        broker.record_refusal(call, record).await?;
+    }
+    found
+}
+
+async fn look_up(broker: &Broker, certificate: &NodeCertificate) -> Result<MembershipReply, Denial> {
     let membership = broker.membership().ok_or_else(|| Denial::Unavailable("the engine is not a manager".into()))?;
     if certificate.swarm != membership.swarm {
         return Err(Reason::OtherSwarm.into());

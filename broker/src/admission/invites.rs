@@ -44,6 +44,7 @@ pub(crate) async fn make_invite(
     operator: String,
 ) -> Result<(InviteLine, Invite), Result<Complaint, Denial>> {
     check(&order, broker).map_err(Ok)?;
+    broker.sentinel.check().map_err(|error| Err(error.into()))?;
     let now = clock::now();
     let mut brokers: Vec<BrokerAddress> = broker.addresses.clone();
     let peers = broker.directory.live(now);
@@ -80,8 +81,18 @@ pub(crate) async fn make_invite(
     Ok((line, invite))
 }
 
-/// Revokes an invite by its id, whether the ledger has seen it or not. False if it was revoked already.
-pub(crate) async fn revoke_invite(broker: &Broker, id: &InviteId, operator: String) -> Result<bool, Denial> {
+/// What a revocation found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Revocation {
+    /// False if it was revoked already.
+    pub(crate) changed: bool,
+    /// False if no broker has seen the invite: it was made offline and not used yet, or the id is wrong.
+    pub(crate) seen: bool,
+}
+
+/// Revokes an invite by its id, whether the ledger has seen it or not.
+pub(crate) async fn revoke_invite(broker: &Broker, id: &InviteId, operator: String) -> Result<Revocation, Denial> {
+    let seen = broker.invites.read(id).await?.is_some_and(|state| state.policy.invite().is_some());
     let (outcome, version) = broker.invites.submit(id, None, Operation::Revoke).await?;
     let record = Record {
         invite: Some(id.clone()),
@@ -89,8 +100,11 @@ pub(crate) async fn revoke_invite(broker: &Broker, id: &InviteId, operator: Stri
         version: Some(version),
         ..Record::new(Event::InviteRevoked)
     };
-    broker.audit.record(record).await?;
-    Ok(outcome == Outcome::Yours)
+    let changed = outcome == Outcome::Yours;
+    if changed {
+        broker.audit.record(record).await?;
+    }
+    Ok(Revocation { changed, seen })
 }
 
 /// Whether the invite's networks contain the address.
@@ -109,7 +123,7 @@ fn check(order: &InviteOrder, broker: &Broker) -> Result<(), Complaint> {
         return Err(format!("--uses {} is not possible: a {role} invite is for 1 to {uses} machines", order.uses));
     }
     if order.ttl == 0 || order.ttl > ttl.as_secs() {
-        let longest = humantime::format_duration(ttl);
+        let longest = clock::length(ttl);
         return Err(format!("--ttl is out of range: a {role} invite lives at least 1s and at most {longest}"));
     }
     for (key, value) in &order.labels {

@@ -9,7 +9,7 @@ mod invites;
 
 pub(crate) use confirm::{confirm, membership};
 pub(crate) use identities::identity;
-pub(crate) use invites::{InviteOrder, admits_from, make_invite, revoke_invite};
+pub(crate) use invites::{InviteOrder, Revocation, admits_from, make_invite, revoke_invite};
 
 /// The label that ties a node to its grant (its value is the grant's hash).
 pub(crate) const GRANT_LABEL: &str = "swarm-broker.grant";

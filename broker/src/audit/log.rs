@@ -90,7 +90,8 @@ impl Audit {
     pub(crate) async fn record(&self, record: Record) -> Result<u64, AuditError> {
         if record.outcome == Outcome::Alarm {
             self.alarms.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(event = ?record.event, reason = ?record.reason, detail = record.detail, "alarm");
+            // As the log has it: one line of JSON, with its own names.
+            tracing::warn!(record = serde_json::to_string(&record).unwrap_or_default(), "alarm");
         }
         let (done, answer) = oneshot::channel();
         let sender = self.sender.clone();

@@ -30,7 +30,7 @@ pub(crate) enum Reason {
     WindowEnded,
     /// This key has no use of the invite.
     NoUse,
-    /// The grant has expired or is not valid yet.
+    /// The grant's times are impossible: one that is merely late is asked for again.
     GrantEnded,
     /// The grant is bound to another key: an alarm.
     OtherKey,

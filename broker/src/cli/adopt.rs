@@ -34,6 +34,7 @@ impl Adopt {
             return super::print("nothing to adopt: every node is explained");
         }
         let lines: Vec<String> = adopted.nodes.iter().map(|node| format!("{node} adopted")).collect();
-        super::print(&lines.join("\n"))
+        super::print(&lines.join("\n"))?;
+        super::print("Availability and labels are as they were: see 'docker node update' for a node that is drained")
     }
 }

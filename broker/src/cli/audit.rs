@@ -66,5 +66,5 @@ fn told(record: &Value) -> String {
             let _ = write!(line, "  {field}={short}…");
         }
     }
-    line
+    line.trim_end().to_owned()
 }

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::AdminSocket;
 use crate::admin;
+use crate::clock;
 use crate::exit::{Code, Failure};
+use crate::fleet::{NodeState, Report};
 use crate::state::{self, Cluster};
 use crate::swarm::{Engine, TRIED_WITH};
 
@@ -79,6 +81,11 @@ impl Doctor {
         match Cluster::open(&self.state) {
             Ok(cluster) => {
                 findings.ok("state", format!("cluster '{}' in {}", cluster.name(), self.state.display()));
+                let ends = cluster.issuing.public().ends;
+                let left = ends.saturating_sub(clock::now()) / (24 * 60 * 60);
+                if left < 60 {
+                    findings.advice("state", format!("the issuing CA ends in {left} days, at {}", clock::shown(ends)));
+                }
                 if cluster.folder().has("root.key") {
                     let path = cluster.folder().path("root.key");
                     findings.advice("state", format!("the root's key lies on this manager ({}): take it away to a safe place; the broker needs it only to make the next issuing CA", path.display()));
@@ -107,7 +114,7 @@ impl Doctor {
         }
         match membership {
             Ok(membership) => {
-                let counts = format!("{} managers, {} nodes", membership.managers, membership.nodes);
+                let counts = format!("managers: {}, nodes: {}", membership.managers, membership.nodes);
                 findings.ok("swarm", format!("manager of swarm {} ({counts})", membership.swarm));
                 if membership.managers == 2 {
                     findings.advice("swarm", "two managers lose quorum when either is lost: have one, three or five");
@@ -118,9 +125,30 @@ impl Doctor {
         Ok(())
     }
 
+    fn nodes(&self, findings: &mut Findings) {
+        match self.admin.open().get::<Report>("/v1/nodes") {
+            Ok(report) => match report.count(NodeState::Unexplained) {
+                0 => findings.ok("nodes", "every node is explained, or on its way"),
+                count => {
+                    findings.wrong("nodes", format!("unexplained: {count}. See 'broker nodes'; adopt or remove them"));
+                }
+            },
+            Err(error) => findings.wrong("nodes", error.to_string()),
+        }
+    }
+
     fn broker(&self, findings: &mut Findings) {
         match self.admin.open().get::<admin::Status>("/v1/status") {
-            Ok(status) if status.ready => findings.ok("broker", format!("running, ready, release {}", status.release)),
+            Ok(status) if status.ready => {
+                findings.ok("broker", format!("running, ready, release {}", status.release));
+                if status.alarms > 0 {
+                    findings.advice(
+                        "alarms",
+                        format!("{} since the broker started: see 'broker audit list'", status.alarms),
+                    );
+                }
+                self.nodes(findings);
+            }
             Ok(status) => findings.wrong("broker", format!("running, not ready: {}", status.missing.join("; "))),
             Err(error) => findings.wrong("broker", error.to_string()),
         }

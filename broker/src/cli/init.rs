@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use protocol::BrokerAddress;
 
+use crate::admin::operator;
 use crate::audit::{self, Event};
 use crate::exit::{Code, Failure};
 use crate::state;
@@ -36,16 +37,11 @@ impl Init {
                 "--cluster must be a name of 1 to 40 bytes, without control characters",
             ));
         }
+        let operator = operator(rustix::process::getuid().as_raw());
         let (id, pin) = state::init(&self.state, name, self.advertise)?;
         let cluster = state::Cluster::open(&self.state)?;
-        let uid = rustix::process::getuid().as_raw();
-        audit::record_once(
-            &cluster.folder().path(audit::FILE),
-            cluster.broker(),
-            Event::ClusterMade,
-            Some(format!("uid {uid}")),
-        )
-        .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
+        audit::record_once(&cluster.folder().path(audit::FILE), cluster.broker(), Event::ClusterMade, Some(operator))
+            .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
         if self.json {
             return super::print_json(
                 &serde_json::json!({ "cluster": id, "name": name, "pin": pin, "state": self.state }),

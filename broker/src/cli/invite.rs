@@ -41,10 +41,10 @@ pub(super) struct Create {
     #[arg(long, value_name = "N", default_value_t = 1)]
     uses: u32,
     /// How long it admits machines: 90s, 10m, 1h
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     ttl: std::time::Duration,
     /// A network its machines call from; may be repeated [default: from anywhere]
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, value_name = "CIDR", value_parser = network)]
     from: Vec<IpNet>,
     /// A label its nodes get; may be repeated
     #[arg(long, value_name = "K=V", value_parser = label)]
@@ -54,6 +54,16 @@ pub(super) struct Create {
     json: bool,
     #[command(flatten)]
     admin: AdminSocket,
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, &'static str> {
+    humantime::parse_duration(text).map_err(|_| "write it like 90s, 10m or 1h")
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let one = || text.parse::<std::net::IpAddr>().map(IpNet::from);
+    text.parse().or_else(|_| one()).map_err(|_| "write it like 10.0.0.0/24, fd00::/64 or 10.0.0.7")
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
@@ -129,6 +139,7 @@ impl Revoke {
             return super::print_json(&revoked);
         }
         let word = if revoked.changed { "revoked" } else { "was revoked already" };
-        super::print(&format!("{} {word}", revoked.id))
+        let unseen = if revoked.seen { "" } else { ". No broker has seen this invite yet: is the id right?" };
+        super::print(&format!("{} {word}{unseen}", revoked.id))
     }
 }

@@ -97,7 +97,11 @@ impl Invites {
         let mut swept = 0;
         for stored in self.engine.list(names::KIND, names::INVITE).await? {
             let state = self.state(&stored)?;
-            let ended = state.policy.invite().is_some_and(|invite| invite.exp < end);
+            let ended = match &state.policy {
+                Policy::Invite(invite) => invite.exp < end,
+                // How long it lives is not known; no invite lives longer than this.
+                Policy::Unseen(_) => state.claims.revoked.is_some_and(|since| since.saturating_add(LONGEST) < end),
+            };
             let waiting = state.claims.uses.values().any(|taken| {
                 taken.redeemed.is_some() && taken.joined.is_none() && now < taken.claimed.saturating_add(LATE_CONFIRM)
             });
@@ -211,6 +215,9 @@ impl Invites {
 /// For how long the object of a redeemed but unconfirmed use is kept, in seconds from its claim: a late confirm
 /// needs nothing that expires, and a machine may be switched off in the middle of its boot.
 const LATE_CONFIRM: u64 = 90 * 24 * 60 * 60;
+
+/// The longest that an invite may live by any configuration, in seconds.
+const LONGEST: u64 = 366 * 24 * 60 * 60;
 
 fn decide(state: &mut InviteState, batch: &[Waiting]) -> Vec<Answer> {
     let now = clock::now();

@@ -20,9 +20,10 @@ use super::seats::Seat;
 use crate::broker::{Broker, Call};
 use crate::clock;
 
-const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Seats are what limits idle connections: a herd of honest machines on a busy broker needs the time.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// From the end of the handshake, or of the last answer, to the end of the next request's headers.
-const HEADERS: Duration = Duration::from_secs(5);
+const HEADERS: Duration = Duration::from_secs(10);
 /// The whole life of a connection.
 const LIFE: Duration = Duration::from_mins(1);
 

@@ -54,7 +54,7 @@ pub(super) async fn answer(
         (Route::Redeem, Some(Caller::Identity(identity))) => redeem(broker, call, identity, &body).await,
         (Route::Join, Some(Caller::Node(node))) => join(broker, call, node, &body).await,
         (Route::Membership, Some(Caller::Node(node))) => {
-            admission::membership(broker, node).await.map(|reply| json(&reply))
+            admission::membership(broker, call, node).await.map(|reply| json(&reply))
         }
         (Route::Identity | Route::Grant | Route::Redeem | Route::Join | Route::Membership, _) => {
             wrong_certificate(broker, call).await

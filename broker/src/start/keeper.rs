@@ -77,6 +77,8 @@ async fn renew(broker: &Broker) {
     };
     let renewed = async {
         broker.sentinel.look(&broker.engine).await?;
+        // What was lost is evidence: nothing of ours is written into it.
+        broker.sentinel.check()?;
         broker.directory.renew(&peer).await?;
         broker.directory.refresh().await
     };

@@ -29,6 +29,10 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
     let log = cluster.folder().path(audit::FILE);
     let (audit, known) =
         Audit::open(&log, cluster.broker()).map_err(|error| Failure::new(Code::Data, error.to_string()))?;
+    if known.records == 0 && cluster.has_ledger() {
+        let what = "the audit log is missing or empty, though this broker has served before. Restore it from a backup";
+        return Err(Failure::new(Code::Data, format!("{}: {what}", log.display())));
+    }
     if known.torn {
         let record = Record {
             detail: Some("a record that was never finished was cut off".into()),
@@ -58,7 +62,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         renewed: clock::now(),
         release: env!("CARGO_PKG_VERSION").into(),
     };
-    steps::enlist(&directory, &peer, invite_signer.public()).await?;
+    steps::enlist(&sentinel, &directory, &peer, invite_signer.public()).await?;
 
     let tls_failure =
         |error: &dyn std::fmt::Display| Failure::new(Code::Internal, format!("TLS cannot be set up: {error}"));

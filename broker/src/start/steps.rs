@@ -10,7 +10,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::denial::Denial;
 use crate::exit::{Code, Failure};
-use crate::ledger::{Directory, LedgerError, Peer, Sentinel};
+use crate::ledger::{Directory, Health, LedgerError, Peer, Sentinel};
 use crate::state::Cluster;
 use crate::swarm::{Engine, EngineError, Membership};
 
@@ -66,6 +66,7 @@ pub(super) async fn ledger(
     }
     match sentinel.look(engine).await {
         Ok(()) => Ok(made),
+        Err(error) if !matches!(sentinel.health(), Health::Lost(_)) => Err(ledger_failure(&error)),
         Err(error) => {
             let record = Record::alarm(Event::LedgerLost, error.to_string());
             audit.record(record).await.map_err(|error| Failure::new(Code::Io, error.to_string()))?;
@@ -76,16 +77,19 @@ pub(super) async fn ledger(
     }
 }
 
-/// Lists this broker and its keys, so that others can verify what it signs.
+/// Lists this broker and its keys, so that others can verify what it signs. Nothing is written into a ledger that was
+/// lost, which may be another cluster's.
 pub(super) async fn enlist(
+    sentinel: &Sentinel,
     directory: &Directory,
     peer: &Peer,
     invite_key: &crate::jwt::PublicKey,
 ) -> Result<(), Failure> {
-    directory.list_invite_key(invite_key).await.map_err(|error| ledger_failure(&error))?;
-    match directory.renew(peer).await {
-        Ok(()) => {}
-        Err(error) => tracing::error!(%error, "nobody is admitted"),
+    if sentinel.check().is_ok() {
+        directory.list_invite_key(invite_key).await.map_err(|error| ledger_failure(&error))?;
+        if let Err(error) = directory.renew(peer).await {
+            tracing::error!(%error, "nobody is admitted");
+        }
     }
     directory.refresh().await.map_err(|error| ledger_failure(&error))
 }

@@ -63,7 +63,15 @@ pub(crate) fn init(path: &Path, name: &str, advertise: Vec<BrokerAddress>) -> Re
     }
     let id = ClusterId::random();
     let now = clock::now();
-    let root = Root::create(&id, name, clock::unix(now))?;
+    let pin = make_keys(&folder, &id, name, now)?;
+    let broker = protocol::GrantId::random().as_str()[..16].to_owned();
+    let file = ClusterFile { format: FORMAT, id, name: name.to_owned(), made: now, broker, advertise, ledger: false };
+    write_cluster(&folder, &file)?;
+    Ok((file.id, pin))
+}
+
+fn make_keys(folder: &Folder, id: &ClusterId, name: &str, now: u64) -> Result<Pin, StateError> {
+    let root = Root::create(id, name, clock::unix(now))?;
     let issuing = root.issue(1, clock::unix(now))?;
     folder.write(ROOT_CERTIFICATE, root.certificate_pem())?;
     folder.write(ROOT_KEY, &root.key().to_pem())?;
@@ -71,10 +79,7 @@ pub(crate) fn init(path: &Path, name: &str, advertise: Vec<BrokerAddress>) -> Re
     folder.write(ISSUING_KEY, &issuing.key().to_pem())?;
     folder.write(INVITE_KEY, &SigningKey::generate()?.to_pem())?;
     folder.write(GRANT_KEY, &SigningKey::generate()?.to_pem())?;
-    let broker = protocol::GrantId::random().as_str()[..16].to_owned();
-    let file = ClusterFile { format: FORMAT, id, name: name.to_owned(), made: now, broker, advertise, ledger: false };
-    write_cluster(&folder, &file)?;
-    Ok((file.id, root.pin()))
+    Ok(root.pin())
 }
 
 impl Cluster {

@@ -22,7 +22,7 @@ pub(crate) enum StateError {
     #[error("{0} is not there: run 'broker init --cluster NAME --state {1}' first")]
     NotInitialised(PathBuf, PathBuf),
     #[error(
-        "{0} holds a cluster already ('{1}'). To start another, give another --state; to remove this one, see 'broker uninstall'"
+        "{0} holds a cluster already ('{1}'). To make another, give another --state. To give this one up, with every node it explained, remove that folder"
     )]
     AlreadyInitialised(PathBuf, String),
     #[error("{path} can be read by others (mode {mode:o}): it must be private. Fix: chmod {fix} {path}")]

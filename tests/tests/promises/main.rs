@@ -2,7 +2,9 @@
 
 mod at_most_n;
 mod boots;
+mod bounded;
 mod fail_closed;
+mod input;
 mod labels;
 mod never_shows;
 mod one_key;
@@ -25,9 +27,15 @@ fn main() -> ExitCode {
             boots::a_broker_killed_before_the_claim_loses_nothing,
             boots::a_broker_killed_after_the_claim_loses_nothing,
             boots::a_joined_machine_joins_again_as_a_no_op,
+            bounded::a_thousand_idle_connections_keep_nobody_out,
+            bounded::slow_huge_and_endless_requests_keep_nobody_out,
             fail_closed::a_manager_cut_off_from_quorum_hands_out_nothing,
             fail_closed::deleted_configs_admit_nobody,
             fail_closed::a_deleted_invite_gives_no_use_back,
+            input::every_bad_invite_has_words_and_a_code,
+            input::every_bad_start_of_a_broker_has_words_and_a_code,
+            input::a_machine_in_another_swarm_is_left_alone,
+            input::the_admin_socket_is_for_root_only,
             labels::a_node_gets_no_task_before_it_is_labelled,
             labels::a_node_that_never_confirmed_stays_drained_and_is_shown,
             labels::a_node_joined_by_hand_is_unexplained_within_seconds,
