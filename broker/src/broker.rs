@@ -55,6 +55,12 @@ pub(crate) struct Limits {
     pub(crate) ttl: Duration,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self { uses: 1000, ttl: Duration::from_hours(90 * 24) }
+    }
+}
+
 /// One request: its id, where it came from, and when.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {

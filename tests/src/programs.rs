@@ -17,6 +17,11 @@ pub fn joiner() -> Result<PathBuf> {
     built("joiner")
 }
 
+/// The built demo.
+pub fn demo() -> Result<PathBuf> {
+    built("demo")
+}
+
 /// A test is `target/PROFILE/deps/NAME-HASH`, the demo `target/PROFILE/demo`; what they run is
 /// `target/PROFILE/PROGRAM`.
 fn built(program: &str) -> Result<PathBuf> {

@@ -22,7 +22,6 @@ use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
 use crate::broker::Broker;
 use crate::denial::Denial;
 use crate::exit::{Code, Failure};
-use crate::ledger::{Claims, InviteState, Policy};
 use crate::server::{body_of, json, problem};
 use crate::{clock, fleet, health};
 
@@ -134,9 +133,7 @@ async fn create(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply,
     let order: InviteOrder = read(body)?;
     match make_invite(broker, order, operator).await {
         Ok((line, invite)) => {
-            let policy = Policy::Invite(Box::new(invite));
-            let state = InviteState { policy, claims: Claims::default(), version: 0 };
-            let mut reply = json(&InviteLineReply { line: line.expose(), invite: shown(&state, clock::now()) });
+            let mut reply = json(&InviteLineReply { line: line.expose(), invite: InviteShown::unclaimed(&invite) });
             *reply.status_mut() = StatusCode::CREATED;
             Ok(reply)
         }
@@ -147,34 +144,10 @@ async fn create(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply,
 
 async fn invites(broker: &Broker) -> Result<Reply, Denial> {
     let now = clock::now();
-    let mut shown: Vec<InviteShown> = broker.invites.list().await?.iter().map(|state| shown(state, now)).collect();
+    let mut shown: Vec<InviteShown> =
+        broker.invites.list().await?.iter().map(|state| InviteShown::of(state, now)).collect();
     shown.sort_by(|a, b| (&a.made, &a.id).cmp(&(&b.made, &b.id)));
     Ok(json(&serde_json::json!({ "invites": shown })))
-}
-
-fn shown(state: &InviteState, now: u64) -> InviteShown {
-    let invite = state.policy.invite();
-    let claimed = state.claims.uses.len();
-    let uses = invite.map_or(0, |invite| invite.uses);
-    let word = match invite {
-        _ if state.claims.revoked.is_some() => "revoked",
-        Some(invite) if now >= invite.exp => "ended",
-        _ if claimed >= usize::try_from(uses).unwrap_or(usize::MAX) => "used-up",
-        _ => "open",
-    };
-    InviteShown {
-        id: state.policy.id().clone(),
-        state: word.into(),
-        role: invite.map(|invite| invite.role),
-        uses,
-        claimed,
-        joined: state.claims.uses.values().filter(|taken| taken.joined.is_some()).count(),
-        made: invite.map(|invite| clock::shown(invite.iat)),
-        ends: invite.map(|invite| clock::shown(invite.exp)),
-        from: invite.map(|invite| invite.from.clone()).unwrap_or_default(),
-        labels: invite.map(|invite| invite.labels.clone()).unwrap_or_default(),
-        brokers: invite.map(|invite| invite.brokers.clone()).unwrap_or_default(),
-    }
 }
 
 fn revoked_id(path: &str) -> Option<InviteId> {

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
-use protocol::{BrokerAddress, ClusterId, InviteId, NodeId, Pin, Role, SwarmId};
+use protocol::{BrokerAddress, ClusterId, Invite, InviteId, NodeId, Pin, Role, SwarmId};
 use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::ledger::{Claims, InviteState, Policy};
 
 /// A new invite.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,6 +36,40 @@ pub(crate) struct InviteShown {
     pub(crate) from: Vec<IpNet>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) brokers: Vec<BrokerAddress>,
+}
+
+impl InviteShown {
+    /// An invite that was made just now.
+    pub(crate) fn unclaimed(invite: &Invite) -> Self {
+        let policy = Policy::Invite(Box::new(invite.clone()));
+        Self::of(&InviteState { policy, claims: Claims::default(), version: 0 }, invite.iat)
+    }
+
+    /// An invite as the ledger has it at `now`.
+    pub(crate) fn of(state: &InviteState, now: u64) -> Self {
+        let invite = state.policy.invite();
+        let claimed = state.claims.uses.len();
+        let uses = invite.map_or(0, |invite| invite.uses);
+        let word = match invite {
+            _ if state.claims.revoked.is_some() => "revoked",
+            Some(invite) if now >= invite.exp => "ended",
+            _ if claimed >= usize::try_from(uses).unwrap_or(usize::MAX) => "used-up",
+            _ => "open",
+        };
+        Self {
+            id: state.policy.id().clone(),
+            state: word.into(),
+            role: invite.map(|invite| invite.role),
+            uses,
+            claimed,
+            joined: state.claims.uses.values().filter(|taken| taken.joined.is_some()).count(),
+            made: invite.map(|invite| clock::shown(invite.iat)),
+            ends: invite.map(|invite| clock::shown(invite.exp)),
+            from: invite.map(|invite| invite.from.clone()).unwrap_or_default(),
+            labels: invite.map(|invite| invite.labels.clone()).unwrap_or_default(),
+            brokers: invite.map(|invite| invite.brokers.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 /// What became of a revocation.

@@ -6,10 +6,12 @@
 mod confirm;
 mod identities;
 mod invites;
+mod order;
 
 pub(crate) use confirm::{confirm, membership};
 pub(crate) use identities::identity;
-pub(crate) use invites::{InviteOrder, Revocation, admits_from, make_invite, revoke_invite};
+pub(crate) use invites::{Revocation, admits_from, make_invite, revoke_invite, sign};
+pub(crate) use order::{InviteOrder, Maker, made};
 
 /// The label that ties a node to its grant (its value is the grant's hash).
 pub(crate) const GRANT_LABEL: &str = "swarm-broker.grant";

@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::{Event, Outcome, Record, reading};
+use super::{Outcome, Record, reading};
 
 /// How many records may wait for the disk. More than that, and callers wait for a place.
 const WAITING: usize = 4096;
@@ -179,15 +179,16 @@ impl Writer {
     }
 }
 
-/// Writes a single record into a log that no broker has open yet.
-pub(crate) fn record_once(path: &Path, broker: &str, event: Event, operator: Option<String>) -> Result<(), AuditError> {
+/// Writes a single record into a log that no broker has open.
+pub(crate) fn record_once(path: &Path, broker: &str, record: Record) -> Result<(), AuditError> {
     let (audit, _) = Audit::open(path, broker)?;
-    audit.record_blocking(Record { operator, ..Record::new(event) }).map(|_| ())
+    audit.record_blocking(record).map(|_| ())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::Event;
 
     #[test]
     fn records_are_numbered_on_from_where_the_log_ended() {
@@ -204,7 +205,7 @@ mod tests {
     fn a_torn_last_line_is_cut_and_told() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit.jsonl");
-        record_once(&path, "b", Event::ClusterMade, None).expect("written");
+        record_once(&path, "b", Record::new(Event::ClusterMade)).expect("written");
         let whole = std::fs::read(&path).expect("reads");
         for cut in 1..whole.len() {
             let mut torn = whole.clone();
@@ -220,8 +221,8 @@ mod tests {
     fn damage_before_the_end_stops_the_broker() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit.jsonl");
-        record_once(&path, "b", Event::ClusterMade, None).expect("written");
-        record_once(&path, "b", Event::BrokerStarted, None).expect("written");
+        record_once(&path, "b", Record::new(Event::ClusterMade)).expect("written");
+        record_once(&path, "b", Record::new(Event::BrokerStarted)).expect("written");
         let text = std::fs::read_to_string(&path).expect("reads");
         std::fs::write(&path, text.replacen("{\"number\":0", "{\"number\":7", 1)).expect("written");
         let error = Audit::open(&path, "b").err().expect("refused").to_string();

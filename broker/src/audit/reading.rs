@@ -125,7 +125,7 @@ mod tests {
             ..Record::new(Event::IdentityIssued)
         };
         audit.record_blocking(claim).expect("written");
-        record_once(&folder.path().join("other"), "b", Event::ClusterMade, None).expect("written");
+        record_once(&folder.path().join("other"), "b", Record::new(Event::ClusterMade)).expect("written");
         let known = read(&path).expect("reads");
         assert_eq!((known.version, known.claims[&invite].ends), (42, 7));
         assert!(known.claims[&invite].keys.contains(&key));

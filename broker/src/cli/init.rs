@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use protocol::BrokerAddress;
 
 use crate::admin::operator;
-use crate::audit::{self, Event};
+use crate::audit::{self, Event, Record};
 use crate::exit::{Code, Failure};
 use crate::state;
 
@@ -40,7 +40,8 @@ impl Init {
         let operator = operator(rustix::process::getuid().as_raw());
         let (id, pin) = state::init(&self.state, name, self.advertise)?;
         let cluster = state::Cluster::open(&self.state)?;
-        audit::record_once(&cluster.folder().path(audit::FILE), cluster.broker(), Event::ClusterMade, Some(operator))
+        let record = Record { operator: Some(operator), ..Record::new(Event::ClusterMade) };
+        audit::record_once(&cluster.folder().path(audit::FILE), cluster.broker(), record)
             .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
         if self.json {
             return super::print_json(

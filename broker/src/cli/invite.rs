@@ -1,15 +1,21 @@
 //! `broker invite create | list | revoke`.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use protocol::{InviteId, Role};
+use protocol::{BrokerAddress, INVITE_TYP, InviteId, InviteLine, Role};
 use serde::{Deserialize, Serialize};
 
 use super::AdminSocket;
-use crate::admin::{InviteLineReply, InviteShown, Revoked, lines};
-use crate::admission::InviteOrder;
+use crate::admin::{InviteLineReply, InviteShown, Revoked, lines, operator};
+use crate::admission::{InviteOrder, Maker, made, sign};
+use crate::audit::{self, record_once};
+use crate::broker::Limits;
+use crate::clock;
 use crate::exit::{Code, Failure};
+use crate::jwt::Signer;
+use crate::state::{self, Cluster, StateError};
 
 /// Make, list and revoke invites: the one line that goes into user-data
 #[derive(clap::Subcommand)]
@@ -52,6 +58,15 @@ pub(super) struct Create {
     /// Print one JSON object instead of the line
     #[arg(long)]
     json: bool,
+    /// Make it here, with the invite key in the state directory, without a running broker or a cluster yet
+    #[arg(long)]
+    offline: bool,
+    /// With --offline: the state directory
+    #[arg(long, value_name = "DIR", env = "BROKER_STATE", default_value = state::DEFAULT)]
+    state: PathBuf,
+    /// With --offline: where the brokers will be; may be repeated [default: what init was told]
+    #[arg(long, value_name = "HOST[:PORT]", requires = "offline", value_delimiter = ',')]
+    broker: Vec<BrokerAddress>,
     #[command(flatten)]
     admin: AdminSocket,
 }
@@ -79,9 +94,39 @@ impl Create {
             return Err(Failure::new(Code::Usage, "--label: the same name was given twice"));
         }
         let order = InviteOrder { role: self.role, uses: self.uses, ttl: self.ttl.as_secs(), from: self.from, labels };
-        let reply: InviteLineReply = self.admin.open().post("/v1/invites", &order)?;
+        let reply: InviteLineReply = if self.offline {
+            let line = make_offline(&self.state, self.broker, order)?;
+            InviteLineReply { line: line.expose(), invite: InviteShown::unclaimed(line.unverified()) }
+        } else {
+            self.admin.open().post("/v1/invites", &order)?
+        };
         if self.json { super::print_json(&reply) } else { super::print(&reply.line) }
     }
+}
+
+/// Signs an invite with the key in the state directory, and records it there.
+fn make_offline(path: &Path, brokers: Vec<BrokerAddress>, order: InviteOrder) -> Result<InviteLine, Failure> {
+    let cluster = Cluster::open(path)?;
+    let _lock = cluster.folder().lock().map_err(|error| match error {
+        StateError::Locked(_) => Failure::new(Code::Usage, "a broker runs here: leave --offline away"),
+        error => error.into(),
+    })?;
+    let brokers = if brokers.is_empty() { cluster.advertise().to_vec() } else { brokers };
+    if brokers.is_empty() {
+        return Err(Failure::new(
+            Code::Usage,
+            "nobody knows yet where the brokers will be: name them with --broker HOST[:PORT]",
+        ));
+    }
+    let limits = Limits::default();
+    let maker = Maker { cluster: cluster.id(), issuing: &cluster.issuing, limits, brokers };
+    let invite = order.fill(maker, clock::now()).map_err(|complaint| Failure::new(Code::Usage, complaint))?;
+    let signer = Signer::new(INVITE_TYP, &cluster.invite_key);
+    let line = sign(&signer, &invite).map_err(|error| Failure::new(Code::Internal, error))?;
+    let operator = operator(rustix::process::getuid().as_raw());
+    record_once(&cluster.folder().path(audit::FILE), cluster.broker(), made(&invite, operator))
+        .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
+    Ok(line)
 }
 
 #[derive(clap::Args)]

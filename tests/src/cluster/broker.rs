@@ -40,6 +40,7 @@ pub struct Broker<'h> {
     host: &'h Host,
     state: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<String>,
     process: Option<Process>,
 }
 
@@ -63,9 +64,14 @@ impl<'h> Broker<'h> {
 
     /// The same with the state in this folder.
     pub fn init_in(host: &'h Host, state: PathBuf) -> Result<Self> {
-        let broker = Self { host, state, arguments: Vec::new(), process: None };
+        let broker = Self { host, state, arguments: Vec::new(), environment: Vec::new(), process: None };
         broker.ok(&["init", "--cluster", "lab"])?;
         Ok(broker)
+    }
+
+    /// With one more variable in its environment.
+    pub fn with(&mut self, name: &str, value: &str) {
+        self.environment.push(format!("{name}={value}"));
     }
 
     /// `broker serve`, until it is ready.
@@ -100,6 +106,7 @@ impl<'h> Broker<'h> {
             .arg(format!("BROKER_STATE={}", self.state.display()))
             .arg(format!("BROKER_DOCKER={}", self.host.socket().display()))
             .arg(format!("BROKER_ADMIN={}", self.host.folder().join("admin.sock").display()))
+            .args(&self.environment)
             .arg(programs::broker().unwrap_or_else(|_| "broker".into()));
         command
     }

@@ -4,11 +4,13 @@ mod at_most_n;
 mod boots;
 mod bounded;
 mod fail_closed;
+mod followed;
 mod input;
 mod labels;
 mod never_shows;
 mod one_key;
 mod rotation;
+mod serving;
 mod verify_then_spend;
 mod write_then_answer;
 
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
             fail_closed::a_manager_cut_off_from_quorum_hands_out_nothing,
             fail_closed::deleted_configs_admit_nobody,
             fail_closed::a_deleted_invite_gives_no_use_back,
+            followed::the_readme_step_by_step,
+            followed::the_demo_to_its_last_line,
             input::every_bad_invite_has_words_and_a_code,
             input::every_bad_start_of_a_broker_has_words_and_a_code,
             input::a_machine_in_another_swarm_is_left_alone,
@@ -47,6 +51,8 @@ fn main() -> ExitCode {
             one_key::a_repeated_confirm_changes_nothing,
             rotation::a_token_rotated_between_redeem_and_join_strands_nobody,
             rotation::boots_during_a_storm_of_rotations_all_join,
+            serving::ready_means_that_machines_can_be_admitted,
+            serving::an_invite_made_before_the_broker_ran_admits,
             verify_then_spend::a_forged_grant_with_a_real_jti_spends_nothing,
             verify_then_spend::an_altered_or_revoked_invite_spends_nothing,
             verify_then_spend::every_step_asks_again_whether_the_invite_is_revoked,

@@ -1,0 +1,115 @@
+//! What an operator asks for when making an invite, and the invite that it makes.
+//!
+//! Keeps DESIGN §9 (a careless operator): managers need to be asked for, uses and lifetime are capped, and labels of
+//! ours cannot be given. Must not sign: a pure function of its arguments.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use protocol::{BrokerAddress, ClusterId, INVITE_AUDIENCE, Invite, InviteId, Role};
+use serde::{Deserialize, Serialize};
+
+use super::RESERVED;
+use crate::audit::{Event, Record};
+use crate::broker::Limits;
+use crate::clock;
+
+/// A manager's invite is for few machines and a short time.
+const MANAGER_USES: u32 = 7;
+const MANAGER_TTL: Duration = Duration::from_hours(24);
+
+/// What an operator asks for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InviteOrder {
+    pub(crate) role: Role,
+    pub(crate) uses: u32,
+    /// In seconds.
+    pub(crate) ttl: u64,
+    pub(crate) from: Vec<IpNet>,
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// Why an order is not filled, with the fix. For the operator.
+pub(crate) type Complaint = String;
+
+/// For which cluster an invite is made.
+pub(crate) struct Maker<'a> {
+    pub(crate) cluster: &'a ClusterId,
+    pub(crate) issuing: &'a certs::Issuing,
+    pub(crate) limits: Limits,
+    /// Where the brokers are.
+    pub(crate) brokers: Vec<BrokerAddress>,
+}
+
+impl InviteOrder {
+    /// The invite that fills this order, made at `now`.
+    pub(crate) fn fill(self, maker: Maker<'_>, now: u64) -> Result<Invite, Complaint> {
+        check(&self, maker.limits)?;
+        Ok(Invite {
+            aud: INVITE_AUDIENCE.into(),
+            jti: InviteId::random(),
+            iat: now,
+            exp: now.saturating_add(self.ttl),
+            iss: maker.cluster.clone(),
+            pin: maker.issuing.pin(),
+            generation: maker.issuing.public().generation,
+            role: self.role,
+            uses: self.uses,
+            from: self.from,
+            labels: self.labels,
+            brokers: maker.brokers,
+            newer: BTreeMap::new(),
+        })
+    }
+}
+
+/// The record of an invite that was made.
+pub(crate) fn made(invite: &Invite, operator: String) -> Record {
+    Record {
+        invite: Some(invite.jti.clone()),
+        role: Some(invite.role),
+        labels: invite.labels.clone(),
+        operator: Some(operator),
+        detail: Some(format!("for {} until {}", uses(invite.uses), clock::shown(invite.exp))),
+        ..Record::new(Event::InviteMade)
+    }
+}
+
+fn check(order: &InviteOrder, limits: Limits) -> Result<(), Complaint> {
+    let (uses, ttl) = match order.role {
+        Role::Worker => (limits.uses, limits.ttl),
+        Role::Manager => (MANAGER_USES.min(limits.uses), MANAGER_TTL.min(limits.ttl)),
+    };
+    let role = order.role;
+    if order.uses == 0 || order.uses > uses {
+        return Err(format!("--uses {} is not possible: a {role} invite is for 1 to {uses} machines", order.uses));
+    }
+    if order.ttl == 0 || order.ttl > ttl.as_secs() {
+        let longest = clock::length(ttl);
+        return Err(format!("--ttl is out of range: a {role} invite lives at least 1s and at most {longest}"));
+    }
+    for (key, value) in &order.labels {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+        if key.is_empty() || key.len() > 128 || !key.chars().all(plain) {
+            return Err(format!("--label {}: a label's name has letters, digits and . _ - / only", key.escape_debug()));
+        }
+        if key.starts_with(RESERVED) || key.starts_with("com.docker.") || key.starts_with("io.docker.") {
+            return Err(format!(
+                "--label {key}: names that begin with {RESERVED}, com.docker. or io.docker. are reserved"
+            ));
+        }
+        if value.len() > 256 || value.chars().any(char::is_control) {
+            return Err(format!("--label {key}: its value is longer than 256 bytes or has control characters"));
+        }
+    }
+    if order.labels.len() > 32 {
+        return Err("more than 32 labels in one invite".into());
+    }
+    Ok(())
+}
+
+fn uses(count: u32) -> String {
+    if count == 1 { "1 machine".into() } else { format!("{count} machines") }
+}

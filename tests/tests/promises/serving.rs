@@ -1,0 +1,87 @@
+//! A broker in operation: what it says of itself, invites made without it, and how it stops.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use lab::cluster::{Broker, Cluster, Joiner, Machine, on};
+use lab::{Failed, Pool, until};
+
+/// A GET on the public listener: the status.
+fn status(broker: &Broker<'_>, machine: &Machine, path: &str) -> Result<u16, Failed> {
+    let wire = machine.anonymous();
+    let answer = on(broker.host(), || async { wire.send(hyper::Method::GET, path, "".into()).await })?;
+    Ok(answer.map_err(|error| format!("{path}: {error}"))?.0)
+}
+
+/// What a scraper reads.
+fn scraped() -> std::io::Result<String> {
+    let mut stream = TcpStream::connect("127.0.0.1:9443")?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+pub(crate) fn ready_means_that_machines_can_be_admitted(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let mut broker = Broker::init(manager)?;
+    let notify = manager.folder().join("notify");
+    let systemd = UnixDatagram::bind(&notify)?;
+    systemd.set_read_timeout(Some(Duration::from_secs(5)))?;
+    broker.with("NOTIFY_SOCKET", &notify.display().to_string());
+    broker.serve_with(&["--metrics", "127.0.0.1:9443"])?;
+    let mut told = [0; 64];
+    let length = systemd.recv(&mut told)?;
+    assert_eq!(&told[..length], b"READY=1\n", "systemd is told");
+
+    let machine = Machine::new(&broker.invite(&["--uses", "1"])?, broker.address());
+    assert_eq!(status(&broker, &machine, "/healthz")?, 200);
+    assert_eq!(status(&broker, &machine, "/readyz")?, 200);
+    let metrics = || -> Result<String, Failed> { Ok(manager.inside(scraped)??) };
+    assert!(metrics()?.contains("swarm_broker_ready 1"), "{}", metrics()?);
+
+    manager.kill_engine()?;
+    until(Duration::from_secs(30), "the broker not to be ready", || {
+        (status(&broker, &machine, "/readyz").ok()? == 503).then_some(())
+    })?;
+    assert_eq!(status(&broker, &machine, "/healthz")?, 200, "alive all the same");
+    assert!(metrics()?.contains("swarm_broker_ready 0"));
+    manager.start_engine()?;
+    until(Duration::from_secs(30), "the broker to be ready again", || {
+        (status(&broker, &machine, "/readyz").ok()? == 200).then_some(())
+    })?;
+
+    let stopped = broker.stop()?;
+    assert_eq!(stopped.code, 0, "{}", stopped.stderr);
+    assert_eq!(broker.count("broker.stopped", None)?, 1);
+    assert!(!manager.folder().join("admin.sock").exists());
+    Ok(())
+}
+
+pub(crate) fn an_invite_made_before_the_broker_ran_admits(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 1)?;
+    let (manager, machine) = (cluster.manager(), &cluster[1]);
+    let mut broker = Broker::init(manager)?;
+    let nowhere = broker.run(&["invite", "create", "--offline"])?;
+    assert_eq!(nowhere.code, 64);
+    assert!(nowhere.stderr.contains("--broker"), "{}", nowhere.stderr);
+    let address = broker.address().to_string();
+    let invite = broker.invite(&["--offline", "--broker", &address, "--uses", "1", "--label", "zone=a"])?;
+
+    broker.serve()?;
+    assert_eq!(
+        broker.json(&["invite", "list", "--json"])?["invites"].as_array().map(Vec::len),
+        Some(0),
+        "not seen yet"
+    );
+    Joiner::new(machine, &invite).joins()?;
+    let listed = broker.json(&["invite", "list", "--json"])?;
+    assert_eq!((&listed["invites"][0]["state"], &listed["invites"][0]["joined"]), (&"used-up".into(), &1.into()));
+    let running = broker.run(&["invite", "create", "--offline", "--broker", &address])?;
+    assert_eq!(running.code, 64, "the log is the running broker's: {}", running.stderr);
+    Ok(())
+}
