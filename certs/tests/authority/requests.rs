@@ -81,8 +81,7 @@ fn our_own_request_asks_for_nothing() {
 
 #[test]
 fn a_request_with_a_key_that_is_not_p_256_is_refused() {
-    let algorithms =
-        [&rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ECDSA_P521_SHA512, &rcgen::PKCS_RSA_SHA256, &rcgen::PKCS_ED25519];
+    let algorithms = [&rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519];
     for algorithm in algorithms {
         let key = KeyPair::generate_for(algorithm).expect("a key");
         let csr = CertificateParams::default().serialize_request(&key).and_then(|csr| csr.pem()).expect("a CSR");
