@@ -185,7 +185,10 @@ fn of_grant(grant: &str, node: &NodeId, invites: &[InviteState]) -> Granted {
 
 #[cfg(test)]
 mod tests {
+    use protocol::{ClusterId, GrantId, INVITE_AUDIENCE, Invite, Pin};
+
     use super::*;
+    use crate::ledger::{Claims, Operation, Policy};
 
     fn node(last: char, availability: Availability, created: u64) -> Node {
         let id = format!("{}{last}", "a".repeat(24)).parse().expect("a node id");
@@ -219,5 +222,68 @@ mod tests {
         assert!(none(&drained, &[boot(100, true, false)]), "the window has ended");
         assert!(none(&drained, &[boot(200, true, true)]), "it was there before");
         assert!(none(&[node('x', Availability::Active, 105)], &[boot(100, true, true)]), "our joiner drains");
+    }
+
+    /// An invite whose one use became this node with this grant.
+    fn joined(node: &NodeId, grant: &GrantId) -> InviteState {
+        let invite = Invite {
+            aud: INVITE_AUDIENCE.into(),
+            jti: InviteId::random(),
+            iat: 0,
+            exp: 1000,
+            iss: ClusterId::random(),
+            pin: Pin::of_certificate(b"root"),
+            generation: 1,
+            role: Role::Worker,
+            uses: 1,
+            from: Vec::new(),
+            labels: BTreeMap::new(),
+            brokers: Vec::new(),
+            newer: BTreeMap::new(),
+        };
+        let (key, grant) = (KeyHash::of_spki(b"key"), grant.hash());
+        let mut claims = Claims::default();
+        for operation in [
+            Operation::Claim { key: key.clone() },
+            Operation::Open { key: key.clone(), grant: grant.clone() },
+            Operation::Redeem { key: key.clone(), grant: grant.clone() },
+            Operation::Join { key, grant, node: node.clone() },
+        ] {
+            claims.apply(Some(&invite), &operation, 1).expect("done");
+        }
+        InviteState { policy: Policy::Invite(Box::new(invite)), claims, version: 1 }
+    }
+
+    #[test]
+    fn a_grants_label_explains_its_own_node_only() {
+        let grant = GrantId::random();
+        let labelled = |last: char, label: &str, value: &str| {
+            let mut node = node(last, Availability::Active, 1);
+            node.labels.insert(label.to_owned(), value.to_owned());
+            node
+        };
+        let own = labelled('x', GRANT_LABEL, grant.hash().as_str());
+        let mut down = own.clone();
+        down.ready = false;
+        let invites = [joined(&own.id, &grant)];
+        let nodes = vec![
+            own,
+            down,
+            labelled('y', GRANT_LABEL, grant.hash().as_str()),
+            // The ledger has swept its invite.
+            labelled('z', GRANT_LABEL, GrantId::random().hash().as_str()),
+            labelled('z', ADOPTED_LABEL, "by hand"),
+            node('z', Availability::Active, 1),
+        ];
+        let states: Vec<_> = explain(nodes, &invites, 1).nodes.into_iter().map(|node| node.state).collect();
+        let expected = [
+            NodeState::Joined,
+            NodeState::Down,
+            NodeState::Unexplained,
+            NodeState::Joined,
+            NodeState::Adopted,
+            NodeState::Unexplained,
+        ];
+        assert_eq!(states, expected);
     }
 }

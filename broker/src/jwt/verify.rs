@@ -219,4 +219,13 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_key_under_another_ones_id_is_not_known() {
+        let (forge, other) = (Forge::new(), Forge::new());
+        let header = json!({"alg": "ES256", "typ": TYP, "kid": other.kid()});
+        let jws = forge.sign(&header, r#"{"exp":5}"#);
+        let verified = verify::<Claims>(&jws, TYP, 1024, |_| Some(forge.signer.public().clone()));
+        assert_eq!(verified.err(), Some(JwtError::UnknownKey));
+    }
 }

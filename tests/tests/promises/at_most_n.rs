@@ -1,10 +1,13 @@
 //! Promise 1: an invite for N uses admits at most N keys, whatever runs at once.
 
+use std::fs;
 use std::thread;
+use std::time::Duration;
 
-use lab::cluster::{Broker, Cluster, Joiner, Machine, Run, Told, on};
-use lab::{Failed, Pool};
+use lab::cluster::{Answer, Broker, Cluster, Joiner, Machine, Run, Told, on};
+use lab::{Failed, Host, Pool};
 use protocol::ProblemKind;
+use serde_json::Value;
 
 pub(crate) fn an_invite_for_three_admits_three_of_fifty_at_once(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 50)?;
@@ -82,5 +85,70 @@ pub(crate) fn a_key_that_comes_back_uses_nothing_more(pool: &Pool) -> Result<(),
         assert_eq!(first.identity().await, Ok(()), "the first key keeps its use");
     })?;
     assert_eq!(broker.json(&["invite", "list", "--json"])?["invites"][0]["claimed"], 2);
+    Ok(())
+}
+
+/// A second broker of the same cluster: the shared keys, and a name and a grant key of its own.
+fn second<'h>(first: &Broker<'_>, host: &'h Host) -> Result<Broker<'h>, Failed> {
+    let broker = Broker::init(host)?;
+    let read = |broker: &Broker<'_>| -> Result<Value, Failed> {
+        Ok(serde_json::from_str(&fs::read_to_string(broker.state().join("cluster.json"))?)?)
+    };
+    let (mut cluster, own) = (read(first)?, read(&broker)?);
+    cluster["broker"] = own["broker"].clone();
+    for name in ["root.crt", "root.key", "issuing.crt", "issuing.key", "invite.key"] {
+        fs::copy(first.state().join(name), broker.state().join(name))?;
+    }
+    fs::write(broker.state().join("cluster.json"), cluster.to_string())?;
+    Ok(broker)
+}
+
+/// Asks until the answer is final.
+async fn asked(mut machine: Machine) -> Answer<()> {
+    for _ in 0..50 {
+        match machine.identity().await {
+            Err(Told::Problem(ProblemKind::Unavailable)) => tokio::time::sleep(Duration::from_millis(100)).await,
+            told => return told,
+        }
+    }
+    machine.identity().await
+}
+
+pub(crate) fn two_brokers_at_once_admit_sixty_of_a_hundred_keys(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 2, 0)?;
+    let first = Broker::start(cluster.manager())?;
+    let mut second = second(&first, &cluster[1])?;
+    second.serve()?;
+    let invite = first.invite(&["--uses", "60", "--ttl", "10m"])?;
+    let addresses = [first.address(), second.address()];
+
+    // Ten rows of ten keys, each row at one broker, key after key: many small commits, each in the other broker's way.
+    let outcomes = on(cluster.manager(), || async move {
+        let mut running = tokio::task::JoinSet::new();
+        for row in 0..10 {
+            let machines: Vec<_> = (0..10).map(|_| Machine::new(&invite, addresses[row % 2])).collect();
+            running.spawn(async move {
+                let mut outcomes = Vec::new();
+                for machine in machines {
+                    outcomes.push(asked(machine).await);
+                }
+                outcomes
+            });
+        }
+        running.join_all().await.concat()
+    })?;
+
+    let admitted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let refused = outcomes.iter().filter(|outcome| **outcome == Err(Told::Problem(ProblemKind::Refused))).count();
+    assert_eq!((admitted, refused), (60, 40), "{outcomes:?}");
+    let mut issued = 0;
+    for broker in [&first, &second] {
+        assert_eq!(broker.json(&["invite", "list", "--json"])?["invites"][0]["claimed"], 60);
+        assert_eq!(broker.count("ledger.lost", None)?, 0);
+        let here = broker.count("identity.issued", None)?;
+        assert!(here > 0, "both brokers were busy");
+        issued += here;
+    }
+    assert_eq!(issued, 60);
     Ok(())
 }

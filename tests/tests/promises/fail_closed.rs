@@ -2,11 +2,41 @@
 
 use std::time::{Duration, Instant};
 
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
 use lab::cluster::{Broker, Cluster, Machine, Told, on};
-use lab::{Failed, Pool, until};
+use lab::{Failed, Host, Pool, until};
 use protocol::{InviteLine, ProblemKind};
 
 const UNAVAILABLE: Told = Told::Problem(ProblemKind::Unavailable);
+const REFUSED: Told = Told::Problem(ProblemKind::Refused);
+
+/// Sets a label of a config behind the broker's back, or takes it away.
+fn relabel(manager: &Host, config: &str, label: &str, value: Option<&str>) -> Result<(), Failed> {
+    let stored = manager.json(&["config", "inspect", config])?[0].clone();
+    let mut spec = stored["Spec"].clone();
+    let labels = spec["Labels"].as_object_mut().ok_or("no labels")?;
+    assert!(labels.remove(label).is_some(), "{config} has no label {label}");
+    labels.extend(value.map(|value| (label.to_owned(), value.into())));
+    let (id, version) = (stored["ID"].as_str().ok_or("no id")?, &stored["Version"]["Index"]);
+    let request = hyper::Request::post(format!("/configs/{id}/update?version={version}"))
+        .header("host", "docker")
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(spec.to_string())))?;
+    let socket = manager.socket();
+    let status = on(manager, || async {
+        let stream = tokio::net::UnixStream::connect(socket).await.expect("the engine's socket");
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("the engine speaks HTTP");
+        let connection = tokio::spawn(connection);
+        let status = sender.send_request(request).await.expect("an answer").status();
+        connection.abort();
+        status
+    })?;
+    assert_eq!(status, 200, "{config} was not changed");
+    Ok(())
+}
 
 pub(crate) fn a_manager_cut_off_from_quorum_hands_out_nothing(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 3, 1)?;
@@ -46,6 +76,103 @@ pub(crate) fn a_manager_cut_off_from_quorum_hands_out_nothing(pool: &Pool) -> Re
             Some,
         )
     })?;
+    Ok(())
+}
+
+pub(crate) fn a_manager_cut_off_from_quorum_refuses_nobody(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 3, 1)?;
+    let (leader, outside) = (cluster.manager(), &cluster[3]);
+    let broker = Broker::start(leader)?;
+    let invite = broker.invite(&["--uses", "1"])?;
+    let address = broker.address();
+    on(outside, || async { Machine::new(&invite, address).identity().await.expect("an identity") })?;
+
+    leader.cut_from(&cluster[1])?;
+    leader.cut_from(&cluster[2])?;
+    let cut = Instant::now();
+    // What this engine still reads says that the invite is used up; a refusal would be final.
+    on(outside, || async {
+        while cut.elapsed() < Duration::from_secs(8) {
+            assert_eq!(Machine::new(&invite, address).identity().await, Err(UNAVAILABLE), "{:?}", cut.elapsed());
+        }
+    })?;
+    assert_eq!(broker.count("refused", None)?, 0);
+    Ok(())
+}
+
+pub(crate) fn deleted_configs_give_no_revoked_invite_back(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let mut broker = Broker::start(manager)?;
+    let invite = broker.invite(&["--uses", "1"])?;
+    let address = broker.address();
+    broker.ok(&["invite", "revoke", InviteLine::parse(&invite)?.unverified().jti.as_str()])?;
+    // Nobody claimed anything, so only the sentinel tells that something is gone.
+    let ids = manager.docker(&["config", "ls", "-q"])?;
+    for id in ids.split_whitespace() {
+        manager.docker(&["config", "rm", id])?;
+    }
+    let asked = || on(manager, || async { Machine::new(&invite, address).identity().await });
+    assert_eq!(asked()?, Err(UNAVAILABLE), "the invite is not revoked any more");
+    until(Duration::from_secs(20), "the alarm", || (broker.count("ledger.lost", None).ok()? > 0).then_some(()))?;
+    broker.stop()?;
+    broker.serve()?;
+    assert_eq!(asked()?, Err(UNAVAILABLE), "the invite is not revoked any more");
+    Ok(())
+}
+
+pub(crate) fn the_floor_ends_invites_and_never_goes_back(pool: &Pool) -> Result<(), Failed> {
+    const LONG: Duration = Duration::from_secs(30);
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let broker = Broker::start(manager)?;
+    let (below, above) =
+        (broker.invite(&["--ttl", "10m", "--uses", "1"])?, broker.invite(&["--ttl", "20m", "--uses", "1"])?);
+    let address = broker.address();
+    let (booting, grant) = on(manager, || async {
+        let mut machine = Machine::new(&below, address);
+        machine.identity().await.expect("an identity");
+        let grant = machine.grant().await.expect("a grant").grant;
+        (machine, grant)
+    })?;
+    let again = || on(manager, || async { booting.again().identity().await });
+    let above = Machine::new(&above, address);
+    let other = || on(manager, || async { above.again().identity().await });
+
+    // As another broker does before it sweeps. Whatever a clock says, the invite is over: at every step.
+    let floor = InviteLine::parse(&below)?.unverified().exp + 1;
+    relabel(manager, "swarm-broker.sentinel", "swarm-broker.floor", Some(&floor.to_string()))?;
+    until(LONG, "the floor to be seen", || (again().ok()? == Err(REFUSED)).then_some(()))?;
+    on(manager, || async {
+        assert_eq!(booting.grant().await.err(), Some(REFUSED));
+        assert_eq!(booting.redeem(&grant).await.err(), Some(REFUSED));
+    })?;
+    assert_eq!(broker.count("refused", Some("below-floor"))?, 3);
+    assert_eq!(other()?, Ok(()));
+
+    relabel(manager, "swarm-broker.sentinel", "swarm-broker.floor", Some("0"))?;
+    until(LONG, "the alarm", || (broker.count("ledger.lost", None).ok()? == 1).then_some(()))?;
+    assert_eq!(other()?, Err(UNAVAILABLE), "somebody was admitted from a ledger that went back");
+    assert_eq!(broker.json(&["status", "--json"])?["ready"], false);
+    Ok(())
+}
+
+pub(crate) fn a_use_that_was_taken_out_of_the_ledger_is_not_given_again(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let broker = Broker::start(manager)?;
+    let invite = broker.invite(&["--uses", "1"])?;
+    let address = broker.address();
+    let key = on(manager, || async {
+        let mut machine = Machine::new(&invite, address);
+        machine.identity().await.expect("an identity");
+        machine.key().hash()
+    })?;
+    let id = InviteLine::parse(&invite)?.unverified().jti.to_string();
+    relabel(manager, &format!("swarm-broker.invite.{id}"), &format!("swarm-broker.use.{key}"), None)?;
+    let told = on(manager, || async { Machine::new(&invite, address).identity().await })?;
+    assert_eq!(told, Err(UNAVAILABLE), "the use was given back");
+    until(Duration::from_secs(20), "the alarm", || (broker.count("ledger.lost", None).ok()? > 0).then_some(()))?;
     Ok(())
 }
 

@@ -139,3 +139,30 @@ pub(crate) fn a_repeated_confirm_changes_nothing(pool: &Pool) -> Result<(), Fail
     assert_eq!(broker.count("node.labelled", None)?, 1);
     Ok(())
 }
+
+pub(crate) fn a_confirm_is_for_a_new_node_of_the_granted_role(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 1)?;
+    let (manager, worker) = (cluster.manager(), &cluster[1]);
+    let broker = Broker::start(manager)?;
+    let invite = broker.invite(&["--uses", "2", "--label", "zone=a"])?;
+    let address = broker.address();
+    Joiner::new(worker, &invite).joins()?;
+    let before = lab::nodes(manager)?;
+
+    // A grant that was redeemed and whose own node never came.
+    let (machine, grant) = on(worker, || async {
+        let mut machine = Machine::new(&invite, address);
+        let (grant, _) = machine.admitted().await.expect("the token");
+        (machine, grant)
+    })?;
+    for host in [worker, manager] {
+        let (key, node) = (node_key(host)?, host.node_id()?.parse()?);
+        let told = on(host, || async { machine.confirm(key, &machine.statement(&grant.id, &node)).await })?;
+        assert_eq!(told.err(), Some(REFUSED), "{} was confirmed", host.name());
+    }
+    assert_eq!(broker.count("refused", Some("other-node"))?, 1, "a node that another grant explains");
+    assert_eq!(broker.count("refused", Some("wrong-role"))?, 1, "a manager with a worker's grant");
+    assert_eq!(broker.count("node.joined", None)?, 1);
+    assert_eq!(lab::nodes(manager)?, before);
+    Ok(())
+}

@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certs::SigningKey;
-use lab::cluster::{Broker, Cluster, Machine, Told, on};
+use lab::cluster::{Broker, Cluster, Machine, Told, node_key, on};
 use lab::{Failed, Host, Pool};
-use protocol::{INVITE_PREFIX, InviteLine, ProblemKind};
+use protocol::{GRANTS, IDENTITIES, INVITE_PREFIX, IdentityRequest, InviteLine, JOINS, ProblemKind, REDEEM};
 use serde_json::{Value, json};
 
 const REFUSED: Told = Told::Problem(ProblemKind::Refused);
@@ -149,5 +149,77 @@ pub(crate) fn every_step_asks_again_whether_the_invite_is_revoked(pool: &Pool) -
         assert_eq!(with_grant.redeem(&grant).await.err(), Some(REFUSED));
     })?;
     assert_eq!(broker.count("grant.redeemed", None)?, 0);
+    Ok(())
+}
+
+pub(crate) fn every_step_asks_again_whether_the_network_is_allowed(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 1)?;
+    let (manager, machine) = (cluster.manager(), &cluster[1]);
+    let broker = Broker::start(manager)?;
+    let address = broker.address();
+    let invite = broker.invite(&["--uses", "1", "--from", &format!("{}/32", machine.address())])?;
+    let (booting, grant) = on(machine, || async {
+        let mut machine = Machine::new(&invite, address);
+        machine.identity().await.expect("an identity");
+        let grant = machine.grant().await.expect("a grant").grant;
+        (machine, grant)
+    })?;
+    // The same key, certificate and grant, carried elsewhere.
+    on(manager, || async {
+        assert_eq!(booting.again().identity().await, Err(REFUSED));
+        assert_eq!(booting.grant().await.err(), Some(REFUSED));
+        assert_eq!(booting.redeem(&grant).await.err(), Some(REFUSED));
+    })?;
+    assert_eq!(broker.count("refused", Some("network"))?, 3);
+    assert_eq!(broker.count("grant.redeeming", None)?, 0);
+    assert!(on(machine, || async { booting.redeem(&grant).await.is_ok() })?, "where it may be, it goes on");
+    Ok(())
+}
+
+pub(crate) fn each_step_takes_its_own_kind_of_certificate_only(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 1)?;
+    let (manager, worker) = (cluster.manager(), &cluster[1]);
+    let broker = Broker::start(manager)?;
+    let invite = broker.invite(&["--uses", "2", "--label", "zone=a"])?;
+    let address = broker.address();
+    worker.join(manager, &manager.join_token(lab::Role::Worker)?)?;
+    let (key, node) = (node_key(worker)?, worker.node_id()?.parse()?);
+
+    let unexpected = on(worker, || async {
+        let mut machine = Machine::new(&invite, address);
+        let (grant, _) = machine.admitted().await.expect("the token");
+        let csr = SigningKey::generate().and_then(|key| key.csr()).expect("a CSR");
+        // All that each request needs is there, but for the certificate.
+        let requests = [
+            (IDENTITIES, json!(IdentityRequest { csr, invite: invite.clone(), hostname: None })),
+            (GRANTS, json!({})),
+            (REDEEM, json!({ "grant": grant.grant })),
+            (JOINS, json!(machine.statement(&grant.id, &node))),
+        ];
+        let callers = [
+            ("nobody", machine.anonymous(), &[IDENTITIES][..]),
+            ("an identity", machine.wire(), &[GRANTS, REDEEM]),
+            ("a node", machine.with_node(key), &[JOINS]),
+        ];
+        let mut unexpected = Vec::new();
+        for (caller, wire, own) in &callers {
+            for (path, body) in requests.iter().filter(|(path, _)| !own.contains(path)) {
+                let told = wire.post::<Value>(path, body).await;
+                if told != Err(REFUSED) {
+                    unexpected.push(format!("{caller} at {path}: {told:?}"));
+                }
+            }
+            if !own.contains(&JOINS) {
+                let told = wire.send(hyper::Method::GET, JOINS, hyper::body::Bytes::new()).await;
+                if told.as_ref().map(|(status, _)| *status) != Ok(403) {
+                    unexpected.push(format!("{caller} asks for a membership: {told:?}"));
+                }
+            }
+        }
+        unexpected
+    })?;
+    assert!(unexpected.is_empty(), "{unexpected:#?}");
+    assert_eq!(broker.count("refused", Some("wrong-certificate"))?, 10);
+    assert!(lab::nodes(manager)?.iter().all(|node| !node.labels.contains_key("zone")));
     Ok(())
 }
