@@ -35,7 +35,7 @@ impl Role {
 pub struct Node {
     /// The node id.
     pub id: String,
-    /// The host's name.
+    /// The host's name; empty for a node that never came.
     pub hostname: String,
     /// Its part in the swarm.
     pub role: Role,
@@ -118,7 +118,8 @@ fn read_node(node: &Value) -> Option<Node> {
         labels.into_iter().flatten().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
     Some(Node {
         id: text("/ID")?,
-        hostname: text("/Description/Hostname")?,
+        // A node that never came has none.
+        hostname: text("/Description/Hostname").unwrap_or_default(),
         role: match text("/Spec/Role")?.as_str() {
             "worker" => Role::Worker,
             "manager" => Role::Manager,

@@ -41,7 +41,7 @@ fn table(report: &Report) -> String {
         let state = format!("{:?}", node.state).to_lowercase();
         vec![
             node.id.to_string(),
-            node.hostname.clone(),
+            if node.hostname.is_empty() { "(never came)".into() } else { node.hostname.clone() },
             state,
             node.role.to_string(),
             node.availability.clone(),

@@ -17,8 +17,13 @@ fn assert_joined(manager: &Host, broker: &Broker<'_>, nodes: usize) -> Result<()
         listed["invites"].as_array().into_iter().flatten().filter_map(|invite| invite[field].as_u64()).sum::<u64>()
     };
     assert_eq!((count("claimed"), count("joined")), (nodes as u64, nodes as u64), "one use a machine");
+    // An engine that was killed in the middle of its join may leave a node behind that never came: shown, and an alarm.
+    let came = |node: &serde_json::Value| node["hostname"] != "" || node["ready"] == true;
     let nodes = broker.json(&["nodes", "--json"])?;
-    assert!(nodes["nodes"].as_array().into_iter().flatten().all(|node| node["explained"] == true), "{nodes}");
+    assert!(
+        nodes["nodes"].as_array().into_iter().flatten().filter(|node| came(node)).all(|node| node["explained"] == true),
+        "{nodes}"
+    );
     Ok(())
 }
 
