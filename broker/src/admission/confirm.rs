@@ -73,7 +73,8 @@ async fn join(
     record.role = Some(invite.role);
     record.hostname = Some(node.hostname.clone());
     record.version = Some(version);
-    if outcome == Outcome::Yours {
+    // Also where an earlier try was committed and could not be written down: then the node has no label yet.
+    if outcome == Outcome::Yours || !node.labels.contains_key(GRANT_LABEL) {
         broker.audit.record(call.on(record.clone())).await?;
     }
 

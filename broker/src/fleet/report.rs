@@ -185,9 +185,10 @@ fn of_grant(grant: &str, node: &NodeId, invites: &[InviteState]) -> Granted {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{ClusterId, GrantId, INVITE_AUDIENCE, Invite, Pin};
+    use protocol::GrantId;
 
     use super::*;
+    use crate::ledger::tests::invite;
     use crate::ledger::{Claims, Operation, Policy};
 
     fn node(last: char, availability: Availability, created: u64) -> Node {
@@ -226,21 +227,7 @@ mod tests {
 
     /// An invite whose one use became this node with this grant.
     fn joined(node: &NodeId, grant: &GrantId) -> InviteState {
-        let invite = Invite {
-            aud: INVITE_AUDIENCE.into(),
-            jti: InviteId::random(),
-            iat: 0,
-            exp: 1000,
-            iss: ClusterId::random(),
-            pin: Pin::of_certificate(b"root"),
-            generation: 1,
-            role: Role::Worker,
-            uses: 1,
-            from: Vec::new(),
-            labels: BTreeMap::new(),
-            brokers: Vec::new(),
-            newer: BTreeMap::new(),
-        };
+        let invite = invite(1);
         let (key, grant) = (KeyHash::of_spki(b"key"), grant.hash());
         let mut claims = Claims::default();
         for operation in [

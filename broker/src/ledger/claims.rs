@@ -228,13 +228,14 @@ fn refused<T>(reason: Reason) -> Result<T, LedgerError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
     use protocol::{ClusterId, GrantId, InviteId, Pin, Role};
 
     use super::*;
 
-    fn invite(uses: u32) -> Invite {
+    /// An invite of the year 1970, which ends at second 1000.
+    pub(crate) fn invite(uses: u32) -> Invite {
         Invite {
             aud: protocol::INVITE_AUDIENCE.into(),
             jti: InviteId::random(),

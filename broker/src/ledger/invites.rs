@@ -10,7 +10,7 @@ use std::time::Duration;
 use protocol::{Invite, InviteId};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Claims, LedgerError, Operation, Outcome, Policy, Sentinel, names};
+use super::{Claims, LedgerError, Operation, Outcome, Policy, Raised, Sentinel, names};
 use crate::clock;
 use crate::swarm::{Engine, EngineError, Object, Stored};
 
@@ -91,21 +91,11 @@ impl Invites {
         self.engine.create(&object).await.map_err(LedgerError::from)
     }
 
-    /// Removes the objects of invites that ended before `end`, which the sentinel's floor must cover already, and of
-    /// whose uses none is still waiting for its confirm.
-    pub(crate) async fn sweep(&self, end: u64, now: u64) -> Result<usize, LedgerError> {
+    /// Removes the objects that are over at `now`.
+    pub(crate) async fn sweep(&self, raised: Raised, now: u64) -> Result<usize, LedgerError> {
         let mut swept = 0;
         for stored in self.engine.list(names::KIND, names::INVITE).await? {
-            let state = self.state(&stored)?;
-            let ended = match &state.policy {
-                Policy::Invite(invite) => invite.exp < end,
-                // How long it lives is not known; no invite lives longer than this.
-                Policy::Unseen(_) => state.claims.revoked.is_some_and(|since| since.saturating_add(LONGEST) < end),
-            };
-            let waiting = state.claims.uses.values().any(|taken| {
-                taken.redeemed.is_some() && taken.joined.is_none() && now < taken.claimed.saturating_add(LATE_CONFIRM)
-            });
-            if ended && !waiting {
+            if is_over(&self.state(&stored)?, raised.floor(), now) {
                 self.engine.remove(&stored).await?;
                 swept += 1;
             }
@@ -219,6 +209,19 @@ const LATE_CONFIRM: u64 = 90 * 24 * 60 * 60;
 /// The longest that an invite may live by any configuration, in seconds.
 const LONGEST: u64 = 366 * 24 * 60 * 60;
 
+/// Whether nothing can come of an invite any more: it ended below the floor, and no confirm is awaited.
+fn is_over(state: &InviteState, floor: u64, now: u64) -> bool {
+    let ended = match &state.policy {
+        Policy::Invite(invite) => invite.exp < floor,
+        // How long it lives is not known.
+        Policy::Unseen(_) => state.claims.revoked.is_some_and(|since| since.saturating_add(LONGEST) < floor),
+    };
+    let awaited = state.claims.uses.values().any(|taken| {
+        taken.redeemed.is_some() && taken.joined.is_none() && now < taken.claimed.saturating_add(LATE_CONFIRM)
+    });
+    ended && !awaited
+}
+
 fn decide(state: &mut InviteState, batch: &[Waiting]) -> Vec<Answer> {
     let now = clock::now();
     let InviteState { policy, claims, version } = state;
@@ -253,5 +256,50 @@ impl From<EngineError> for Retry {
             EngineError::OutOfSequence | EngineError::Exists | EngineError::NotFound => Self::Overtaken,
             error => Self::Failed(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::{GrantId, KeyHash};
+
+    use super::*;
+    use crate::ledger::tests::invite;
+
+    fn state(operations: &[Operation]) -> InviteState {
+        let invite = invite(1);
+        let mut claims = Claims::default();
+        for operation in operations {
+            claims.apply(Some(&invite), operation, 10).expect("done");
+        }
+        InviteState { policy: Policy::Invite(Box::new(invite)), claims, version: 1 }
+    }
+
+    #[test]
+    fn an_invite_is_swept_below_the_floor_and_not_while_a_confirm_is_awaited() {
+        let (key, grant) = (KeyHash::of_spki(b"key"), GrantId::random().hash());
+        let claim = Operation::Claim { key: key.clone() };
+        let redeemed = [
+            claim.clone(),
+            Operation::Open { key: key.clone(), grant: grant.clone() },
+            Operation::Redeem { key: key.clone(), grant: grant.clone() },
+        ];
+        let node = "a".repeat(25).parse().expect("a node id");
+        let joined = [&redeemed[..], &[Operation::Join { key, grant, node }]].concat();
+        let ends = 1000;
+        assert!(!is_over(&state(&[]), ends, ends + 1), "it ends at the floor");
+        assert!(is_over(&state(&[]), ends + 1, ends + 1));
+        assert!(is_over(&state(&[claim]), ends + 1, ends + 1));
+        assert!(!is_over(&state(&redeemed), ends + 1, 9 + LATE_CONFIRM), "it may still confirm");
+        assert!(is_over(&state(&redeemed), ends + 1, 10 + LATE_CONFIRM));
+        assert!(is_over(&state(&joined), ends + 1, ends + 1));
+    }
+
+    #[test]
+    fn what_was_revoked_unseen_is_kept_for_as_long_as_it_could_live() {
+        let mut state = state(&[Operation::Revoke]);
+        state.policy = Policy::Unseen(InviteId::random());
+        assert!(!is_over(&state, 10 + LONGEST, u64::MAX));
+        assert!(is_over(&state, 11 + LONGEST, u64::MAX));
     }
 }

@@ -15,7 +15,10 @@ pub(crate) use claims::{Claims, Operation, Outcome};
 pub(crate) use directory::{Directory, Peer};
 pub(crate) use invites::{InviteState, Invites};
 pub(crate) use policy::Policy;
-pub(crate) use sentinel::{Health, Sentinel};
+pub(crate) use sentinel::{Health, Raised, Sentinel};
+
+#[cfg(test)]
+pub(crate) use claims::tests;
 
 use crate::audit::Reason;
 use crate::swarm::EngineError;

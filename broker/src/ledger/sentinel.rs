@@ -35,6 +35,17 @@ pub(crate) enum Health {
     Lost(String),
 }
 
+/// A floor that is in the ledger: only below it may anything be swept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Raised(u64);
+
+impl Raised {
+    /// The floor, in seconds since 1970.
+    pub(super) fn floor(self) -> u64 {
+        self.0
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Data {
     cluster: ClusterId,
@@ -132,26 +143,26 @@ impl Sentinel {
         Ok(())
     }
 
-    /// Raises the floor, before anything that ended below it is swept. False if it is that high already: then
-    /// another broker sweeps.
-    pub(crate) async fn raise_floor(&self, engine: &Engine, floor: u64) -> Result<bool, LedgerError> {
+    /// Raises the floor, before anything that ended below it is swept. None if it is that high already: then another
+    /// broker sweeps.
+    pub(crate) async fn raise_floor(&self, engine: &Engine, floor: u64) -> Result<Option<Raised>, LedgerError> {
         let Some(stored) = engine.read(&names::sentinel()).await? else {
             return Err(self.lose("its sentinel is gone: somebody deleted the broker's configs"));
         };
         self.read(&stored)?;
         if floor <= self.floor() {
-            return Ok(false);
+            return Ok(None);
         }
         let mut labels = stored.object.labels.clone();
         labels.insert(names::FLOOR.to_owned(), floor.to_string());
         match engine.relabel(&stored, labels).await {
             Ok(()) => {}
-            Err(EngineError::OutOfSequence) => return Ok(false),
+            Err(EngineError::OutOfSequence) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
         self.floor.fetch_max(floor, Ordering::Relaxed);
         self.forget_below_floor();
-        Ok(true)
+        Ok(Some(Raised(floor)))
     }
 
     /// Remembers a version that was read.

@@ -109,10 +109,9 @@ async fn sweep(broker: &Broker) {
     // Whoever raises the floor sweeps, and it is raised in steps: one broker at a time, and another one the next time.
     let floor = floor - floor % SWEEP.as_secs();
     let swept = async {
-        if broker.sentinel.raise_floor(&broker.engine, floor).await? {
-            broker.invites.sweep(floor, now).await
-        } else {
-            Ok(0)
+        match broker.sentinel.raise_floor(&broker.engine, floor).await? {
+            Some(raised) => broker.invites.sweep(raised, now).await,
+            None => Ok(0),
         }
     };
     match swept.await {

@@ -155,5 +155,10 @@ pub(crate) fn a_full_disk_under_the_log_labels_no_node(pool: &Pool) -> Result<()
     let reply = until(Duration::from_secs(10), "the confirm", || confirm().ok()?.ok())?;
     assert!(reply.changed);
     assert_eq!(broker.count("node.labelled", None)?, 1);
+    assert_eq!(
+        broker.count("node.joined", None)?,
+        1,
+        "the join has its record, though its first try could not be written"
+    );
     Ok(())
 }
