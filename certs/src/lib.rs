@@ -12,8 +12,8 @@ mod tls;
 
 #[cfg(feature = "authority")]
 pub use authority::{
-    AuthorityError, BrokerServer, Caller, Csr, Identity, IdentityKey, Issuing, IssuingCertificate, NodeCertificate,
-    Root, Thumbprint,
+    AuthorityError, BrokerServer, Caller, Csr, Identity, IdentityKey, Issuing, IssuingCertificate, MachineIdentity,
+    ManagerIdentity, NodeCertificate, Root, Thumbprint, WorkerIdentity,
 };
 pub use key::{KeyError, SigningKey};
 pub use node::{NodeKeyError, NodeKeyPair};

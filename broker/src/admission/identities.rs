@@ -57,7 +57,7 @@ async fn issue(
     record.version = Some(version);
     record.ends = Some(invite.exp);
     record.thumbprint = Some(identity.thumbprint.to_string());
-    record.serial = Some(identity.serial);
+    record.serial = Some(identity.serial.clone());
     broker.audit.record(call.on(record.clone())).await?;
     Ok(IdentityReply { certificate, time: now })
 }

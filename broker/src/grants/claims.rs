@@ -80,7 +80,7 @@ mod tests {
 
     const NOW: u64 = 1_000_000;
 
-    fn identity() -> Identity {
+    fn identity() -> certs::MachineIdentity {
         let csr = certs::Csr::from_pem(&certs::SigningKey::generate().and_then(|key| key.csr()).expect("a CSR"));
         let root = certs::Root::create(&ClusterId::random(), "test", crate::clock::unix(NOW)).expect("a root");
         let issuing = root.issue(1, crate::clock::unix(NOW)).expect("an issuing CA");

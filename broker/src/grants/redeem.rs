@@ -2,7 +2,7 @@
 //!
 //! The order is the promise: verify all → record → claim → record → token. Must not be reordered.
 
-use certs::Identity;
+use certs::MachineIdentity;
 use protocol::{MAX_GRANT, RedeemReply, RedeemRequest};
 
 use super::claims::{Claims, TYP};
@@ -18,14 +18,14 @@ use crate::ledger::{Operation, Outcome};
 pub(crate) async fn redeem(
     broker: &Broker,
     call: &Call,
-    identity: &Identity,
+    identity: &MachineIdentity,
     request: RedeemRequest,
 ) -> Result<RedeemReply, Denial> {
     let redeemed = claim(broker, call, identity, &request.grant).await;
     recorded(broker, call, identity, redeemed).await
 }
 
-async fn claim(broker: &Broker, call: &Call, identity: &Identity, grant: &str) -> Result<RedeemReply, Denial> {
+async fn claim(broker: &Broker, call: &Call, identity: &MachineIdentity, grant: &str) -> Result<RedeemReply, Denial> {
     let claims = verified(broker, grant).await?;
     claims.judge(&broker.cluster, identity, clock::now())?;
     let invite = invite_of(broker, call, identity).await?;
@@ -40,7 +40,10 @@ async fn claim(broker: &Broker, call: &Call, identity: &Identity, grant: &str) -
     // From here on the answer is this key's, whatever fails: the same key asks again and gets it.
     let membership = broker.engine.membership().await?;
     let managers = broker.engine.nodes().await?.into_iter().filter_map(|node| node.manager).collect();
-    let token = broker.engine.token(invite.role).await?;
+    let token = match identity {
+        MachineIdentity::Worker(worker) => broker.engine.worker_token(worker).await?,
+        MachineIdentity::Manager(manager) => broker.engine.manager_token(manager).await?,
+    };
     let event = match outcome {
         Outcome::Yours => Event::GrantRedeemed,
         Outcome::YoursAlready => Event::GrantReplayed,

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use certs::{Caller, Identity, NodeCertificate};
+use certs::{Caller, MachineIdentity, NodeCertificate};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request};
 use protocol::{GRANTS, HEALTHZ, IDENTITIES, JOINS, Problem, ProblemKind, READYZ, REDEEM};
@@ -91,7 +91,7 @@ fn route(method: &Method, path: &str) -> Result<(Step, Route), ProblemKind> {
     }
 }
 
-async fn redeem(broker: &Broker, call: &Call, identity: &Identity, body: &Bytes) -> Result<Reply, Denial> {
+async fn redeem(broker: &Broker, call: &Call, identity: &MachineIdentity, body: &Bytes) -> Result<Reply, Denial> {
     with(body, |request| grants::redeem(broker, call, identity, request)).await
 }
 

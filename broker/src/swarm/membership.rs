@@ -2,6 +2,7 @@
 //!
 //! Keeps DESIGN §5: the tokens are stored nowhere. Must not cache a token.
 
+use certs::{ManagerIdentity, WorkerIdentity};
 use protocol::{NodeId, Role, SwarmId, SwarmToken};
 
 use super::{Engine, EngineError};
@@ -48,8 +49,18 @@ impl Engine {
         })
     }
 
+    /// The live worker token, for a machine that may become a worker.
+    pub(crate) async fn worker_token(&self, _for: &WorkerIdentity) -> Result<SwarmToken, EngineError> {
+        self.token(Role::Worker).await
+    }
+
+    /// The live manager token, for a machine that may become a manager.
+    pub(crate) async fn manager_token(&self, _for: &ManagerIdentity) -> Result<SwarmToken, EngineError> {
+        self.token(Role::Manager).await
+    }
+
     /// The live join token for a role. Read anew at each call.
-    pub(crate) async fn token(&self, role: Role) -> Result<SwarmToken, EngineError> {
+    async fn token(&self, role: Role) -> Result<SwarmToken, EngineError> {
         let swarm = self.call(|docker| async move { docker.inspect_swarm().await }).await?;
         let mut tokens = swarm.join_tokens.ok_or(EngineError::Incomplete("the join tokens"))?;
         let wanted = match role {

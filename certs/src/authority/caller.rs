@@ -4,6 +4,7 @@
 //! Must not be built from a certificate that no verifier has accepted.
 
 use std::fmt;
+use std::ops::Deref;
 
 use protocol::{ClusterId, InviteId, KeyHash, NodeId, Role, SwarmId};
 use rustls_pki_types::CertificateDer;
@@ -40,12 +41,51 @@ impl fmt::Display for Thumbprint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// A machine that is booting.
-    Identity(Identity),
+    Identity(MachineIdentity),
     /// A node of the swarm.
     Node(NodeCertificate),
 }
 
-/// A machine that is booting, by its identity.
+/// A machine that is booting, by what it may become. The two are different types: what is only a manager's to have
+/// asks for a [`ManagerIdentity`], and no worker's certificate can be passed there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MachineIdentity {
+    /// It may become a worker.
+    Worker(WorkerIdentity),
+    /// It may become a manager.
+    Manager(ManagerIdentity),
+}
+
+/// The identity of a machine that may become a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerIdentity(Identity);
+
+/// The identity of a machine that may become a manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManagerIdentity(Identity);
+
+impl Deref for MachineIdentity {
+    type Target = Identity;
+
+    fn deref(&self) -> &Identity {
+        match self {
+            Self::Worker(WorkerIdentity(identity)) | Self::Manager(ManagerIdentity(identity)) => identity,
+        }
+    }
+}
+
+impl MachineIdentity {
+    /// Reads an identity from a certificate that the identity CA's verifier has accepted.
+    pub(crate) fn from_verified(certificate: &CertificateDer<'_>) -> Result<Self, AuthorityError> {
+        let identity = Identity::read(certificate)?;
+        Ok(match identity.role {
+            Role::Worker => Self::Worker(WorkerIdentity(identity)),
+            Role::Manager => Self::Manager(ManagerIdentity(identity)),
+        })
+    }
+}
+
+/// What both kinds of identity say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The cluster that issued it.
@@ -82,8 +122,7 @@ pub(super) fn identity_uri(cluster: &ClusterId, role: Role, invite: &InviteId) -
 }
 
 impl Identity {
-    /// Reads an identity from a certificate that the identity CA's verifier has accepted.
-    pub(crate) fn from_verified(certificate: &CertificateDer<'_>) -> Result<Self, AuthorityError> {
+    fn read(certificate: &CertificateDer<'_>) -> Result<Self, AuthorityError> {
         let wrong = || AuthorityError::Certificate("an identity certificate");
         let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| wrong())?;
         let names = parsed.subject_alternative_name().map_err(|_| wrong())?.ok_or_else(wrong)?;

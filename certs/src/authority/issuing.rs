@@ -9,7 +9,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
 
-use super::{AuthorityError, Identity, caller::identity_uri, parameters};
+use super::{AuthorityError, MachineIdentity, caller::identity_uri, parameters};
 use crate::SigningKey;
 
 /// A certificate signing request whose signature was checked; only its public key is kept.
@@ -130,11 +130,11 @@ impl Issuing {
         role: Role,
         invite: &InviteId,
         now: UnixTime,
-    ) -> Result<(String, Identity), AuthorityError> {
+    ) -> Result<(String, MachineIdentity), AuthorityError> {
         let uri = identity_uri(&self.public.cluster, role, invite);
         let params = parameters::identity(&self.public.cluster, &uri, now)?;
         let leaf = params.signed_by(&csr.0, &self.issuer()?).map_err(AuthorityError::Signing)?;
-        let identity = Identity::from_verified(leaf.der())?;
+        let identity = MachineIdentity::from_verified(leaf.der())?;
         Ok((format!("{}{}", leaf.pem(), self.pem), identity))
     }
 

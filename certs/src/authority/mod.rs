@@ -9,7 +9,7 @@ mod parameters;
 mod root;
 mod statement;
 
-pub use caller::{Caller, Identity, NodeCertificate, Thumbprint};
+pub use caller::{Caller, Identity, MachineIdentity, ManagerIdentity, NodeCertificate, Thumbprint, WorkerIdentity};
 pub use issuing::{BrokerServer, Csr, Issuing, IssuingCertificate};
 pub use root::Root;
 pub use statement::IdentityKey;

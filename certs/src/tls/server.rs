@@ -14,7 +14,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, Ser
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use crate::{AuthorityError, BrokerServer, Caller, Identity, IssuingCertificate, NodeCertificate};
+use crate::{AuthorityError, BrokerServer, Caller, IssuingCertificate, MachineIdentity, NodeCertificate};
 
 type Verifier = Option<Arc<dyn ClientCertVerifier>>;
 
@@ -58,7 +58,7 @@ impl ClientTrust {
         // Issuing CAs are the anchors here, and webpki knows no path length of an anchor: what came with the leaf is
         // left out, so that a CA below an issuing CA issues nothing.
         match verify(&self.identities, leaf, &[], now) {
-            Ok(_) => Identity::from_verified(leaf).map(Caller::Identity).map_err(wrong),
+            Ok(_) => MachineIdentity::from_verified(leaf).map(Caller::Identity).map_err(wrong),
             Err(error) => match verify(&self.nodes, leaf, rest, now) {
                 Ok(_) => NodeCertificate::from_verified(leaf).map(Caller::Node).map_err(wrong),
                 Err(_) => Err(error),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use certs::{BrokerServer, ClientTrust, Csr, Identity, Issuing, PinnedClient, Root, ServerPin, ServerTls, SigningKey};
+use certs::{
+    BrokerServer, ClientTrust, Csr, Issuing, MachineIdentity, PinnedClient, Root, ServerPin, ServerTls, SigningKey,
+};
 use protocol::{ClusterId, InviteId, Role};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
@@ -73,11 +75,11 @@ impl Cluster {
     }
 
     /// A machine that got its identity a minute ago.
-    pub(crate) fn machine(&self, role: Role, invite: &InviteId) -> (Shown, Identity) {
+    pub(crate) fn machine(&self, role: Role, invite: &InviteId) -> (Shown, MachineIdentity) {
         self.machine_at(NOW - MINUTE, role, invite)
     }
 
-    pub(crate) fn machine_at(&self, time: u64, role: Role, invite: &InviteId) -> (Shown, Identity) {
+    pub(crate) fn machine_at(&self, time: u64, role: Role, invite: &InviteId) -> (Shown, MachineIdentity) {
         let key = SigningKey::generate().expect("a key");
         let csr = Csr::from_pem(&key.csr().expect("a CSR")).expect("reads");
         let (pem, identity) = self.issuing.identity(&csr, role, invite, at(time)).expect("an identity");

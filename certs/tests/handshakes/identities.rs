@@ -23,6 +23,7 @@ fn an_identity_says_cluster_role_invite_and_key() {
         assert_eq!(chain[0], leaf);
         let Caller::Identity(caller) = trust.caller(chain, at(NOW)).expect("known") else { panic!("not an identity") };
         assert_eq!(caller, issued);
+        assert_eq!(matches!(caller, certs::MachineIdentity::Manager(_)), role == Role::Manager, "told apart by type");
         assert_eq!((&caller.cluster, caller.role, &caller.invite), (&cluster.id, role, &invite));
         assert_eq!(caller.key, key);
         assert_eq!(caller.thumbprint.as_str(), URL_SAFE_NO_PAD.encode(Sha256::digest(&leaf)));
