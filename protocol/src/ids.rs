@@ -92,17 +92,10 @@ fn base64url(byte: u8) -> bool {
 /// 128 random bits as 32 lower-case hex digits: config names in Swarm are compared in lower case.
 fn random_hex() -> String {
     use fmt::Write as _;
-    let mut bytes = [0_u8; 16];
-    fill_random(&mut bytes);
-    bytes.iter().fold(String::with_capacity(32), |mut text, byte| {
+    crate::random::<16>().iter().fold(String::with_capacity(32), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-fn fill_random(bytes: &mut [u8]) {
-    // The kernel's generator fails only where there is none; nothing safe can be done without it.
-    getrandom::getrandom(bytes).expect("the operating system gives random bytes");
 }
 
 text_id! {

@@ -8,6 +8,7 @@ mod ids;
 mod invite;
 mod messages;
 mod problem;
+mod random;
 mod statement;
 mod token;
 
@@ -19,6 +20,7 @@ pub use messages::{
     MAX_GRANT, MAX_HOSTNAME, MembershipReply, READYZ, REDEEM, RedeemReply, RedeemRequest,
 };
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
+pub use random::random;
 pub use statement::Statement;
 pub use token::{SwarmToken, TokenError};
 

@@ -107,8 +107,7 @@ fn date(seconds: u64) -> Result<OffsetDateTime, AuthorityError> {
 
 /// 127 random bits: positive and never zero in its first byte (RFC 5280 §4.1.2.2).
 fn random_serial() -> SerialNumber {
-    let mut bytes = [0_u8; 16];
-    getrandom::getrandom(&mut bytes).expect("the operating system gives random bytes");
+    let mut bytes = protocol::random::<16>();
     bytes[0] = (bytes[0] & 0x7f) | 0x40;
     SerialNumber::from_slice(&bytes)
 }

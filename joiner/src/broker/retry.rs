@@ -96,11 +96,9 @@ pub(crate) fn pause(round: u32, chance: u32) -> Duration {
     whole / 2 + (whole / 2).mul_f64(f64::from(chance) / f64::from(u32::MAX))
 }
 
-/// Chance for [`pause`] and for the order of brokers. Where the kernel gives none, there is none: nothing depends on it.
+/// Chance for [`pause`] and for the order of brokers.
 pub(crate) fn chance() -> u32 {
-    let mut bytes = [0; 4];
-    let _ = getrandom::getrandom(&mut bytes);
-    u32::from_le_bytes(bytes)
+    u32::from_le_bytes(protocol::random())
 }
 
 #[cfg(test)]

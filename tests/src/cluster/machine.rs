@@ -72,6 +72,14 @@ impl Machine {
         Self { key: self.key.clone(), invite: self.invite.clone(), address: self.address, identity: None }
     }
 
+    /// A machine in the middle of its boot: it has an identity, and this grant.
+    pub async fn with_grant(invite: &str, address: SocketAddr) -> (Self, String) {
+        let mut machine = Self::new(invite, address);
+        machine.identity().await.expect("an identity");
+        let grant = machine.grant().await.expect("a grant").grant;
+        (machine, grant)
+    }
+
     /// The key.
     #[must_use]
     pub fn key(&self) -> &SigningKey {

@@ -44,12 +44,7 @@ pub(crate) fn a_manager_cut_off_from_quorum_hands_out_nothing(pool: &Pool) -> Re
     let broker = Broker::start(leader)?;
     let invite = broker.invite(&["--uses", "3"])?;
     let address = broker.address();
-    let (booting, grant) = on(outside, || async {
-        let mut machine = Machine::new(&invite, address);
-        machine.identity().await.expect("an identity");
-        let grant = machine.grant().await.expect("a grant").grant;
-        (machine, grant)
-    })?;
+    let (booting, grant) = on(outside, || Machine::with_grant(&invite, address))?;
 
     leader.cut_from(&cluster[1])?;
     leader.cut_from(&cluster[2])?;
@@ -129,12 +124,7 @@ pub(crate) fn the_floor_ends_invites_and_never_goes_back(pool: &Pool) -> Result<
     let (below, above) =
         (broker.invite(&["--ttl", "10m", "--uses", "1"])?, broker.invite(&["--ttl", "20m", "--uses", "1"])?);
     let address = broker.address();
-    let (booting, grant) = on(manager, || async {
-        let mut machine = Machine::new(&below, address);
-        machine.identity().await.expect("an identity");
-        let grant = machine.grant().await.expect("a grant").grant;
-        (machine, grant)
-    })?;
+    let (booting, grant) = on(manager, || Machine::with_grant(&below, address))?;
     let again = || on(manager, || async { booting.again().identity().await });
     let above = Machine::new(&above, address);
     let other = || on(manager, || async { above.again().identity().await });

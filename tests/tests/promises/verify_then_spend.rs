@@ -39,12 +39,7 @@ pub(crate) fn a_forged_grant_with_a_real_jti_spends_nothing(pool: &Pool) -> Resu
     let address = broker.address();
     let manager = cluster.manager();
 
-    let (machine, grant) = on(manager, || async {
-        let mut machine = Machine::new(&invite, address);
-        machine.identity().await.expect("an identity");
-        let grant = machine.grant().await.expect("a grant").grant;
-        (machine, grant)
-    })?;
+    let (machine, grant) = on(manager, || Machine::with_grant(&invite, address))?;
     let before = version(manager, &invite)?;
     let parts: Vec<&str> = grant.split('.').collect();
     let (header, claims) = (decoded(parts[0]), decoded(parts[1]));
@@ -158,12 +153,7 @@ pub(crate) fn every_step_asks_again_whether_the_network_is_allowed(pool: &Pool) 
     let broker = Broker::start(manager)?;
     let address = broker.address();
     let invite = broker.invite(&["--uses", "1", "--from", &format!("{}/32", machine.address())])?;
-    let (booting, grant) = on(machine, || async {
-        let mut machine = Machine::new(&invite, address);
-        machine.identity().await.expect("an identity");
-        let grant = machine.grant().await.expect("a grant").grant;
-        (machine, grant)
-    })?;
+    let (booting, grant) = on(machine, || Machine::with_grant(&invite, address))?;
     // The same key, certificate and grant, carried elsewhere.
     on(manager, || async {
         assert_eq!(booting.again().identity().await, Err(REFUSED));

@@ -15,12 +15,7 @@ pub(crate) fn a_full_disk_under_the_log_lets_no_secret_out(pool: &Pool) -> Resul
     broker.serve_with(&[])?;
     let invite = broker.invite(&["--uses", "2"])?;
     let address = broker.address();
-    let (machine, grant) = on(manager, || async {
-        let mut machine = Machine::new(&invite, address);
-        machine.identity().await.expect("an identity");
-        let grant = machine.grant().await.expect("a grant").grant;
-        (machine, grant)
-    })?;
+    let (machine, grant) = on(manager, || Machine::with_grant(&invite, address))?;
 
     let ballast = disk.join("ballast");
     let mut file = std::fs::File::create(&ballast)?;
