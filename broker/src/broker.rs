@@ -7,12 +7,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use certs::{ClientTrust, Issuing};
-use protocol::{BrokerAddress, ClusterId, Pin};
+use protocol::{BrokerAddress, ClusterId, NodeId, Pin};
 use rustls::crypto::CryptoProvider;
 
 use crate::audit::{Audit, AuditError, Record, Refusals};
+use crate::clock;
 use crate::jwt::Signer;
-use crate::ledger::{Directory, Invites, Sentinel};
+use crate::ledger::{Directory, Invites, Peer, Sentinel};
 use crate::metrics::Metrics;
 use crate::swarm::{Engine, Membership};
 
@@ -43,7 +44,7 @@ pub(crate) struct Broker {
     /// The membership as it was seen last, and when.
     pub(crate) membership: RwLock<Option<(Membership, Instant)>>,
     /// Nodes that an alarm was raised for.
-    pub(crate) alarmed: std::sync::Mutex<std::collections::HashSet<protocol::NodeId>>,
+    pub(crate) alarmed: std::sync::Mutex<std::collections::HashSet<NodeId>>,
 }
 
 /// What no invite may exceed.
@@ -81,6 +82,18 @@ impl Broker {
     /// The pin of the cluster's root.
     pub(crate) fn pin(&self) -> Pin {
         self.issuing.pin()
+    }
+
+    /// This broker's entry in the ledger, as of now.
+    pub(crate) fn entry(&self, node: NodeId) -> Peer {
+        Peer {
+            id: self.id.clone(),
+            addresses: self.addresses.clone(),
+            node,
+            key: self.grant_signer.public().to_text(),
+            renewed: clock::now(),
+            release: env!("CARGO_PKG_VERSION").into(),
+        }
     }
 
     /// Writes a refusal down before it is told; a flood of one kind is counted.

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use protocol::BrokerAddress;
 
+use crate::broker::Limits;
+use crate::clock;
 use crate::exit::{Code, Failure};
 
 /// The settings, checked.
@@ -95,10 +97,12 @@ impl Settings {
             advertise: found.many("advertise", |text| text.parse().map_err(|_| "HOST or HOST:PORT")),
             metrics: found.optional("metrics", |text| text.parse().map_err(|_| "an address like 127.0.0.1:9443")),
             grant_lifetime: found.one("grant_lifetime", "60s", |text| duration(text, 10, 300, "10s to 5m")),
-            max_uses: found.one("max_uses", "1000", |text| {
+            max_uses: found.one("max_uses", &Limits::default().uses.to_string(), |text| {
                 text.parse().ok().filter(|uses| (1..=2000).contains(uses)).ok_or("a number from 1 to 2000")
             }),
-            max_ttl: found.one("max_ttl", "90d", |text| duration(text, 1, 366 * 24 * 3600, "1s to 366d")),
+            max_ttl: found.one("max_ttl", &clock::length(Limits::default().ttl), |text| {
+                duration(text, 1, 366 * 24 * 3600, "1s to 366d")
+            }),
         };
         if found.mistakes.is_empty() { Ok(settings) } else { Err(found.mistakes) }
     }
@@ -195,12 +199,7 @@ impl Found {
     }
 
     /// The value, or the default where the given one is a mistake: the mistake is told either way.
-    fn one<T>(
-        &mut self,
-        key: &'static str,
-        default: &'static str,
-        parse: impl Fn(&str) -> Result<T, &'static str>,
-    ) -> T {
+    fn one<T>(&mut self, key: &'static str, default: &str, parse: impl Fn(&str) -> Result<T, &'static str>) -> T {
         self.optional(key, &parse)
             .unwrap_or_else(|| parse(default).unwrap_or_else(|_| unreachable!("defaults are valid")))
     }

@@ -48,9 +48,6 @@ pub enum Error {
         /// The answer.
         answer: String,
     },
-    /// The kernel was built without something.
-    #[error("this machine's kernel lacks {0}")]
-    Lacking(&'static str),
 }
 
 /// Names what was tried when the machine refuses it.

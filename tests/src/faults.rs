@@ -72,12 +72,6 @@ impl Host {
         self.link().part(other.number())
     }
 
-    /// Delays all that the host sends. [`Error::Lacking`](crate::Error::Lacking) where the kernel
-    /// has no netem.
-    pub fn delay(&self, by: Duration) -> Result<()> {
-        self.link().delay(by)
-    }
-
     /// Lets what the host sends pass at so many bits a second.
     pub fn throttle(&self, bits: u64) -> Result<()> {
         self.link().throttle(bits)

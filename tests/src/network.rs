@@ -4,9 +4,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::Command;
-use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::place::{self, Place};
 use crate::run::{feed, run};
 
@@ -107,36 +106,21 @@ impl Link {
         Ok(())
     }
 
-    /// Whatever the host sends arrives that much later.
-    pub(crate) fn delay(&self, by: Duration) -> Result<()> {
-        let micros = format!("{}us", by.as_micros());
-        self.shape(&["netem", "delay", &micros], "netem, the delaying packet scheduler")
-    }
-
     /// What the host sends passes at so many bits a second.
     pub(crate) fn throttle(&self, bits: u64) -> Result<()> {
         let rate = format!("{bits}bit");
         let shape = ["tbf", "rate", &rate, "burst", "4kb", "latency", "10s"];
-        self.shape(&shape, "tbf, the rate limiting packet scheduler")
+        run(self.tc().args(["qdisc", "replace", "dev", "eth0", "root"]).args(shape)).map(drop)
     }
 
-    /// Undoes [`cut`](Self::cut), [`delay`](Self::delay) and [`throttle`](Self::throttle).
+    /// Undoes [`cut`](Self::cut) and [`throttle`](Self::throttle).
     pub(crate) fn heal(&self) -> Result<()> {
         batch(&self.bridge, &format!("link set {} up\n", self.port))?;
         let shaped = run(self.tc().args(["qdisc", "show", "dev", "eth0"]))?;
-        if shaped.contains("netem") || shaped.contains("tbf") {
+        if shaped.contains("tbf") {
             run(self.tc().args(["qdisc", "del", "dev", "eth0", "root"]))?;
         }
         Ok(())
-    }
-
-    fn shape(&self, how: &[&str], kernel_part: &'static str) -> Result<()> {
-        match run(self.tc().args(["qdisc", "replace", "dev", "eth0", "root"]).args(how)) {
-            Err(Error::Refused { stderr, .. }) if stderr.contains("qdisc kind is unknown") => {
-                Err(Error::Lacking(kernel_part))
-            }
-            other => other.map(drop),
-        }
     }
 
     fn tc(&self) -> Command {

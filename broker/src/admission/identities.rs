@@ -68,10 +68,6 @@ async fn verified(broker: &Broker, line: &str) -> Result<Invite, Denial> {
     let line = InviteLine::parse(line).map_err(|_| Reason::NotSigned)?;
     let id = jwt::named_key(line.jws(), MAX_INVITE_LINE).map_err(|_| Reason::NotSigned)?;
     let key = broker.directory.invite_key(&id).await?;
-    if key.is_none() {
-        // It may be unknown because the ledger is gone.
-        broker.sentinel.confirm_present(&broker.engine).await?;
-    }
     let (invite, _) =
         jwt::verify::<Invite>(line.jws(), INVITE_TYP, MAX_INVITE_LINE, |_| key).map_err(|_| Reason::NotSigned)?;
     Ok(invite)

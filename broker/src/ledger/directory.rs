@@ -149,6 +149,11 @@ impl Directory {
             self.refresh().await?;
             *refreshing = Some(Instant::now());
         }
-        Ok(find(&self.read.read().unwrap_or_else(PoisonError::into_inner)))
+        let found = find(&self.read.read().unwrap_or_else(PoisonError::into_inner));
+        if found.is_none() {
+            // It may be unknown because the ledger is gone.
+            self.sentinel.confirm_present(&self.engine).await?;
+        }
+        Ok(found)
     }
 }

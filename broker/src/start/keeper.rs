@@ -8,7 +8,7 @@ use certs::ServerTls;
 use crate::audit::{Event, Record};
 use crate::broker::Broker;
 use crate::clock;
-use crate::ledger::{Health, Peer, WINDOW};
+use crate::ledger::{Health, WINDOW};
 
 /// How often the engine is looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -67,19 +67,11 @@ async fn look(broker: &Broker) {
 
 async fn renew(broker: &Broker) {
     let Some(membership) = broker.membership() else { return };
-    let peer = Peer {
-        id: broker.id.clone(),
-        addresses: broker.addresses.clone(),
-        node: membership.node,
-        key: broker.grant_signer.public().to_text(),
-        renewed: clock::now(),
-        release: env!("CARGO_PKG_VERSION").into(),
-    };
     let renewed = async {
         broker.sentinel.look(&broker.engine).await?;
         // What was lost is evidence: nothing of ours is written into it.
         broker.sentinel.check()?;
-        broker.directory.renew(&peer).await?;
+        broker.directory.renew(&broker.entry(membership.node)).await?;
         broker.directory.refresh().await
     };
     if let Err(error) = renewed.await {

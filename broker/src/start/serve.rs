@@ -15,7 +15,7 @@ use crate::broker::{Broker, Limits};
 use crate::config::Settings;
 use crate::exit::{Code, Failure};
 use crate::jwt::Signer;
-use crate::ledger::{Directory, Invites, Peer, Sentinel};
+use crate::ledger::{Directory, Invites, Sentinel};
 use crate::metrics::Metrics;
 use crate::server::{Listener, bind};
 use crate::state::Cluster;
@@ -54,15 +54,6 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
     let directory = Directory::new(engine.clone(), sentinel.clone());
     let grant_signer = Signer::new(crate::grants::TYP, &cluster.grant_key);
     let invite_signer = Signer::new(INVITE_TYP, &cluster.invite_key);
-    let peer = Peer {
-        id: cluster.broker().to_owned(),
-        addresses: addresses.clone(),
-        node: membership.node.clone(),
-        key: grant_signer.public().to_text(),
-        renewed: clock::now(),
-        release: env!("CARGO_PKG_VERSION").into(),
-    };
-    steps::enlist(&sentinel, &directory, &peer, invite_signer.public()).await?;
 
     let tls_failure =
         |error: &dyn std::fmt::Display| Failure::new(Code::Internal, format!("TLS cannot be set up: {error}"));
@@ -96,6 +87,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         membership: RwLock::new(Some((membership.clone(), Instant::now()))),
         alarmed: Mutex::new(HashSet::new()),
     });
+    steps::enlist(&broker, membership.node.clone()).await?;
     if new {
         steps::adopt_first(&broker, &membership).await?;
     }

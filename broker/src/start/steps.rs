@@ -1,16 +1,16 @@
 //! The steps of a start that can fail for reasons an operator must know.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::BrokerAddress;
+use protocol::{BrokerAddress, NodeId};
 
 use crate::audit::{Audit, Event, Record};
+use crate::broker::Broker;
 use crate::clock;
 use crate::config::Settings;
 use crate::denial::Denial;
 use crate::exit::{Code, Failure};
-use crate::ledger::{Directory, Health, LedgerError, Peer, Sentinel};
+use crate::ledger::{Health, LedgerError, Sentinel};
 use crate::state::Cluster;
 use crate::swarm::{Engine, EngineError, Membership};
 
@@ -79,15 +79,12 @@ pub(super) async fn ledger(
 
 /// Lists this broker and its keys, so that others can verify what it signs. Nothing is written into a ledger that was
 /// lost, which may be another cluster's.
-pub(super) async fn enlist(
-    sentinel: &Sentinel,
-    directory: &Directory,
-    peer: &Peer,
-    invite_key: &crate::jwt::PublicKey,
-) -> Result<(), Failure> {
-    if sentinel.check().is_ok() {
-        directory.list_invite_key(invite_key).await.map_err(|error| ledger_failure(&error))?;
-        if let Err(error) = directory.renew(peer).await {
+pub(super) async fn enlist(broker: &Broker, node: NodeId) -> Result<(), Failure> {
+    let directory = &broker.directory;
+    if broker.sentinel.check().is_ok() {
+        let listed = directory.list_invite_key(broker.invite_signer.public()).await;
+        listed.map_err(|error| ledger_failure(&error))?;
+        if let Err(error) = directory.renew(&broker.entry(node)).await {
             tracing::error!(%error, "nobody is admitted");
         }
     }
@@ -116,7 +113,7 @@ pub(super) fn addresses(
 }
 
 /// Adopts what was there before the first broker, where one manager can say so for all.
-pub(super) async fn adopt_first(broker: &Arc<crate::broker::Broker>, membership: &Membership) -> Result<(), Failure> {
+pub(super) async fn adopt_first(broker: &Broker, membership: &Membership) -> Result<(), Failure> {
     if membership.managers != 1 {
         tracing::warn!(
             "this swarm has several managers: say which nodes belong here with 'broker adopt --all --reason …'"
