@@ -41,15 +41,13 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Makes the host's name and the engine's view of the file system, and starts the engine.
-    pub(crate) fn raise(place: &Place, hostname: &str) -> Result<Self> {
+    /// Makes the host's name and the engine's view of the file system. Nothing is started.
+    pub(crate) fn furnish(place: &Place, hostname: &str) -> Result<Self> {
         fs::create_dir(place.engine()).trying(|| format!("making {}", place.engine().display()))?;
         let settings = place.engine().join("daemon.json");
         fs::write(&settings, "{}").trying(|| format!("writing {}", settings.display()))?;
         hold_namespaces(place, hostname)?;
-        let mut engine = Self { place: place.clone(), dockerd: None };
-        engine.start()?;
-        Ok(engine)
+        Ok(Self { place: place.clone(), dockerd: None })
     }
 
     /// Starts dockerd and waits until it answers.

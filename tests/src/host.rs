@@ -32,12 +32,21 @@ pub struct Host {
     parted: Mutex<Vec<u8>>,
 }
 
+/// What runs on a new host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A Docker engine of the lab's own.
+    Engine,
+    /// Nothing: it is a name and a network, for a whole machine that brings its own engine.
+    Bare,
+}
+
 impl Host {
-    /// Makes the host and waits until its engine answers.
-    pub(crate) fn raise(lab: &str, bridge: &Bridge, number: u8) -> Result<Self> {
+    /// Makes the host and waits until its engine answers, if it is to have one.
+    pub(crate) fn raise(lab: &str, bridge: &Bridge, number: u8, kind: Kind) -> Result<Self> {
         let name = name(number);
         let place = Place::new(lab, &name);
-        let raised = Self::build(name, &place, bridge, number);
+        let raised = Self::build(name, &place, bridge, number, kind);
         if raised.is_err() {
             // Whatever stands of it would be in the way of the next one; the first error is told.
             let _ = Remains::of_host(&place).clear();
@@ -45,13 +54,16 @@ impl Host {
         raised
     }
 
-    fn build(name: String, place: &Place, bridge: &Bridge, number: u8) -> Result<Self> {
+    fn build(name: String, place: &Place, bridge: &Bridge, number: u8, kind: Kind) -> Result<Self> {
         for folder in [&place.folder, &place.logs(), &place.state()] {
             fs::create_dir(folder).trying(|| format!("making {}", folder.display()))?;
         }
         let link = bridge.link(place, number)?;
-        let engine = Mutex::new(Engine::raise(place, &name)?);
-        Ok(Self { name, number, place: place.clone(), link, engine, parted: Mutex::default() })
+        let mut engine = Engine::furnish(place, &name)?;
+        if kind == Kind::Engine {
+            engine.start()?;
+        }
+        Ok(Self { name, number, place: place.clone(), link, engine: Mutex::new(engine), parted: Mutex::default() })
     }
 
     /// Its hostname, and its name in `docker node ls`.

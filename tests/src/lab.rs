@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::error::Result;
-use crate::host::{self, Host};
+use crate::host::{self, Host, Kind};
 use crate::network::{Bridge, LAST_HOST};
 use crate::place::Place;
 use crate::register::Entry;
@@ -29,7 +29,7 @@ impl Lab {
     /// whose owner died, and installs what the machine lacks.
     pub fn up(hosts: usize) -> Result<Self> {
         let mut lab = Self::open()?;
-        lab.hosts = lab.raise(hosts)?;
+        lab.hosts = lab.raise(hosts, Kind::Engine)?;
         Ok(lab)
     }
 
@@ -51,6 +51,11 @@ impl Lab {
         &self.hosts
     }
 
+    /// So many new hosts without an engine, for whole machines. They go when they are dropped.
+    pub fn bare_hosts(&self, count: usize) -> Result<Vec<Host>> {
+        self.raise(count, Kind::Bare)
+    }
+
     /// From now on, SIGINT and SIGTERM take this lab down before they end the program.
     pub fn down_on_signals(&self) -> Result<()> {
         let id = self.id().to_owned();
@@ -58,10 +63,10 @@ impl Lab {
     }
 
     /// New hosts on this lab's bridge, all raised at once.
-    pub(crate) fn raise(&self, count: usize) -> Result<Vec<Host>> {
+    pub(crate) fn raise(&self, count: usize, kind: Kind) -> Result<Vec<Host>> {
         let numbers: Vec<u8> = (0..count).map(|_| self.number()).collect();
         thread::scope(|scope| {
-            let rise = |number| scope.spawn(move || Host::raise(self.id(), &self.bridge, number));
+            let rise = |number| scope.spawn(move || Host::raise(self.id(), &self.bridge, number, kind));
             let rising: Vec<_> = numbers.into_iter().map(rise).collect();
             let risen = rising.into_iter().map(|host| match host.join() {
                 Ok(host) => host,

@@ -46,6 +46,7 @@ mod swarm;
 mod trials;
 mod until;
 mod usage;
+pub mod whole;
 
 pub use error::{Error, Result};
 pub use host::Host;

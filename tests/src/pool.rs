@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::host::{Host, Kind};
 use crate::lab::Lab;
 use crate::place;
 
@@ -32,9 +32,18 @@ pub struct Lease {
 impl Pool {
     /// So many new hosts, once so many are free. Who asked first is served first.
     pub fn lease(&self, hosts: usize) -> Result<Lease> {
+        self.lease_of(hosts, Kind::Engine)
+    }
+
+    /// The same without engines, for whole machines.
+    pub fn lease_bare(&self, hosts: usize) -> Result<Lease> {
+        self.lease_of(hosts, Kind::Bare)
+    }
+
+    fn lease_of(&self, hosts: usize, kind: Kind) -> Result<Lease> {
         let lab = self.shared.take(hosts)?;
         let output = place::output(lab.id()).join(&self.test);
-        let hosts = lab.raise(hosts).inspect_err(|_| self.shared.give_back(hosts))?;
+        let hosts = lab.raise(hosts, kind).inspect_err(|_| self.shared.give_back(hosts))?;
         Ok(Lease { hosts, shared: self.shared.clone(), output })
     }
 

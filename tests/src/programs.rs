@@ -22,13 +22,22 @@ pub fn demo() -> Result<PathBuf> {
     built("demo")
 }
 
+/// The folder of everything that was built, `target`.
+pub(crate) fn target() -> Result<PathBuf> {
+    let profile = profile()?;
+    Ok(profile.parent().unwrap_or(&profile).to_owned())
+}
+
 /// A test is `target/PROFILE/deps/NAME-HASH`, the demo `target/PROFILE/demo`; what they run is
 /// `target/PROFILE/PROGRAM`.
-fn built(program: &str) -> Result<PathBuf> {
+fn profile() -> Result<PathBuf> {
     let own = env::current_exe().trying(|| "finding this program's own file".to_owned())?;
     let folder = own.parent().unwrap_or(Path::new("."));
-    let profile = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
-    let path = profile.join(program);
+    Ok(if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder }.to_owned())
+}
+
+fn built(program: &str) -> Result<PathBuf> {
+    let path = profile()?.join(program);
     if path.is_file() {
         return Ok(path);
     }

@@ -14,8 +14,11 @@ use rustix::process::geteuid;
 
 use crate::error::{Error, Result, Trying};
 
-/// Each program, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 12] = [
+/// A program, and the Debian package that has it.
+type Needed = (&'static str, &'static str);
+
+/// What hosts with an engine need.
+const HOSTS: [Needed; 12] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("containerd", "containerd"),
@@ -30,12 +33,25 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("timeout", "coreutils"),
 ];
 
+/// What whole machines need besides.
+const MACHINES: [Needed; 3] =
+    [("mmdebstrap", "mmdebstrap"), ("systemd-nspawn", "systemd-container"), ("setpriv", "util-linux")];
+
 /// Debian's switch against services that start when they are installed: a program that is asked
 /// first, and answers 101, "forbidden".
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs what is missing, and tells what cannot be had.
+/// Installs what is missing for hosts, and tells what cannot be had.
 pub fn meet() -> Result<()> {
+    meet_all(&HOSTS)
+}
+
+/// The same for whole machines.
+pub(crate) fn meet_for_machines() -> Result<()> {
+    meet_all(&MACHINES)
+}
+
+fn meet_all(programs: &[Needed]) -> Result<()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock();
     if !geteuid().is_root() {
@@ -45,11 +61,12 @@ pub fn meet() -> Result<()> {
                 .to_owned(),
         ));
     }
-    if missing().is_empty() {
+    let lacking = missing(programs);
+    if lacking.is_empty() {
         return Ok(());
     }
-    install()?;
-    let missing = missing();
+    install(&lacking)?;
+    let missing = missing(programs);
     if missing.is_empty() {
         return Ok(());
     }
@@ -57,8 +74,8 @@ pub fn meet() -> Result<()> {
     Err(Error::Unmet(format!("the lab needs these programs on the PATH: {}", names.join(", "))))
 }
 
-fn missing() -> Vec<(&'static str, &'static str)> {
-    PROGRAMS.into_iter().filter(|(program, _)| !on_path(program)).collect()
+fn missing(programs: &[Needed]) -> Vec<Needed> {
+    programs.iter().copied().filter(|(program, _)| !on_path(program)).collect()
 }
 
 /// The program's file, on the PATH.
@@ -71,14 +88,14 @@ fn on_path(program: &str) -> bool {
     find(program).is_some()
 }
 
-fn install() -> Result<()> {
+fn install(missing: &[Needed]) -> Result<()> {
     if !on_path("apt-get") {
-        let names: Vec<&str> = missing().iter().map(|(program, _)| *program).collect();
+        let names: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
         let names = names.join(", ");
         return Err(Error::Unmet(format!("install these first, there is no apt-get here: {names}")));
     }
     let quiet = Quiet::ask()?;
-    let mut packages: Vec<&str> = missing().iter().map(|(_, package)| *package).collect();
+    let mut packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
     packages.dedup();
     apt_get(&["update", "--quiet=2"])?;
     apt_get(&[&["install", "--yes", "--quiet=2", "--no-install-recommends"], &packages[..]].concat())?;

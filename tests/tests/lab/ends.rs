@@ -10,6 +10,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 use std::{env, fs, thread};
 
+use lab::whole::{Root, WholeMachine};
 use lab::{Failed, Lab, Pool, until};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -72,6 +73,10 @@ fn crash() -> ExitCode {
     host.create_service("idle", 2).expect("a service");
     until(SOON, "tasks", || host.tasks("idle").ok().filter(|tasks| tasks.len() == 2)).expect("tasks");
     host.small_disk(1 << 20).expect("a disk");
+    let bare = lab.bare_hosts(1).expect("a host");
+    let mut machine = WholeMachine::new(&bare[0], &Root::ready().expect("a root")).expect("a machine");
+    machine.boot("#cloud-config\n").expect("a boot");
+    machine.settled().expect("the end of cloud-init");
     println!("lab {}", lab.id());
     thread::park();
     ExitCode::FAILURE

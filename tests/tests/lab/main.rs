@@ -5,6 +5,7 @@
 mod ends;
 mod faults;
 mod hosts;
+mod whole;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,8 @@ fn main() -> ExitCode {
             faults::a_small_disk_fills,
             hosts::every_lease_is_of_new_hosts,
             hosts::a_pool_serves_more_than_it_has,
+            whole::a_machine_boots_and_keeps_its_disk,
+            whole::a_machine_cannot_change_what_it_shares,
             ends::a_crashed_lab_is_cleared_by_the_next,
             ends::an_interrupted_run_leaves_nothing,
             ends::a_failure_shows_the_last_words,
