@@ -25,6 +25,20 @@ pub(crate) fn address6(number: u8) -> Ipv6Addr {
     Ipv6Addr::new(0xfd4c, 0x4142, 0, 0, 0, 0, 0, number.into())
 }
 
+/// The hardware address of a host, locally administered.
+fn hardware(number: u8) -> String {
+    format!("02:4c:41:42:00:{number:02x}")
+}
+
+/// Commands that tell a host where all others are. The kernel has one table of neighbours for all namespaces, of 1,024
+/// that it found out by itself: hosts of some labs that all speak to each other overflow it, and then nobody finds
+/// anybody. What it was told for good is not counted.
+fn neighbours(own: u8) -> String {
+    let others = (1..=LAST_HOST).chain([BRIDGE]).filter(|number| *number != own);
+    let tell = |number| format!("neigh add {} lladdr {} dev eth0 nud permanent\n", address(number), hardware(number));
+    others.map(tell).collect()
+}
+
 /// What all links of a lab end in.
 #[derive(Debug)]
 pub(crate) struct Bridge {
@@ -35,11 +49,11 @@ impl Bridge {
     pub(crate) fn raise(lab: &str) -> Result<Self> {
         let namespace = format!("{}net", place::namespaces(lab));
         run(Command::new("ip").args(["netns", "add", &namespace]))?;
-        let (v4, v6) = (address(BRIDGE), address6(BRIDGE));
+        let (v4, v6, own) = (address(BRIDGE), address6(BRIDGE), hardware(BRIDGE));
         batch(
             &namespace,
             &format!(
-                "link set lo up\nlink add br0 type bridge\naddr add {v4}/24 dev br0\n\
+                "link set lo up\nlink add br0 address {own} type bridge\naddr add {v4}/24 dev br0\n\
                  addr add {v6}/64 dev br0 nodad\nlink set br0 up\n"
             ),
         )?;
@@ -59,13 +73,15 @@ impl Bridge {
                 link.namespace
             ),
         )?;
-        let (v4, v6) = (address(number), address6(number));
+        let (v4, v6, own) = (address(number), address6(number), hardware(number));
         let (gate4, gate6) = (address(BRIDGE), address6(BRIDGE));
         batch(
             &link.namespace,
             &format!(
-                "link set lo up\naddr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\n\
-                 link set eth0 up\nroute add default via {gate4}\nroute add default via {gate6}\n"
+                "link set lo up\nlink set eth0 address {own}\naddr add {v4}/24 dev eth0\n\
+                 addr add {v6}/64 dev eth0 nodad\nlink set eth0 up\nroute add default via {gate4}\n\
+                 route add default via {gate6}\n{}",
+                neighbours(number)
             ),
         )?;
         Ok(link)
