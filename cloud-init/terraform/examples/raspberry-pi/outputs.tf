@@ -1,0 +1,4 @@
+output "cards" {
+  description = "A folder for each Pi: copy its files to the boot partition of the card, then remove it."
+  value       = terraform_data.card[*].input.folder
+}
