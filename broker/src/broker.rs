@@ -12,6 +12,7 @@ use rustls::crypto::CryptoProvider;
 
 use crate::audit::{Audit, AuditError, Record, Refusals};
 use crate::clock;
+use crate::fleet::{Look, Recent};
 use crate::jwt::Signer;
 use crate::ledger::{Directory, Invites, Peer, Sentinel};
 use crate::metrics::Metrics;
@@ -43,6 +44,8 @@ pub(crate) struct Broker {
     pub(crate) metrics: Metrics,
     /// The membership as it was seen last, and when.
     pub(crate) membership: RwLock<Option<(Membership, Instant)>>,
+    /// The nodes as they were seen last, for those who wait for one.
+    pub(crate) looks: Recent<Look>,
     /// Nodes that an alarm was raised for.
     pub(crate) alarmed: std::sync::Mutex<std::collections::HashSet<NodeId>>,
 }

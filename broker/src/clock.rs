@@ -22,6 +22,11 @@ pub(crate) fn shown(seconds: u64) -> String {
         .map_or_else(|| seconds.to_string(), |time| time.to_string())
 }
 
+/// Seconds since 1970 of a time in RFC 3339.
+pub(crate) fn read(text: &str) -> Option<u64> {
+    text.parse::<jiff::Timestamp>().ok().and_then(|time| u64::try_from(time.as_second()).ok())
+}
+
 /// A length of time as people type it: in the largest unit that fits without a rest.
 pub(crate) fn length(time: Duration) -> String {
     let seconds = time.as_secs();

@@ -18,11 +18,19 @@ use crate::exit::{Code, Failure};
 const WAIT: Duration = Duration::from_mins(1);
 
 /// The running broker.
-pub(crate) struct Admin(PathBuf);
+pub(crate) struct Admin {
+    socket: PathBuf,
+    patience: Duration,
+}
 
 impl Admin {
     pub(crate) fn at(socket: &Path) -> Self {
-        Self(socket.to_owned())
+        Self { socket: socket.to_owned(), patience: WAIT }
+    }
+
+    /// The same, with this long to answer.
+    pub(crate) fn within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Asks for something.
@@ -48,7 +56,7 @@ impl Admin {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| broken(&error))?;
         let exchange = async {
-            let stream = UnixStream::connect(&self.0).await.map_err(|error| self.unreachable(&error))?;
+            let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
             let (mut sender, connection) =
                 hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
             tokio::spawn(connection);
@@ -64,8 +72,8 @@ impl Admin {
             Ok::<_, Failure>((status, bytes))
         };
         let (status, bytes) = runtime
-            .block_on(async { tokio::time::timeout(WAIT, exchange).await })
-            .map_err(|_| broken(&"no answer within a minute"))??;
+            .block_on(async { tokio::time::timeout(self.patience, exchange).await })
+            .map_err(|_| broken(&format!("no answer within {} s", self.patience.as_secs())))??;
         if status.is_success() {
             return serde_json::from_slice(&bytes).map_err(|error| broken(&error));
         }
@@ -73,7 +81,7 @@ impl Admin {
     }
 
     fn unreachable(&self, error: &std::io::Error) -> Failure {
-        let socket = self.0.display();
+        let socket = self.socket.display();
         match error.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => Failure::new(
                 Code::Unavailable,

@@ -3,11 +3,13 @@
 //! Only root, or the user the broker runs as, may speak here; the kernel says who the peer is.
 //! Must not be reachable over the network.
 
+mod arrivals;
 mod client;
 mod operator;
 mod server;
 mod words;
 
+pub(crate) use arrivals::{Arrivals, ArrivalsOrder};
 pub(crate) use client::{Admin, lines};
 pub(crate) use operator::operator;
 pub(crate) use server::serve;

@@ -16,6 +16,7 @@ use protocol::{InviteId, Problem, ProblemKind};
 use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 
+use super::arrivals::arrivals;
 use super::operator;
 use super::words::{AdoptOrder, Adopted, BrokerShown, InviteLineReply, InviteShown, Revoked, Status};
 use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
@@ -113,6 +114,7 @@ async fn answer(broker: &Broker, operator: String, request: Request<Incoming>) -
         (&Method::GET, "/v1/nodes") => fleet::report(broker).await.map(|report| json(&report)),
         (&Method::GET, "/v1/invites") => invites(broker).await,
         (&Method::POST, "/v1/invites") => create(broker, operator, &body).await,
+        (&Method::POST, "/v1/arrivals") => arrived(broker, &body).await,
         (&Method::POST, "/v1/adopt") => adopt(broker, operator, &body).await,
         (&Method::POST, path) if revoked_id(path).is_some() => revoke(broker, operator, path).await,
         _ => Ok(complaint(
@@ -127,6 +129,10 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Denial> {
     serde_json::from_slice(body).map_err(|_| {
         Denial::Malformed("the running broker does not understand this command: is it of another release?")
     })
+}
+
+async fn arrived(broker: &Broker, body: &[u8]) -> Result<Reply, Denial> {
+    arrivals(broker, read(body)?).await.map(|arrivals| json(&arrivals))
 }
 
 async fn create(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply, Denial> {

@@ -19,7 +19,7 @@ pub(crate) struct InviteLineReply {
 }
 
 /// An invite as `broker invite list` shows it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct InviteShown {
     pub(crate) id: InviteId,
     /// `open`, `used-up`, `ended` or `revoked`.

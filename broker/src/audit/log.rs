@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -36,6 +36,8 @@ pub(crate) struct Audit {
     sender: SyncSender<Waiting>,
     writable: Arc<AtomicBool>,
     alarms: Arc<AtomicU64>,
+    path: Arc<PathBuf>,
+    durable: Arc<AtomicU64>,
 }
 
 struct Waiting {
@@ -74,15 +76,18 @@ impl Audit {
 
         let (sender, receiver) = sync_channel(WAITING);
         let writable = Arc::new(AtomicBool::new(true));
+        let durable = Arc::new(AtomicU64::new(known.length));
         let writer = Writer {
             file,
             length: known.length,
             next: known.records,
             broker: broker.to_owned(),
             writable: writable.clone(),
+            durable: durable.clone(),
         };
         std::thread::Builder::new().name("audit".into()).spawn(move || writer.run(&receiver)).map_err(io)?;
-        let audit = Self { sender, writable, alarms: Arc::new(AtomicU64::new(0)) };
+        let alarms = Arc::new(AtomicU64::new(0));
+        let audit = Self { sender, writable, alarms, path: Arc::new(path.to_owned()), durable };
         Ok((audit, known))
     }
 
@@ -118,6 +123,11 @@ impl Audit {
         self.writable.load(Ordering::Relaxed)
     }
 
+    /// The file, and up to where it holds whole records that are on disk.
+    pub(super) fn written(&self) -> (Arc<PathBuf>, u64) {
+        (self.path.clone(), self.durable.load(Ordering::Acquire))
+    }
+
     /// How many alarms were raised since the start.
     pub(crate) fn alarms(&self) -> u64 {
         self.alarms.load(Ordering::Relaxed)
@@ -131,6 +141,8 @@ struct Writer {
     next: u64,
     broker: String,
     writable: Arc<AtomicBool>,
+    /// The same length, for those who read along.
+    durable: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -173,6 +185,7 @@ impl Writer {
             return Err(error);
         }
         self.length += bytes.len() as u64;
+        self.durable.store(self.length, Ordering::Release);
         let first = self.next;
         self.next += batch.len() as u64;
         Ok(first..self.next)

@@ -8,12 +8,14 @@ mod reading;
 mod reason;
 mod record;
 mod refusals;
+mod sightings;
 
 pub(crate) use log::{Audit, AuditError, record_once};
 pub(crate) use reading::{Claimed, Known};
 pub(crate) use reason::Reason;
 pub(crate) use record::{Event, Outcome, Record};
 pub(crate) use refusals::Refusals;
+pub(crate) use sightings::Sighting;
 
 /// The log's file in the state directory.
 pub(crate) const FILE: &str = "audit.jsonl";

@@ -53,6 +53,33 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
+    /// What it means and what to do, for an operator: docs/operations.md in short.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::NotSigned => "its invite is not whole, or no key of this cluster signed it: copy the line again",
+            Self::OtherCluster => "its invite is for another cluster: give it the right one",
+            Self::NotOurs => "its invite is beyond this broker's limits, or of a newer release: make a new one",
+            Self::InviteEnded => "its invite had ended: make a new one, and compare the clocks",
+            Self::InviteRevoked => "its invite was revoked: make a new one if it should come in",
+            Self::BelowFloor => "its invite ended long ago: make a new one",
+            Self::UsedUp => "every use of its invite is another machine's: make one with more uses",
+            Self::Network => "it called from outside the invite's networks: NAT, or somebody else has the invite",
+            Self::Csr => "its request for a certificate is not valid: it is not a joiner of ours",
+            Self::WindowEnded => "its hour is over: run 'joiner join' on it with a new invite",
+            Self::NoUse => "its key has no use of the invite: it is not a joiner of ours",
+            Self::GrantEnded => "its grant has impossible times: compare the managers' clocks",
+            Self::OtherKey => "it showed a grant of another key: a grant was copied, revoke the invite",
+            Self::Confirmed => "its key has joined before: is it a copy of another machine?",
+            Self::WrongCertificate => "it showed another kind of certificate: it is not a joiner of ours",
+            Self::OtherSwarm => "it is a node of another swarm",
+            Self::NoNode => "its node is not in the swarm: it was removed",
+            Self::WrongRole => "it is a node in another role than the invite's",
+            Self::OtherNode => "its grant is another node's: a grant or a state folder was copied",
+            Self::Statement => "its confirm is not signed by its key: a grant or a state folder was copied",
+            Self::NotRedeemed => "it confirmed a grant that it never redeemed: it is not a joiner of ours",
+        }
+    }
+
     /// Whether the refusal is a sign of an attack rather than of bad luck.
     pub(crate) fn is_alarm(self) -> bool {
         match self {

@@ -47,7 +47,7 @@ pub(super) struct Create {
     #[arg(long, value_name = "N", default_value_t = 1)]
     uses: u32,
     /// How long it admits machines: 90s, 10m, 1h
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = super::duration)]
     ttl: std::time::Duration,
     /// A network its machines call from; may be repeated [default: from anywhere]
     #[arg(long, value_name = "CIDR", value_parser = network)]
@@ -69,10 +69,6 @@ pub(super) struct Create {
     broker: Vec<BrokerAddress>,
     #[command(flatten)]
     admin: AdminSocket,
-}
-
-fn duration(text: &str) -> Result<std::time::Duration, &'static str> {
-    humantime::parse_duration(text).map_err(|_| "write it like 90s, 10m or 1h")
 }
 
 /// A network, or one address.

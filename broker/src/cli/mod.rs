@@ -8,6 +8,7 @@ mod invite;
 mod nodes;
 mod serve;
 mod status;
+mod wait;
 
 use std::path::PathBuf;
 
@@ -31,6 +32,7 @@ enum Command {
     #[command(subcommand)]
     Invite(invite::Invite),
     Nodes(nodes::Nodes),
+    Wait(wait::Wait),
     Adopt(adopt::Adopt),
     Status(status::Status),
     Doctor(doctor::Doctor),
@@ -60,6 +62,7 @@ pub(crate) fn run() -> Result<(), Failure> {
             Command::Serve(serve) => serve.run(),
             Command::Invite(invite) => invite.run(),
             Command::Nodes(nodes) => nodes.run(),
+            Command::Wait(wait) => wait.run(),
             Command::Adopt(adopt) => adopt.run(),
             Command::Status(status) => status.run(),
             Command::Doctor(doctor) => doctor.run(),
@@ -72,6 +75,11 @@ pub(crate) fn run() -> Result<(), Failure> {
             std::process::exit(code);
         }
     }
+}
+
+/// A length of time, as people type it.
+fn duration(text: &str) -> Result<std::time::Duration, &'static str> {
+    humantime::parse_duration(text).map_err(|_| "write it like 90s, 10m or 1h")
 }
 
 /// Prints JSON as one object.

@@ -4,9 +4,11 @@
 //! Must not remove a node.
 
 mod adopt;
+mod recent;
 mod report;
 mod watch;
 
 pub(crate) use adopt::{adopt, adopt_first};
-pub(crate) use report::{NodeState, Report, report};
+pub(crate) use recent::{Recent, recent};
+pub(crate) use report::{Booting, Look, NodeLine, NodeState, Report, report};
 pub(crate) use watch::watch;

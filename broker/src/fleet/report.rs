@@ -46,8 +46,11 @@ pub(crate) struct NodeLine {
     pub(crate) ready: bool,
     pub(crate) address: String,
     pub(crate) engine: String,
-    /// In seconds since 1970.
+    /// When it came into the swarm, in seconds since 1970.
     pub(crate) created: u64,
+    /// When it confirmed, in seconds since 1970; none if the ledger has swept its invite.
+    #[serde(default)]
+    pub(crate) joined: Option<u64>,
     pub(crate) labels: BTreeMap<String, String>,
 }
 
@@ -72,6 +75,12 @@ pub(crate) struct Report {
     pub(crate) booting: Vec<Booting>,
 }
 
+/// The report, and the invites that it was made with.
+pub(crate) struct Look {
+    pub(crate) report: Report,
+    pub(crate) invites: Vec<InviteState>,
+}
+
 impl Report {
     /// How many nodes are in this state.
     pub(crate) fn count(&self, state: NodeState) -> usize {
@@ -81,9 +90,14 @@ impl Report {
 
 /// The report as of now.
 pub(crate) async fn report(broker: &Broker) -> Result<Report, Denial> {
+    look(broker).await.map(|look| look.report)
+}
+
+/// The report, and the invites that it was made with.
+pub(super) async fn look(broker: &Broker) -> Result<Look, Denial> {
     let invites = broker.invites.list().await?;
     let nodes = broker.engine.nodes().await?;
-    Ok(explain(nodes, &invites, clock::now()))
+    Ok(Look { report: explain(nodes, &invites, clock::now()), invites })
 }
 
 fn explain(nodes: Vec<Node>, invites: &[InviteState], now: u64) -> Report {
@@ -140,16 +154,17 @@ fn line(node: Node, invites: &[InviteState], pending: &HashSet<NodeId>) -> NodeL
         (false, _) if pending.contains(&node.id) => NodeState::Pending,
         (false, _) => NodeState::Unexplained,
     };
+    let (invite, joined) = match granted {
+        Some(Granted::By { invite, at }) => (Some(invite), Some(at)),
+        Some(Granted::Another | Granted::Swept) | None => (None, None),
+    };
     NodeLine {
         id: node.id,
         hostname: node.hostname,
         state,
         explained,
         grant,
-        invite: granted.and_then(|granted| match granted {
-            Granted::By(invite) => Some(invite),
-            Granted::Another | Granted::Swept => None,
-        }),
+        invite,
         adopted,
         role: node.role,
         availability: serde_json::to_value(node.availability)
@@ -160,13 +175,17 @@ fn line(node: Node, invites: &[InviteState], pending: &HashSet<NodeId>) -> NodeL
         address: node.address,
         engine: node.engine,
         created: node.created,
+        joined,
         labels: node.labels,
     }
 }
 
 /// What the ledger says of the grant in a node's label.
 enum Granted {
-    By(InviteId),
+    By {
+        invite: InviteId,
+        at: u64,
+    },
     Another,
     /// The ledger knows nothing of it any more.
     Swept,
@@ -176,7 +195,8 @@ fn of_grant(grant: &str, node: &NodeId, invites: &[InviteState]) -> Granted {
     for state in invites {
         for join in state.claims.uses.values().filter_map(|taken| taken.joined.as_ref()) {
             if join.grant.as_str() == grant {
-                return if join.node == *node { Granted::By(state.policy.id().clone()) } else { Granted::Another };
+                let by = || Granted::By { invite: state.policy.id().clone(), at: join.at };
+                return if join.node == *node { by() } else { Granted::Another };
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::audit::{self, Audit, Event, Record, Refusals};
 use crate::broker::{Broker, Limits};
 use crate::config::Settings;
 use crate::exit::{Code, Failure};
+use crate::fleet::Recent;
 use crate::jwt::Signer;
 use crate::ledger::{Directory, Invites, Sentinel};
 use crate::metrics::Metrics;
@@ -85,6 +86,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         directory,
         metrics: Metrics::new(),
         membership: RwLock::new(Some((membership.clone(), Instant::now()))),
+        looks: Recent::default(),
         alarmed: Mutex::new(HashSet::new()),
     });
     steps::enlist(&broker, membership.node.clone()).await?;

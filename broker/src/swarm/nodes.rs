@@ -10,6 +10,7 @@ use protocol::{MAX_HOSTNAME, NodeId, Role};
 use serde::Serialize;
 
 use super::{Engine, EngineError};
+use crate::clock;
 
 /// Whether a node gets tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -129,7 +130,7 @@ impl Node {
             labels: spec.labels.clone().unwrap_or_else(HashMap::new).into_iter().collect(),
             leader: manager.as_ref().is_some_and(|manager| manager.leader == Some(true)),
             manager: manager.and_then(|manager| manager.addr).filter(|address| !address.is_empty()),
-            created: node.created_at.as_deref().map_or(0, seconds),
+            created: node.created_at.as_deref().and_then(clock::read).unwrap_or(0),
             spec,
         })
     }
@@ -138,8 +139,4 @@ impl Node {
 /// What a node says of itself, made fit for logs and terminals: its root decides what it is called.
 fn plain(text: &str) -> String {
     text.chars().take(MAX_HOSTNAME).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
-}
-
-fn seconds(time: &str) -> u64 {
-    time.parse::<jiff::Timestamp>().ok().and_then(|time| u64::try_from(time.as_second()).ok()).unwrap_or(0)
 }

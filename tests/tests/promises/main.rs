@@ -12,6 +12,7 @@ mod one_key;
 mod rotation;
 mod serving;
 mod verify_then_spend;
+mod waits;
 mod write_then_answer;
 
 use std::process::ExitCode;
@@ -64,6 +65,10 @@ fn main() -> ExitCode {
             verify_then_spend::every_step_asks_again_whether_the_invite_is_revoked,
             verify_then_spend::every_step_asks_again_whether_the_network_is_allowed,
             verify_then_spend::each_step_takes_its_own_kind_of_certificate_only,
+            waits::it_ends_when_the_third_of_three_has_joined,
+            waits::each_machine_that_did_not_come_has_its_reason,
+            waits::it_outlives_a_broker_that_is_restarted,
+            waits::a_terminal_is_shown_a_bar_and_anything_else_lines,
             write_then_answer::a_full_disk_under_the_log_lets_no_secret_out,
             write_then_answer::a_log_that_fills_up_at_any_record_has_every_answer,
             write_then_answer::a_full_disk_under_the_log_labels_no_node,
