@@ -75,6 +75,12 @@ impl Workspace {
         self.ok(folder, &["init", "-backend=false", "-input=false", "-no-color"], &[]).map(drop)
     }
 
+    /// What the module renders from these variables, machine by machine.
+    pub(crate) fn user_data(&self, variables: &[(&str, &str)]) -> Result<Vec<String>, Failed> {
+        self.ok("", &["apply", "-auto-approve", "-input=false", "-no-color"], variables)?;
+        Ok(serde_json::from_str(&self.ok("", &["output", "-json", "user_data"], &[])?)?)
+    }
+
     /// What a plan would do: each resource's address and actions.
     pub(crate) fn actions(&self, folder: &str, plan: &str) -> Result<Vec<(String, String)>, Failed> {
         let plan: Value = serde_json::from_str(&self.ok(folder, &["show", "-json", plan], &[])?)?;
