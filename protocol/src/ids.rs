@@ -91,8 +91,12 @@ fn base64url(byte: u8) -> bool {
 
 /// 128 random bits as 32 lower-case hex digits: config names in Swarm are compared in lower case.
 fn random_hex() -> String {
+    hex(&crate::random::<16>())
+}
+
+fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
-    crate::random::<16>().iter().fold(String::with_capacity(32), |mut text, byte| {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })
@@ -136,6 +140,11 @@ text_id! {
 text_id! {
     /// SHA-256 of a grant's `jti` in base64url: how ledger, node label and audit log name the grant.
     GrantHash, "a grant hash (43 characters of base64url)", 43, base64url
+}
+
+text_id! {
+    /// SHA-256 of a joiner program in lower-case hex: how user-data and brokers name the program.
+    JoinerHash, "the SHA-256 of a joiner (64 lower-case hex digits)", 64, lower_hex
 }
 
 impl ClusterId {
@@ -184,6 +193,14 @@ impl Pin {
     }
 }
 
+impl JoinerHash {
+    /// The hash of a whole program.
+    #[must_use]
+    pub fn of(program: &[u8]) -> Self {
+        Self(hex(&Sha256::digest(program)))
+    }
+}
+
 fn sha256_base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(bytes))
 }
@@ -227,6 +244,34 @@ impl FromStr for Role {
     }
 }
 
+/// The processor that a joiner is built for, named as `uname -m` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Architecture {
+    /// AMD and Intel, 64 bits.
+    #[serde(rename = "x86_64")]
+    X86_64,
+    /// ARM, 64 bits.
+    Aarch64,
+}
+
+impl Architecture {
+    /// The architecture as text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,5 +299,20 @@ mod tests {
         assert!(!id.hash().as_str().contains(id.as_str()));
         assert_eq!(id.hash(), id.hash());
         assert_ne!(id.hash(), GrantId::random().hash());
+    }
+
+    #[test]
+    fn a_joiner_is_named_as_sha256sum_names_it() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(JoinerHash::of(b"").as_str(), empty);
+        assert!(empty.to_uppercase().parse::<JoinerHash>().is_err() && empty[1..].parse::<JoinerHash>().is_err());
+    }
+
+    #[test]
+    fn an_architecture_is_one_word_everywhere() {
+        for architecture in [Architecture::X86_64, Architecture::Aarch64] {
+            let written = serde_json::to_string(&architecture).expect("serialises");
+            assert_eq!(written, format!("\"{architecture}\""));
+        }
     }
 }

@@ -13,11 +13,13 @@ mod statement;
 mod token;
 
 pub use address::{AddressError, BrokerAddress, DEFAULT_PORT};
-pub use ids::{ClusterId, GrantHash, GrantId, IdError, InviteId, KeyHash, NodeId, Pin, Role, SwarmId};
+pub use ids::{
+    Architecture, ClusterId, GrantHash, GrantId, IdError, InviteId, JoinerHash, KeyHash, NodeId, Pin, Role, SwarmId,
+};
 pub use invite::{INVITE_AUDIENCE, INVITE_PREFIX, INVITE_TYP, Invite, InviteError, InviteLine, MAX_INVITE_LINE};
 pub use messages::{
-    GRANTS, GrantReply, HEALTHZ, IDENTITIES, IdentityReply, IdentityRequest, JOINS, JoinReply, JoinRequest, MAX_BODY,
-    MAX_GRANT, MAX_HOSTNAME, MembershipReply, READYZ, REDEEM, RedeemReply, RedeemRequest,
+    GRANTS, GrantReply, HEALTHZ, IDENTITIES, IdentityReply, IdentityRequest, JOINER, JOINS, JoinReply, JoinRequest,
+    MAX_BODY, MAX_GRANT, MAX_HOSTNAME, MembershipReply, READYZ, REDEEM, RedeemReply, RedeemRequest,
 };
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
 pub use random::random;

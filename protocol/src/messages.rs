@@ -18,6 +18,9 @@ pub const GRANTS: &str = "/v1/grants";
 pub const REDEEM: &str = "/v1/grants/redeem";
 /// `POST` over mTLS with the swarm node certificate: the confirm. `GET`: is this node in, and explained?
 pub const JOINS: &str = "/v1/joins";
+/// `GET` or `HEAD` by anybody: the joiner program whose [`JoinerHash`](crate::JoinerHash) follows. The caller checks the
+/// hash, which it has from its user-data: who gave the bytes does not matter.
+pub const JOINER: &str = "/v1/joiner/sha256/";
 /// `GET`: the process lives.
 pub const HEALTHZ: &str = "/healthz";
 /// `GET`: the broker can admit machines.
