@@ -13,8 +13,9 @@ use rustls::crypto::CryptoProvider;
 use crate::audit::{Audit, AuditError, Record, Refusals};
 use crate::clock;
 use crate::fleet::{Look, Recent};
+use crate::joiners::Joiners;
 use crate::jwt::Signer;
-use crate::ledger::{Directory, Invites, Peer, Sentinel};
+use crate::ledger::{Directory, Invites, Listings, Peer, Sentinel};
 use crate::metrics::Metrics;
 use crate::swarm::{Engine, Membership};
 
@@ -41,6 +42,8 @@ pub(crate) struct Broker {
     pub(crate) sentinel: Arc<Sentinel>,
     pub(crate) directory: Directory,
     pub(crate) invites: Arc<Invites>,
+    pub(crate) listings: Listings,
+    pub(crate) joiners: Joiners,
     pub(crate) metrics: Metrics,
     /// The membership as it was seen last, and when.
     pub(crate) membership: RwLock<Option<(Membership, Instant)>>,

@@ -25,6 +25,7 @@ pub(crate) struct Settings {
     pub(crate) grant_lifetime: Duration,
     pub(crate) max_uses: u32,
     pub(crate) max_ttl: Duration,
+    pub(crate) joiners: PathBuf,
 }
 
 /// The flags of `serve`, as they were typed or found in the environment.
@@ -60,10 +61,13 @@ pub(crate) struct Flags {
     /// The longest an invite may live [default: 90d]
     #[arg(long, value_name = "DURATION", env = "BROKER_MAX_TTL")]
     max_ttl: Option<String>,
+    /// The folder with the joiners to serve to new machines [default: /usr/lib/broker/joiners]
+    #[arg(long, value_name = "DIR", env = "BROKER_JOINERS")]
+    joiners: Option<String>,
 }
 
-const KEYS: [&str; 9] =
-    ["state", "listen", "docker", "admin", "advertise", "metrics", "grant_lifetime", "max_uses", "max_ttl"];
+const KEYS: [&str; 10] =
+    ["state", "listen", "docker", "admin", "advertise", "metrics", "grant_lifetime", "max_uses", "max_ttl", "joiners"];
 
 impl Settings {
     /// Reads the file that the flags name, if any, and puts everything together.
@@ -103,6 +107,7 @@ impl Settings {
             max_ttl: found.one("max_ttl", &clock::length(Limits::default().ttl), |text| {
                 duration(text, 1, 366 * 24 * 3600, "1s to 366d")
             }),
+            joiners: found.one("joiners", crate::joiners::DEFAULT, |text| text.parse().map_err(|_| "a folder")),
         };
         if found.mistakes.is_empty() { Ok(settings) } else { Err(found.mistakes) }
     }
@@ -174,6 +179,7 @@ impl Found {
             ("grant_lifetime", &flags.grant_lifetime),
             ("max_uses", &flags.max_uses),
             ("max_ttl", &flags.max_ttl),
+            ("joiners", &flags.joiners),
         ];
         let given = single.into_iter().filter_map(|(key, value)| Some((key, vec![value.clone()?])));
         let advertise = (!flags.advertise.is_empty()).then(|| ("advertise", flags.advertise.clone()));

@@ -33,4 +33,8 @@ pub(crate) fn refresh_metrics(broker: &Broker) {
     broker.metrics.alarms.set(broker.audit.alarms());
     let left = broker.issuing.public().ends.saturating_sub(clock::now());
     broker.metrics.issuing_ends.set(i64::try_from(left).unwrap_or(i64::MAX));
+    let joiners = broker.joiners.shown();
+    let count = |served| i64::try_from(joiners.iter().filter(|joiner| joiner.served == served).count()).unwrap_or(0);
+    broker.metrics.joiners.set(count(true));
+    broker.metrics.joiners_missing.set(count(false));
 }

@@ -13,6 +13,7 @@ mod exit;
 mod fleet;
 mod grants;
 mod health;
+mod joiners;
 mod jwt;
 mod ledger;
 mod metrics;

@@ -19,6 +19,7 @@ pub(crate) enum Step {
     redeem,
     join,
     membership,
+    joiner,
     health,
     other,
 }
@@ -32,6 +33,7 @@ pub(crate) enum Ending {
     unavailable,
     ask_again,
     malformed,
+    not_found,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -56,6 +58,10 @@ pub(crate) struct Metrics {
     pub(crate) alarms: Gauge<u64, AtomicU64>,
     /// Seconds until the issuing CA ends.
     pub(crate) issuing_ends: Gauge,
+    /// Joiners that are served.
+    pub(crate) joiners: Gauge,
+    /// Joiners that should be served and are not here.
+    pub(crate) joiners_missing: Gauge,
 }
 
 impl Metrics {
@@ -69,6 +75,8 @@ impl Metrics {
             unexplained: Gauge::default(),
             alarms: Gauge::default(),
             issuing_ends: Gauge::default(),
+            joiners: Gauge::default(),
+            joiners_missing: Gauge::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("requests", "Requests by step and ending", metrics.requests.clone());
@@ -78,6 +86,8 @@ impl Metrics {
         registry.register("nodes_unexplained", "Nodes that nothing explains", metrics.unexplained.clone());
         registry.register("alarms_raised", "Alarms since the start", metrics.alarms.clone());
         registry.register("issuing_ends_seconds", "Seconds until the issuing CA ends", metrics.issuing_ends.clone());
+        registry.register("joiners", "Joiners that are served", metrics.joiners.clone());
+        registry.register("joiners_missing", "Joiners that are listed and not here", metrics.joiners_missing.clone());
         metrics
     }
 

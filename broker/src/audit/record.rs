@@ -61,6 +61,9 @@ pub(crate) enum Event {
     /// A node was found that nothing explains.
     #[serde(rename = "node.unexplained")]
     NodeUnexplained,
+    /// A joiner program is handed to new machines from now on.
+    #[serde(rename = "joiner.listed")]
+    JoinerListed,
     /// A request was refused.
     #[serde(rename = "refused")]
     Refused,

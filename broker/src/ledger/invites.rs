@@ -239,7 +239,8 @@ fn object(policy: &Policy, claims: &Claims) -> Result<Object, LedgerError> {
     Ok(Object { name: names::invite(policy.id()), data, labels: claims.to_labels()? })
 }
 
-enum Retry {
+/// Why a change was not made, and whether to read and decide again.
+pub(super) enum Retry {
     Overtaken,
     Failed(LedgerError),
 }

@@ -7,6 +7,7 @@
 mod claims;
 mod directory;
 mod invites;
+mod joiners;
 mod names;
 mod policy;
 mod sentinel;
@@ -14,6 +15,7 @@ mod sentinel;
 pub(crate) use claims::{Claims, Operation, Outcome};
 pub(crate) use directory::{Directory, Peer};
 pub(crate) use invites::{InviteState, Invites};
+pub(crate) use joiners::{Facts, Listing, Listings, MOST_JOINERS};
 pub(crate) use policy::Policy;
 pub(crate) use sentinel::{Health, Raised, Sentinel};
 

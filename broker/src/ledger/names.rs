@@ -2,7 +2,7 @@
 //!
 //! Swarm compares names in lower case and limits them to 64 characters: ids in them are lower-case hex.
 
-use protocol::{InviteId, KeyHash};
+use protocol::{InviteId, JoinerHash, KeyHash};
 
 use crate::jwt::KeyId;
 
@@ -12,11 +12,14 @@ pub(super) const INVITE: &str = "invite";
 pub(super) const INVITE_KEY: &str = "invite-key";
 pub(super) const BROKER: &str = "broker";
 pub(super) const SENTINEL: &str = "sentinel";
+pub(super) const JOINER: &str = "joiner";
 
 /// The label on an invite's object that says since when it is revoked.
 pub(super) const REVOKED: &str = "swarm-broker.revoked";
 /// The label on the sentinel below which no invite admits anybody, in seconds since 1970.
 pub(super) const FLOOR: &str = "swarm-broker.floor";
+/// The label on a joiner's object until when it is kept, in seconds since 1970.
+pub(super) const UNTIL: &str = "swarm-broker.until";
 
 const USE: &str = "swarm-broker.use.";
 
@@ -30,6 +33,11 @@ pub(super) fn invite_key(id: &KeyId) -> String {
 
 pub(super) fn broker(id: &str) -> String {
     format!("swarm-broker.broker.{id}")
+}
+
+/// Half of the hash has room in a name; the whole one is in the data.
+pub(super) fn joiner(hash: &JoinerHash) -> String {
+    format!("swarm-broker.joiner.{}", &hash.as_str()[..32])
 }
 
 pub(super) fn sentinel() -> String {

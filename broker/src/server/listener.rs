@@ -10,13 +10,17 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::connection;
+use super::connection::{self, Guest};
+use super::places::Places;
 use super::seats::Seats;
 use crate::broker::Broker;
 use crate::exit::{Code, Failure};
 
-/// Most connections at a time. Each costs at most about 40 kB.
+/// Most connections at a time. Each costs at most about 50 kB, and what the kernel holds for it.
 const CONNECTIONS: usize = 1024;
+/// How much of a reply waits in the kernel for one caller, in bytes. Left to itself it grows to megabytes each, and who
+/// reads slowly would not be seen to.
+const SENDING: u32 = 128 * 1024;
 /// How long open connections may take to finish when the broker stops.
 const STOPPING: Duration = Duration::from_secs(10);
 
@@ -32,6 +36,8 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     let bound = (|| {
         let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }?;
         socket.set_reuseaddr(true)?;
+        // Connections have it from their listener.
+        socket.set_send_buffer_size(SENDING)?;
         socket.bind(address)?;
         socket.listen(1024)
     })();
@@ -67,7 +73,8 @@ impl Listener {
 
     /// Serves until `stop` changes.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let seats = Seats::new(most_connections());
+        let most = most_connections();
+        let (seats, places) = (Seats::new(most), Places::of(most));
         let mut open = JoinSet::new();
         loop {
             tokio::select! {
@@ -81,8 +88,9 @@ impl Listener {
                             self.broker.metrics.evicted.inc();
                         }
                         if let Some(seat) = seat {
+                            let guest = Guest { source, seat, places: places.clone() };
                             let tls = self.tls.clone();
-                            open.spawn(connection::serve(self.broker.clone(), tls, stream, source, seat, stop.clone()));
+                            open.spawn(connection::serve(self.broker.clone(), tls, stream, guest, stop.clone()));
                         }
                     }
                     Err(error) => {

@@ -4,7 +4,9 @@
 //! Must not decide who is admitted.
 
 mod connection;
+mod download;
 mod listener;
+mod places;
 mod plain;
 mod reply;
 mod routes;

@@ -1,15 +1,17 @@
 //! The routes: which path takes which method and which kind of certificate. What is not listed is denied.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use certs::{Caller, MachineIdentity, NodeCertificate};
+use http_body_util::Either;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request};
-use protocol::{GRANTS, HEALTHZ, IDENTITIES, JOINS, Problem, ProblemKind, READYZ, REDEEM};
+use protocol::{GRANTS, HEALTHZ, IDENTITIES, JOINER, JOINS, JoinerHash, Problem, ProblemKind, READYZ, REDEEM};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::connection::Guest;
+use super::download::{self, Answer};
 use super::reply::{Reply, body_of, json, problem};
 use crate::admission;
 use crate::audit::{Reason, Record};
@@ -25,14 +27,14 @@ pub(super) async fn answer(
     call: &Call,
     caller: Option<&Caller>,
     request: Request<Incoming>,
-    busy: &AtomicBool,
-) -> Reply {
+    guest: &Guest,
+) -> Answer {
     let (parts, body) = request.into_parts();
     let (step, route) = match route(&parts.method, parts.uri.path()) {
         Ok(found) => found,
         Err(kind) => {
             broker.metrics.count(Step::other, Ending::malformed);
-            return problem(&Problem::new(kind).with_request(&call.id));
+            return problem(&Problem::new(kind).with_request(&call.id)).map(Either::Left);
         }
     };
     // The body is read before the seat counts as busy: a caller that never finishes it can be evicted.
@@ -40,13 +42,18 @@ pub(super) async fn answer(
         Ok(body) => body,
         Err(wrong) => {
             broker.metrics.count(step, Ending::malformed);
-            return problem(&wrong.with_request(&call.id));
+            return problem(&wrong.with_request(&call.id)).map(Either::Left);
         }
     };
-    busy.store(true, Ordering::Relaxed);
+    let held = guest.seat.held();
+    // Who waits for a place to download in is not.
+    held.set_busy(!matches!(route, Route::Joiner(_)));
     let answered = match (route, caller) {
         (Route::Health, _) => Ok(json(&serde_json::json!({ "alive": true }))),
         (Route::Ready, _) => ready(broker),
+        (Route::Joiner(hash), _) => {
+            return download::joiner(broker, call, &parts.method, &hash, held, &guest.places).await;
+        }
         (Route::Identity, None) => with(&body, |request| admission::identity(broker, call, request)).await,
         (Route::Grant, Some(Caller::Identity(identity))) => {
             grants::issue(broker, call, identity).await.map(|reply| json(&reply))
@@ -61,10 +68,9 @@ pub(super) async fn answer(
         }
     };
     broker.metrics.count(step, ending(&answered));
-    answered.unwrap_or_else(|denial| denied(call, &denial))
+    answered.unwrap_or_else(|denial| denied(call, &denial)).map(Either::Left)
 }
 
-#[derive(Clone, Copy)]
 enum Route {
     Health,
     Ready,
@@ -73,6 +79,7 @@ enum Route {
     Redeem,
     Join,
     Membership,
+    Joiner(JoinerHash),
 }
 
 fn route(method: &Method, path: &str) -> Result<(Step, Route), ProblemKind> {
@@ -87,7 +94,11 @@ fn route(method: &Method, path: &str) -> Result<(Step, Route), ProblemKind> {
         HEALTHZ if get => Ok((Step::health, Route::Health)),
         READYZ if get => Ok((Step::health, Route::Ready)),
         IDENTITIES | GRANTS | REDEEM | JOINS | HEALTHZ | READYZ => Err(ProblemKind::WrongMethod),
-        _ => Err(ProblemKind::NotFound),
+        _ => match path.strip_prefix(JOINER).map(str::parse) {
+            Some(Ok(hash)) if get || *method == Method::HEAD => Ok((Step::joiner, Route::Joiner(hash))),
+            Some(Ok(_)) => Err(ProblemKind::WrongMethod),
+            Some(Err(_)) | None => Err(ProblemKind::NotFound),
+        },
     }
 }
 

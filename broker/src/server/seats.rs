@@ -21,8 +21,9 @@ struct Taken {
     seats: HashMap<u64, Held>,
 }
 
+/// A seat as it looks from outside.
 #[derive(Clone)]
-struct Held {
+pub(super) struct Held {
     source: IpAddr,
     busy: Arc<AtomicBool>,
     evicted: Arc<Notify>,
@@ -48,7 +49,7 @@ impl Seats {
         if taken.seats.len() >= self.most {
             let Some(victim) = taken.victim() else { return (None, false) };
             if let Some(held) = taken.seats.remove(&victim) {
-                held.evicted.notify_one();
+                held.evict();
                 evicted = true;
             }
         }
@@ -80,9 +81,38 @@ impl Seat {
         self.held.evicted.notified().await;
     }
 
-    /// The flag that says a request is being answered: such a seat is not taken away.
-    pub(super) fn busy(&self) -> Arc<AtomicBool> {
-        self.held.busy.clone()
+    /// The seat, for those who answer what is asked on it.
+    pub(super) fn held(&self) -> &Held {
+        &self.held
+    }
+}
+
+impl Held {
+    /// Who has it.
+    pub(super) fn source(&self) -> IpAddr {
+        self.source
+    }
+
+    /// Says whether a request is being answered: such a seat is not taken away.
+    pub(super) fn set_busy(&self, busy: bool) {
+        self.busy.store(busy, Ordering::Relaxed);
+    }
+
+    /// Takes it away.
+    pub(super) fn evict(&self) {
+        self.evicted.notify_one();
+    }
+
+    /// Whether it is busy.
+    #[cfg(test)]
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// A seat of nobody's.
+    #[cfg(test)]
+    pub(super) fn example(source: IpAddr) -> Self {
+        Self { source, busy: Arc::default(), evicted: Arc::default() }
     }
 }
 
@@ -114,7 +144,7 @@ mod tests {
         let seats = Seats::new(1);
         let source: IpAddr = [10, 0, 0, 1].into();
         let seat = seats.take(source).0.expect("free");
-        seat.busy().store(true, Ordering::Relaxed);
+        seat.held().set_busy(true);
         assert!(seats.take(source).0.is_none());
         drop(seat);
         assert!(seats.take(source).0.is_some());

@@ -8,7 +8,7 @@ use certs::ServerTls;
 use crate::audit::{Event, Record};
 use crate::broker::Broker;
 use crate::clock;
-use crate::ledger::{Health, WINDOW};
+use crate::ledger::{Health, LedgerError, WINDOW};
 
 /// How often the engine is looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -102,13 +102,15 @@ async fn sweep(broker: &Broker) {
     let floor = floor - floor % SWEEP.as_secs();
     let swept = async {
         match broker.sentinel.raise_floor(&broker.engine, floor).await? {
-            Some(raised) => broker.invites.sweep(raised, now).await,
-            None => Ok(0),
+            Some(raised) => {
+                Ok::<_, LedgerError>((broker.invites.sweep(raised, now).await?, broker.listings.sweep(raised).await?))
+            }
+            None => Ok((0, 0)),
         }
     };
     match swept.await {
-        Ok(0) => {}
-        Ok(count) => tracing::info!(count, "swept invites that ended long ago"),
+        Ok((0, 0)) => {}
+        Ok((invites, joiners)) => tracing::info!(invites, joiners, "swept what ended long ago"),
         Err(error) => tracing::info!(%error, "nothing was swept"),
     }
 }

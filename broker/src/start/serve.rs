@@ -15,8 +15,9 @@ use crate::broker::{Broker, Limits};
 use crate::config::Settings;
 use crate::exit::{Code, Failure};
 use crate::fleet::Recent;
+use crate::joiners::{self, Joiners};
 use crate::jwt::Signer;
-use crate::ledger::{Directory, Invites, Sentinel};
+use crate::ledger::{Directory, Invites, Listings, Sentinel};
 use crate::metrics::Metrics;
 use crate::server::{Listener, bind};
 use crate::state::Cluster;
@@ -41,6 +42,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         };
         write(&audit, record).await?;
     }
+    let joiners = Joiners::open(&settings.state, settings.joiners.clone(), settings.max_ttl)?;
     // Taken before anything is changed in the swarm: a second broker on this address stops here.
     let socket = bind(settings.listen)?;
     let metrics = settings.metrics.map(bind).transpose()?;
@@ -79,6 +81,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         grant_lifetime: settings.grant_lifetime,
         limits: Limits { uses: settings.max_uses, ttl: settings.max_ttl },
         invites: Invites::new(engine.clone(), sentinel.clone()),
+        listings: Listings::new(engine.clone(), sentinel.clone()),
+        joiners,
         engine,
         audit,
         refusals: Refusals::default(),
@@ -112,6 +116,7 @@ async fn run(
     let admin = admin::serve(broker.clone(), &settings.admin)?;
     let scraped = metrics.map(|listener| tokio::spawn(server::serve_metrics(broker.clone(), listener)));
     let kept = tokio::spawn(keeper::keep(broker.clone(), tls, renew_at));
+    let joiners = tokio::spawn(joiners::keep(broker.clone()));
     write(&broker.audit, Record::new(Event::BrokerStarted)).await?;
     let listening = tokio::spawn(Listener::new(socket, tls_config, broker.clone()).run(stopping));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -127,6 +132,7 @@ async fn run(
     let _ = stop.send(true);
     let _ = listening.await;
     kept.abort();
+    joiners.abort();
     admin.abort();
     if let Some(scraped) = scraped {
         scraped.abort();

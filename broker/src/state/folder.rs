@@ -4,7 +4,7 @@
 //! Must not follow what somebody else could have put there: modes and owner are checked first.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -68,14 +68,42 @@ impl Folder {
         }
     }
 
+    /// Reads a file that holds no secret, so that nobody's rights to it matter. None if it is larger than `most` bytes.
+    pub(crate) fn read_public(&self, name: &str, most: usize) -> Result<Option<Vec<u8>>, StateError> {
+        let path = self.path(name);
+        read_bounded(&path, most).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => StateError::Missing { path },
+            _ => StateError::io(&path, error),
+        })
+    }
+
+    /// The names of what is in it.
+    pub(crate) fn names(&self) -> Result<Vec<String>, StateError> {
+        let fail = |error| StateError::io(&self.0, error);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.0).map_err(fail)? {
+            names.extend(entry.map_err(fail)?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    /// Removes a file, if it is there.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), StateError> {
+        let path = self.path(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(StateError::io(&path, error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Replaces a file: durable when this returns.
-    pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), StateError> {
+    pub(crate) fn write(&self, name: &str, content: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), StateError> {
         let path = self.path(name);
         let temporary = self.path(&format!(".{name}.new"));
         let written = (|| {
             let _ = fs::remove_file(&temporary);
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-            file.write_all(text.as_bytes())?;
+            file.write_all(content.as_ref())?;
             file.sync_all()?;
             fs::rename(&temporary, &path)?;
             File::open(&self.0)?.sync_all()
@@ -99,6 +127,14 @@ impl Folder {
             Err(error) => Err(StateError::io(&path, error.into())),
         }
     }
+}
+
+/// Reads a file whole. None if it is larger than `most` bytes: no more than that is read of it.
+pub(crate) fn read_bounded(path: &Path, most: usize) -> std::io::Result<Option<Vec<u8>>> {
+    let mut content = Vec::new();
+    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path)?.take(limit).read_to_end(&mut content)?;
+    Ok((content.len() <= most).then_some(content))
 }
 
 fn check(path: &Path, metadata: &fs::Metadata, fix: &'static str) -> Result<(), StateError> {

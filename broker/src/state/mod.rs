@@ -7,7 +7,7 @@ mod cluster;
 mod folder;
 
 pub(crate) use cluster::{Cluster, init};
-pub(crate) use folder::Folder;
+pub(crate) use folder::{Folder, read_bounded};
 
 use std::path::{Path, PathBuf};
 
