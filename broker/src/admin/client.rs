@@ -35,24 +35,20 @@ impl Admin {
 
     /// Asks for something.
     pub(crate) fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, Failure> {
-        self.ask::<(), A>(Method::GET, path, None)
+        self.ask(Method::GET, path, Vec::new())
     }
 
     /// Orders something.
     pub(crate) fn post<Q: Serialize, A: DeserializeOwned>(&self, path: &str, order: &Q) -> Result<A, Failure> {
-        self.ask(Method::POST, path, Some(order))
+        self.ask(Method::POST, path, serde_json::to_vec(order).map_err(|error| broken(&error))?)
     }
 
-    fn ask<Q: Serialize, A: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        order: Option<&Q>,
-    ) -> Result<A, Failure> {
-        let broken = |what: &dyn std::fmt::Display| {
-            Failure::new(Code::Unavailable, format!("the running broker does not answer as it should: {what}"))
-        };
-        let body = order.map(serde_json::to_vec).transpose().map_err(|error| broken(&error))?.unwrap_or_default();
+    /// Sends something as it is.
+    pub(super) fn send<A: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<A, Failure> {
+        self.ask(Method::POST, path, body)
+    }
+
+    fn ask<A: DeserializeOwned>(&self, method: Method, path: &str, body: Vec<u8>) -> Result<A, Failure> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| broken(&error))?;
         let exchange = async {
@@ -95,6 +91,10 @@ impl Admin {
             _ => Failure::new(Code::Unavailable, format!("{socket}: {error}")),
         }
     }
+}
+
+fn broken(what: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Code::Unavailable, format!("the running broker does not answer as it should: {what}"))
 }
 
 fn told(problem: Problem) -> Failure {

@@ -5,6 +5,7 @@
 
 mod arrivals;
 mod client;
+mod joiners;
 mod operator;
 mod server;
 mod words;
@@ -13,4 +14,4 @@ pub(crate) use arrivals::{Arrivals, ArrivalsOrder};
 pub(crate) use client::{Admin, lines};
 pub(crate) use operator::operator;
 pub(crate) use server::serve;
-pub(crate) use words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, Revoked, Status};
+pub(crate) use words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, JoinersShown, Revoked, Status};

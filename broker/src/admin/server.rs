@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::arrivals::arrivals;
-use super::operator;
 use super::words::{AdoptOrder, Adopted, BrokerShown, InviteLineReply, InviteShown, Revoked, Status};
+use super::{joiners, operator};
 use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
 use crate::broker::Broker;
 use crate::denial::Denial;
@@ -26,7 +26,7 @@ use crate::exit::{Code, Failure};
 use crate::server::{body_of, json, problem};
 use crate::{clock, fleet, health};
 
-type Reply = Response<http_body_util::Full<hyper::body::Bytes>>;
+pub(super) type Reply = Response<http_body_util::Full<hyper::body::Bytes>>;
 
 /// Binds the socket, for its owner only, and serves it for ever.
 pub(crate) fn serve(broker: Arc<Broker>, path: &Path) -> Result<tokio::task::JoinHandle<()>, Failure> {
@@ -86,7 +86,7 @@ fn peer(stream: &UnixStream) -> Option<String> {
 }
 
 /// What the operator is told: unlike a machine, all of it.
-fn complaint(kind: ProblemKind, detail: impl Into<String>) -> Reply {
+pub(super) fn complaint(kind: ProblemKind, detail: impl Into<String>) -> Reply {
     problem(&Problem::new(kind).with_detail(detail))
 }
 
@@ -104,11 +104,13 @@ fn denied(denial: Denial) -> Reply {
 
 async fn answer(broker: &Broker, operator: String, request: Request<Incoming>) -> Reply {
     let (parts, body) = request.into_parts();
-    let body = match body_of(body).await {
+    let path = parts.uri.path().to_owned();
+    let upload = (&parts.method, path.as_str()) == (&Method::POST, joiners::UPLOAD);
+    let body = if upload { joiners::body(body).await } else { body_of(body).await };
+    let body = match body {
         Ok(body) => body,
         Err(wrong) => return problem(&wrong),
     };
-    let path = parts.uri.path().to_owned();
     let answered = match (&parts.method, path.as_str()) {
         (&Method::GET, "/v1/status") => status(broker).await,
         (&Method::GET, "/v1/nodes") => fleet::report(broker).await.map(|report| json(&report)),
@@ -116,6 +118,8 @@ async fn answer(broker: &Broker, operator: String, request: Request<Incoming>) -
         (&Method::POST, "/v1/invites") => create(broker, operator, &body).await,
         (&Method::POST, "/v1/arrivals") => arrived(broker, &body).await,
         (&Method::POST, "/v1/adopt") => adopt(broker, operator, &body).await,
+        (&Method::POST, joiners::LOOK) => joiners::look(broker).await,
+        (&Method::POST, joiners::UPLOAD) => joiners::upload(broker, operator, body).await,
         (&Method::POST, path) if revoked_id(path).is_some() => revoke(broker, operator, path).await,
         _ => Ok(complaint(
             ProblemKind::NotFound,
@@ -221,5 +225,7 @@ async fn status(broker: &Broker) -> Result<Reply, Denial> {
         brokers: brokers.collect(),
         missing,
         alarms: broker.audit.alarms(),
+        joiners: broker.joiners.shown(),
+        joiners_left_out: broker.joiners.left_out(),
     }))
 }

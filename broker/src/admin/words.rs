@@ -7,6 +7,7 @@ use protocol::{BrokerAddress, ClusterId, Invite, InviteId, NodeId, Pin, Role, Sw
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
+use crate::joiners::JoinerShown;
 use crate::ledger::{Claims, InviteState, Policy};
 
 /// A new invite.
@@ -112,6 +113,18 @@ pub(crate) struct Status {
     pub(crate) missing: Vec<String>,
     pub(crate) brokers: Vec<BrokerShown>,
     pub(crate) alarms: u64,
+    /// The joiners that this broker serves, or should.
+    #[serde(default)]
+    pub(crate) joiners: Vec<JoinerShown>,
+    /// What lies in the folder of joiners and is none, and why.
+    #[serde(default)]
+    pub(crate) joiners_left_out: Vec<String>,
+}
+
+/// All joiners.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct JoinersShown {
+    pub(crate) joiners: Vec<JoinerShown>,
 }
 
 /// A broker as the ledger lists it.

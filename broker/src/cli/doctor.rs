@@ -148,9 +148,32 @@ impl Doctor {
                     );
                 }
                 self.nodes(findings);
+                joiners(&status, findings);
             }
             Ok(status) => findings.wrong("broker", format!("running, not ready: {}", status.missing.join("; "))),
             Err(error) => findings.wrong("broker", error.to_string()),
         }
+    }
+}
+
+/// What machines boot from that have no joiner yet.
+fn joiners(status: &admin::Status, findings: &mut Findings) {
+    for joiner in &status.joiners {
+        let (hash, kind) = (&joiner.sha256, joiner.architecture);
+        match &joiner.problem {
+            Some(why) if joiner.served => findings.advice("joiner", format!("{hash} ({kind}): {why}")),
+            Some(why) => findings.wrong(
+                "joiner",
+                format!("{hash} ({kind}) is not here, and user-data until {} may name it: {why}. If you have that file: broker joiner upload FILE", joiner.until),
+            ),
+            None => {}
+        }
+    }
+    for what in &status.joiners_left_out {
+        findings.advice("joiner", format!("left out {what}"));
+    }
+    match status.joiners.iter().filter(|joiner| joiner.served).count() {
+        0 => findings.advice("joiner", "none is served, so new machines must bring their own: install the broker's package, or name a folder that has them with --joiners"),
+        count => findings.ok("joiner", format!("served: {count}")),
     }
 }

@@ -5,6 +5,7 @@ mod audit;
 mod doctor;
 mod init;
 mod invite;
+mod joiner;
 mod nodes;
 mod serve;
 mod status;
@@ -31,6 +32,8 @@ enum Command {
     Serve(serve::Serve),
     #[command(subcommand)]
     Invite(invite::Invite),
+    #[command(subcommand)]
+    Joiner(joiner::Joiner),
     Nodes(nodes::Nodes),
     Wait(wait::Wait),
     Adopt(adopt::Adopt),
@@ -61,6 +64,7 @@ pub(crate) fn run() -> Result<(), Failure> {
             Command::Init(init) => init.run(),
             Command::Serve(serve) => serve.run(),
             Command::Invite(invite) => invite.run(),
+            Command::Joiner(joiner) => joiner.run(),
             Command::Nodes(nodes) => nodes.run(),
             Command::Wait(wait) => wait.run(),
             Command::Adopt(adopt) => adopt.run(),

@@ -38,6 +38,11 @@ impl Status {
             let leader = if broker.leader { ", on the leader" } else { "" };
             let _ = writeln!(text, "broker {} at {} (node {}{leader})", broker.id, addresses.join(", "), broker.node);
         }
+        for joiner in status.joiners {
+            let here = if joiner.served { "served" } else { "not here" };
+            let _ =
+                writeln!(text, "joiner {} {here}, for {}, until {}", joiner.sha256, joiner.architecture, joiner.until);
+        }
         super::print(&text)
     }
 }

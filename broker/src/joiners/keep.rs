@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use protocol::{BrokerAddress, JoinerHash};
 
-use super::plan::{Step, plan};
+use super::plan::{self, Step, plan};
 use super::program::Program;
 use super::shelf::{Note, Origin};
 use super::{Joiners, Missing, facts, fetch, put};
@@ -41,6 +41,12 @@ pub(crate) async fn keep(broker: Arc<Broker>) {
             () = joiners.wake.notified() => {}
         }
     }
+}
+
+/// Looks at the folder now, whatever it looked like before, and lists what is new in it.
+pub(crate) async fn look(broker: &Broker) -> Result<(), Denial> {
+    broker.joiners.take_in_folder(true).await;
+    decide(broker).await.map(drop)
 }
 
 impl Joiners {
@@ -215,6 +221,11 @@ fn words(denial: Denial) -> String {
         Denial::Unavailable(why) => why,
         other => format!("{other:?}"),
     }
+}
+
+/// Until when a joiner is kept that comes now.
+pub(super) fn until_from_now(joiners: &Joiners) -> u64 {
+    plan::until(clock::now(), joiners.longest)
 }
 
 #[cfg(test)]

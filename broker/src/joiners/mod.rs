@@ -10,9 +10,13 @@ mod plan;
 mod program;
 mod shelf;
 mod shown;
+mod upload;
 
-pub(crate) use keep::keep;
+pub(crate) use keep::{keep, look};
 pub(crate) use package::DEFAULT;
+pub(crate) use program::MOST_BYTES;
+pub(crate) use shown::JoinerShown;
+pub(crate) use upload::upload;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -64,6 +64,11 @@ impl Joiners {
         shown
     }
 
+    /// What was found in the folder and left out, and why.
+    pub(crate) fn left_out(&self) -> Vec<String> {
+        self.found().left_out
+    }
+
     fn problem(&self, hash: &JoinerHash, here: bool, listing: Option<&Listing>) -> Option<String> {
         if !here {
             let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);

@@ -47,17 +47,27 @@ pub(super) fn with_type(status: StatusCode, kind: &'static str, bytes: Vec<u8>) 
     reply
 }
 
-/// Reads a body within bounds of size and time.
+/// Reads a body within the bounds of what machines may send.
 pub(crate) async fn body_of<B>(body: B) -> Result<Bytes, Problem>
 where
     B: Body + Send,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    match tokio::time::timeout(BODY, Limited::new(body, MAX_BODY).collect()).await {
+    bounded_body_of(body, MAX_BODY, BODY).await
+}
+
+/// Reads a body within these bounds of size, in bytes, and time.
+pub(crate) async fn bounded_body_of<B>(body: B, most: usize, within: Duration) -> Result<Bytes, Problem>
+where
+    B: Body + Send,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match tokio::time::timeout(within, Limited::new(body, most).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Problem::new(ProblemKind::TooLarge).with_detail(format!("a body has at most {MAX_BODY} bytes")))
+            Err(Problem::new(ProblemKind::TooLarge).with_detail(format!("a body has at most {most} bytes")))
         }
         Ok(Err(_)) => Err(Problem::new(ProblemKind::Malformed).with_detail("the body did not arrive whole")),
         Err(_) => Err(Problem::new(ProblemKind::Malformed).with_detail("the body took too long")),
