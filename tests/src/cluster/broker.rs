@@ -106,6 +106,7 @@ impl<'h> Broker<'h> {
             .arg(format!("BROKER_STATE={}", self.state.display()))
             .arg(format!("BROKER_DOCKER={}", self.host.socket().display()))
             .arg(format!("BROKER_ADMIN={}", self.host.folder().join("admin.sock").display()))
+            .arg(format!("BROKER_JOINERS={}", self.joiners().display()))
             .args(&self.environment)
             .arg(programs::broker().unwrap_or_else(|_| "broker".into()));
         command
@@ -170,6 +171,12 @@ impl<'h> Broker<'h> {
     #[must_use]
     pub fn state(&self) -> &PathBuf {
         &self.state
+    }
+
+    /// The folder that an installed package would bring joiners in. It is not there until a test makes it.
+    #[must_use]
+    pub fn joiners(&self) -> PathBuf {
+        self.host.folder().join("joiners")
     }
 
     /// Where it listens.

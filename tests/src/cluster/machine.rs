@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certs::{NodeKeyPair, PinnedClient, ServerPin, SigningKey};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::{Method, Request};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use protocol::{
     GRANTS, GrantId, GrantReply, IDENTITIES, IdentityReply, IdentityRequest, InviteLine, JOINS, JoinReply, JoinRequest,
@@ -185,12 +185,22 @@ impl Wire {
 
     /// Connects and finishes the TLS handshake, and says nothing yet.
     pub async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(self.address).await?;
+        self.greet(TcpStream::connect(self.address).await?).await
+    }
+
+    /// The same over a connection that was made elsewhere.
+    pub async fn greet(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         TlsConnector::from(self.tls.clone()).connect(self.name.clone(), stream).await
     }
 
     /// Sends any request: the status and the body.
     pub async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<(u16, Bytes), String> {
+        let reply = self.ask(method, path, body).await?;
+        Ok((reply.status().as_u16(), reply.into_body()))
+    }
+
+    /// Sends any request: the whole reply.
+    pub async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Bytes>, String> {
         let exchange = async {
             let stream = self.connect().await.map_err(|error| error.to_string())?;
             let (mut sender, connection) =
@@ -204,10 +214,10 @@ impl Wire {
                 .body(Full::new(body))
                 .map_err(|error| error.to_string())?;
             let reply = sender.send_request(request).await.map_err(|error| error.to_string())?;
-            let status = reply.status().as_u16();
-            let bytes = reply.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+            let (parts, body) = reply.into_parts();
+            let bytes = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
             connection.abort();
-            Ok((status, bytes))
+            Ok(Response::from_parts(parts, bytes))
         };
         tokio::time::timeout(Duration::from_mins(1), exchange).await.map_err(|_| "no answer".to_owned())?
     }

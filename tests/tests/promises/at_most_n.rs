@@ -89,7 +89,7 @@ pub(crate) fn a_key_that_comes_back_uses_nothing_more(pool: &Pool) -> Result<(),
 }
 
 /// A second broker of the same cluster: the shared keys, and a name and a grant key of its own.
-fn second<'h>(first: &Broker<'_>, host: &'h Host) -> Result<Broker<'h>, Failed> {
+pub(crate) fn second<'h>(first: &Broker<'_>, host: &'h Host) -> Result<Broker<'h>, Failed> {
     let broker = Broker::init(host)?;
     let read = |broker: &Broker<'_>| -> Result<Value, Failed> {
         Ok(serde_json::from_str(&fs::read_to_string(broker.state().join("cluster.json"))?)?)

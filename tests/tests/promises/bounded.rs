@@ -23,9 +23,9 @@ const IDLE: Duration = Duration::from_secs(20);
 /// By then it has ended any of these connections: its limit for a body is 10 s more.
 const ENDED: Duration = Duration::from_secs(30);
 /// The most memory the broker may take, in a debug build, in bytes.
-const MEMORY: u64 = 128 * 1024 * 1024;
+pub(crate) const MEMORY: u64 = 128 * 1024 * 1024;
 /// How long an honest machine's boot may take under attack, and its exchange with the broker alone.
-const BOOT: Duration = Duration::from_secs(30);
+pub(crate) const BOOT: Duration = Duration::from_secs(30);
 const EXCHANGE: Duration = Duration::from_secs(10);
 
 const METRICS: &str = "127.0.0.1:9443";

@@ -13,7 +13,7 @@ const UNAVAILABLE: Told = Told::Problem(ProblemKind::Unavailable);
 const REFUSED: Told = Told::Problem(ProblemKind::Refused);
 
 /// Sets a label of a config behind the broker's back, or takes it away.
-fn relabel(manager: &Host, config: &str, label: &str, value: Option<&str>) -> Result<(), Failed> {
+pub(crate) fn relabel(manager: &Host, config: &str, label: &str, value: Option<&str>) -> Result<(), Failed> {
     let stored = manager.json(&["config", "inspect", config])?[0].clone();
     let mut spec = stored["Spec"].clone();
     let labels = spec["Labels"].as_object_mut().ok_or("no labels")?;

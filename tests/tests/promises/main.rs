@@ -3,12 +3,15 @@
 mod at_most_n;
 mod boots;
 mod bounded;
+mod downloads;
 mod fail_closed;
 mod followed;
 mod input;
+mod joiners;
 mod labels;
 mod never_shows;
 mod one_key;
+mod peers;
 mod rotation;
 mod serving;
 mod verify_then_spend;
@@ -33,6 +36,9 @@ fn main() -> ExitCode {
             boots::a_joined_machine_joins_again_as_a_no_op,
             bounded::a_thousand_idle_connections_keep_nobody_out,
             bounded::slow_huge_and_endless_requests_keep_nobody_out,
+            downloads::a_slow_link_gets_its_joiner_in_the_end,
+            downloads::two_hundred_downloads_at_once_keep_nobody_out,
+            downloads::downloads_that_nobody_reads_keep_nobody_out,
             fail_closed::a_manager_cut_off_from_quorum_hands_out_nothing,
             fail_closed::a_manager_cut_off_from_quorum_refuses_nobody,
             fail_closed::deleted_configs_give_no_revoked_invite_back,
@@ -46,6 +52,13 @@ fn main() -> ExitCode {
             input::every_bad_start_of_a_broker_has_words_and_a_code,
             input::a_machine_in_another_swarm_is_left_alone,
             input::the_admin_socket_is_for_root_only,
+            joiners::a_machine_gets_its_joiner_by_hash_and_nothing_else,
+            joiners::a_joiner_is_served_while_nobody_can_be_admitted,
+            joiners::an_upgraded_broker_serves_the_joiner_of_older_user_data,
+            joiners::a_broker_gets_a_joiner_from_another_and_serves_it_alone,
+            joiners::a_joiner_that_changed_on_disk_is_never_served,
+            joiners::a_joiner_that_ended_is_dropped,
+            joiners::what_is_no_joiner_has_words_and_a_code,
             labels::a_node_gets_no_task_before_it_is_labelled,
             labels::a_node_that_never_confirmed_stays_drained_and_is_shown,
             labels::a_node_joined_by_hand_is_unexplained_within_seconds,
@@ -56,6 +69,7 @@ fn main() -> ExitCode {
             one_key::a_copied_grant_confirms_no_other_node,
             one_key::a_confirm_is_for_a_new_node_of_the_granted_role,
             one_key::a_repeated_confirm_changes_nothing,
+            peers::a_peer_that_gives_other_bytes_is_not_believed,
             rotation::a_token_rotated_between_redeem_and_join_strands_nobody,
             rotation::boots_during_a_storm_of_rotations_all_join,
             serving::ready_means_that_machines_can_be_admitted,

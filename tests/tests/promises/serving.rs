@@ -16,7 +16,7 @@ fn status(broker: &Broker<'_>, machine: &Machine, path: &str) -> Result<u16, Fai
 }
 
 /// What a scraper reads.
-fn scraped() -> std::io::Result<String> {
+pub(crate) fn scraped() -> std::io::Result<String> {
     let mut stream = TcpStream::connect("127.0.0.1:9443")?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n\r\n")?;
