@@ -21,6 +21,7 @@ mod server;
 mod start;
 mod state;
 mod swarm;
+mod userdata;
 
 use std::process::ExitCode;
 

@@ -100,6 +100,11 @@ fn check(order: &InviteOrder, limits: Limits) -> Result<(), Complaint> {
                 "--label {key}: names that begin with {RESERVED}, com.docker. or io.docker. are reserved"
             ));
         }
+        if value.contains("SWMTKN-") || key.contains("SWMTKN-") {
+            return Err(
+                "--label: a swarm join token stands in a label, where everybody on the machine can read it".into()
+            );
+        }
         if value.len() > 256 || value.chars().any(char::is_control) {
             return Err(format!("--label {key}: its value is longer than 256 bytes or has control characters"));
         }

@@ -43,6 +43,16 @@ pub(super) struct Create {
     /// What its machines join as; managers must be asked for
     #[arg(long, default_value = "worker")]
     role: Role,
+    /// Print one JSON object instead of the line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+/// What an invite is made for, and by whom.
+#[derive(clap::Args)]
+pub(super) struct Terms {
     /// How many machines it admits
     #[arg(long, value_name = "N", default_value_t = 1)]
     uses: u32,
@@ -55,9 +65,6 @@ pub(super) struct Create {
     /// A label its nodes get; may be repeated
     #[arg(long, value_name = "K=V", value_parser = label)]
     label: Vec<(String, String)>,
-    /// Print one JSON object instead of the line
-    #[arg(long)]
-    json: bool,
     /// Make it here, with the invite key in the state directory, without a running broker or a cluster yet
     #[arg(long)]
     offline: bool,
@@ -68,7 +75,7 @@ pub(super) struct Create {
     #[arg(long, value_name = "HOST[:PORT]", requires = "offline", value_delimiter = ',')]
     broker: Vec<BrokerAddress>,
     #[command(flatten)]
-    admin: AdminSocket,
+    pub(super) admin: AdminSocket,
 }
 
 /// A network, or one address.
@@ -84,30 +91,40 @@ fn label(text: &str) -> Result<(String, String), String> {
 
 impl Create {
     fn run(self) -> Result<(), Failure> {
-        let count = self.label.len();
-        let labels: BTreeMap<String, String> = self.label.into_iter().collect();
-        if labels.len() != count {
-            return Err(Failure::new(Code::Usage, "--label: the same name was given twice"));
-        }
-        let order = InviteOrder { role: self.role, uses: self.uses, ttl: self.ttl.as_secs(), from: self.from, labels };
-        let reply: InviteLineReply = if self.offline {
-            let line = make_offline(&self.state, self.broker, order)?;
-            InviteLineReply { line: line.expose(), invite: InviteShown::unclaimed(line.unverified()) }
-        } else {
-            self.admin.open().post("/v1/invites", &order)?
-        };
+        let reply = self.terms.make(self.role)?;
         if self.json { super::print_json(&reply) } else { super::print(&reply.line) }
     }
 }
 
+impl Terms {
+    /// Whether it is made without a running broker.
+    pub(super) fn offline(&self) -> bool {
+        self.offline
+    }
+
+    /// Makes the invite.
+    pub(super) fn make(&self, role: Role) -> Result<InviteLineReply, Failure> {
+        let labels: BTreeMap<String, String> = self.label.iter().cloned().collect();
+        if labels.len() != self.label.len() {
+            return Err(Failure::new(Code::Usage, "--label: the same name was given twice"));
+        }
+        let order = InviteOrder { role, uses: self.uses, ttl: self.ttl.as_secs(), from: self.from.clone(), labels };
+        if !self.offline {
+            return self.admin.open().post("/v1/invites", &order);
+        }
+        let line = make_offline(&self.state, &self.broker, order)?;
+        Ok(InviteLineReply { line: line.expose(), invite: InviteShown::unclaimed(line.unverified()) })
+    }
+}
+
 /// Signs an invite with the key in the state directory, and records it there.
-fn make_offline(path: &Path, brokers: Vec<BrokerAddress>, order: InviteOrder) -> Result<InviteLine, Failure> {
+fn make_offline(path: &Path, brokers: &[BrokerAddress], order: InviteOrder) -> Result<InviteLine, Failure> {
     let cluster = Cluster::open(path)?;
     let _lock = cluster.folder().lock().map_err(|error| match error {
         StateError::Locked(_) => Failure::new(Code::Usage, "a broker runs here: leave --offline away"),
         error => error.into(),
     })?;
-    let brokers = if brokers.is_empty() { cluster.advertise().to_vec() } else { brokers };
+    let brokers = if brokers.is_empty() { cluster.advertise() } else { brokers }.to_vec();
     if brokers.is_empty() {
         return Err(Failure::new(
             Code::Usage,

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod audit;
+mod cloud_init;
 mod doctor;
 mod init;
 mod invite;
@@ -34,6 +35,7 @@ enum Command {
     Invite(invite::Invite),
     #[command(subcommand)]
     Joiner(joiner::Joiner),
+    CloudInit(cloud_init::CloudInit),
     Nodes(nodes::Nodes),
     Wait(wait::Wait),
     Adopt(adopt::Adopt),
@@ -65,6 +67,7 @@ pub(crate) fn run() -> Result<(), Failure> {
             Command::Serve(serve) => serve.run(),
             Command::Invite(invite) => invite.run(),
             Command::Joiner(joiner) => joiner.run(),
+            Command::CloudInit(cloud_init) => cloud_init.run(),
             Command::Nodes(nodes) => nodes.run(),
             Command::Wait(wait) => wait.run(),
             Command::Adopt(adopt) => adopt.run(),

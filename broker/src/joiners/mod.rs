@@ -14,7 +14,7 @@ mod upload;
 
 pub(crate) use keep::{keep, look};
 pub(crate) use package::DEFAULT;
-pub(crate) use program::MOST_BYTES;
+pub(crate) use program::{MOST_BYTES, Program};
 pub(crate) use shown::JoinerShown;
 pub(crate) use upload::upload;
 
@@ -28,7 +28,6 @@ use protocol::JoinerHash;
 use tokio::sync::Notify;
 
 use self::package::{Found, Package};
-use self::program::Program;
 use self::shelf::{Note, Origin, Shelf};
 use crate::clock;
 use crate::denial::Denial;

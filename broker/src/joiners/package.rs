@@ -137,7 +137,9 @@ fn stamp(path: PathBuf) -> Option<Stamp> {
 
 fn read(path: &Path) -> Result<Program, String> {
     let bytes = read_bounded(path, MOST_BYTES).map_err(|error| error.to_string())?;
-    bytes.ok_or(NoJoiner::TooLarge).and_then(Program::read).map_err(|error| error.to_string())
+    let program = bytes.ok_or(NoJoiner::TooLarge).and_then(Program::read);
+    let fit = program.and_then(|program| if program.is_dynamic() { Err(NoJoiner::Dynamic) } else { Ok(program) });
+    fit.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

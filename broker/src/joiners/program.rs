@@ -15,6 +15,7 @@ pub(crate) struct Program {
     bytes: Bytes,
     hash: JoinerHash,
     architecture: Architecture,
+    dynamic: bool,
 }
 
 /// Why something is no joiner that a new machine could run.
@@ -37,8 +38,8 @@ impl Program {
         if bytes.len() > MOST_BYTES {
             return Err(NoJoiner::TooLarge);
         }
-        let architecture = architecture(&bytes)?;
-        Ok(Self { hash: JoinerHash::of(&bytes), bytes, architecture })
+        let (architecture, dynamic) = header(&bytes)?;
+        Ok(Self { hash: JoinerHash::of(&bytes), bytes, architecture, dynamic })
     }
 
     /// What it is known by.
@@ -51,15 +52,20 @@ impl Program {
         self.architecture
     }
 
+    /// Whether it needs shared libraries, which a new machine may not have. The package's joiners need none.
+    pub(crate) fn is_dynamic(&self) -> bool {
+        self.dynamic
+    }
+
     /// The program itself.
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 }
 
-/// What a static program runs on. Five numbers at places that the ELF specification fixes (System V gABI, chapters 4
+/// What a program runs on, and whether it is dynamic. Five numbers at places that the ELF specification fixes (System V gABI, chapters 4
 /// and 5) are all that is read, so a parser of the whole format would bring more than it spares.
-fn architecture(bytes: &[u8]) -> Result<Architecture, NoJoiner> {
+fn header(bytes: &[u8]) -> Result<(Architecture, bool), NoJoiner> {
     /// Class 64 bits, little-endian, after the magic number.
     const IDENT: [u8; 6] = [0x7f, b'E', b'L', b'F', 2, 1];
     /// `e_type`: a program at a fixed place, or one that can be placed anywhere (a static PIE).
@@ -80,14 +86,13 @@ fn architecture(bytes: &[u8]) -> Result<Architecture, NoJoiner> {
     if count == 0 {
         return Err(NoJoiner::NoProgram);
     }
+    let mut dynamic = false;
     for number in 0..count {
         let place = segments.checked_add(number * size).and_then(|place| usize::try_from(place).ok());
         let kind = u32::from_le_bytes(array_at(bytes, place.ok_or(NoJoiner::NoProgram)?)?);
-        if kind == INTERPRETER {
-            return Err(NoJoiner::Dynamic);
-        }
+        dynamic |= kind == INTERPRETER;
     }
-    Ok(architecture)
+    Ok((architecture, dynamic))
 }
 
 fn u16_at(bytes: &[u8], place: usize) -> Result<u16, NoJoiner> {
@@ -134,7 +139,6 @@ pub(super) mod tests {
         let refused = |bytes: Vec<u8>| Program::read(bytes).err().expect("refused");
         assert_eq!(refused(b"#!/bin/sh\n".to_vec()), NoJoiner::NoProgram);
         assert_eq!(refused(Vec::new()), NoJoiner::NoProgram);
-        assert_eq!(refused(elf(62, 3, b"")), NoJoiner::Dynamic);
         assert_eq!(refused(elf(243, 1, b"")), NoJoiner::OtherMachine(243));
         assert_eq!(refused(vec![0; MOST_BYTES + 1]), NoJoiner::TooLarge);
         let object = [&elf(62, 1, b"")[..16], &[1, 0], &elf(62, 1, b"")[18..]].concat();
@@ -142,12 +146,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn this_test_itself_is_dynamic_and_no_joiner() {
+    fn this_test_itself_is_dynamic() {
         // A real program of the linker's, not one of ours.
         let own = std::env::current_exe().expect("a path");
         let mut head = std::fs::read(own).expect("reads");
         head.truncate(MOST_BYTES);
-        assert_eq!(Program::read(head).err(), Some(NoJoiner::Dynamic));
+        assert!(Program::read(head).expect("a program").is_dynamic());
+        assert!(!joiner("").is_dynamic());
     }
 
     #[test]

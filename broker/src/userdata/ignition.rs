@@ -1,0 +1,32 @@
+//! An Ignition configuration, specification 3.3.0: Flatcar and Fedora CoreOS.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::files::{File, Files, INVITE};
+
+pub(super) fn write(files: &Files) -> String {
+    // Where the image has the unit, it is enabled only.
+    let unit = match &files.unit {
+        Some(unit) => json!({ "name": "joiner.service", "enabled": true, "contents": unit.content }),
+        None => json!({ "name": "joiner.service", "enabled": true }),
+    };
+    let config = json!({
+        "ignition": { "version": "3.3.0" },
+        "storage": { "files": files.plain.iter().map(file).collect::<Vec<_>>() },
+        "systemd": { "units": [unit] },
+    });
+    config.to_string() + "\n"
+}
+
+fn file(file: &File) -> Value {
+    // The invite stands as it is, so that its copies can be found on the machine and overwritten: all of its characters
+    // mean themselves in a URL (RFC 2397, RFC 3986 §2.3).
+    let source = if file.path == INVITE {
+        format!("data:,{}%0A", file.content.trim_end())
+    } else {
+        format!("data:;base64,{}", STANDARD.encode(&file.content))
+    };
+    json!({ "path": file.path, "mode": file.mode, "overwrite": true, "contents": { "source": source } })
+}
