@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::AdminSocket;
 use crate::admin::{JoinersShown, lines};
 use crate::exit::{Code, Failure};
-use crate::joiners::{JoinerShown, MOST_BYTES};
+use crate::joiners::{JoinerShown, MOST_BYTES, Program};
 
 /// The joiner programs that brokers hand to new machines: list them, add one
 #[derive(clap::Subcommand)]
@@ -78,7 +78,7 @@ pub(super) struct Upload {
 
 impl Upload {
     fn run(self) -> Result<(), Failure> {
-        let joiner = self.admin.open().upload_joiner(read_program(&self.file)?)?;
+        let joiner = self.admin.open().upload_joiner(read_program(&self.file)?.bytes().to_vec())?;
         if self.json {
             return super::print_json(&joiner);
         }
@@ -86,13 +86,21 @@ impl Upload {
     }
 }
 
-/// Reads a program, and hardly more of it than a broker takes.
-pub(super) fn read_program(path: &Path) -> Result<Vec<u8>, Failure> {
-    let mut program = Vec::new();
+/// Reads a program, and hardly more of it than a broker takes. Warns of one that a machine may not be able to run.
+pub(super) fn read_program(path: &Path) -> Result<Program, Failure> {
+    let file = path.display();
+    let mut bytes = Vec::new();
     let most = MOST_BYTES as u64 + 1;
-    let read = std::fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut program));
-    match read {
-        Ok(_) => Ok(program),
-        Err(error) => Err(Failure::new(Code::NoInput, format!("{}: {error}", path.display()))),
+    std::fs::File::open(path)
+        .and_then(|file| file.take(most).read_to_end(&mut bytes))
+        .map_err(|error| Failure::new(Code::NoInput, format!("{file}: {error}")))?;
+    let program = Program::read(bytes)
+        .map_err(|error| Failure::new(Code::Data, format!("{file} is no joiner that machines could run: {error}")))?;
+    if program.is_dynamic() {
+        eprintln!(
+            "broker: warning: {file} needs shared libraries, in versions that a machine may not have. './run package' \
+             makes one that needs none"
+        );
     }
+    Ok(program)
 }

@@ -6,8 +6,8 @@
 use hyper::body::Bytes;
 use protocol::{Architecture, JoinerHash};
 
-/// The largest program that is kept, in bytes. A static joiner has 1.2 to 2.4 MB.
-pub(crate) const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// The largest program that is kept, in bytes. A static joiner has 1.2 to 2.4 MB, one that was built for debugging 28.
+pub(crate) const MOST_BYTES: usize = 32 * 1024 * 1024;
 
 /// A joiner program, looked at and hashed.
 #[derive(Clone)]
