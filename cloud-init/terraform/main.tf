@@ -29,16 +29,18 @@ locals {
     for index, line in local.lines : {
       line  = line
       about = try(local.abouts[index], "")
-      files = concat(
-        [
-          { path = "/etc/joiner/invite", mode = "0600", content = "${line}\n" },
-          { path = "/etc/joiner/environment", mode = "0644", content = local.environments[index] },
-        ],
-        var.embed ? [] : [
-          { path = "/usr/local/sbin/joiner-fetch", mode = "0755", content = local.sources.fetch },
-          { path = "/etc/systemd/system/joiner.service", mode = "0644", content = local.unit },
-        ],
-      )
+      files = [
+        for file in concat(
+          [
+            { path = "/etc/joiner/invite", mode = "0600", content = "${line}\n" },
+            { path = "/etc/joiner/environment", mode = "0644", content = local.environments[index] },
+          ],
+          var.embed ? [] : [
+            { path = "/usr/local/sbin/joiner-fetch", mode = "0755", content = local.sources.fetch },
+            { path = "/etc/systemd/system/joiner.service", mode = "0644", content = local.unit },
+          ],
+        ) : file if file.content != ""
+      ]
     }
   ]
 
