@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
-use lab::cluster::{Run, run};
-use lab::{Failed, Pool};
+use lab::cluster::{Broker, Cluster, Joiner, Run, run};
+use lab::{Failed, Pool, programs, until};
 use serde_json::json;
 
 use crate::workspace::{Workspace, invite};
@@ -75,6 +76,35 @@ pub(crate) fn scale_makes_what_is_new_and_leaves_the_rest_alone(_: &Pool) -> Res
 
     sure(&["2"])?;
     assert!(card(2)?.contains(&first) && card(3).is_err(), "three cards are gone");
+    Ok(())
+}
+
+pub(crate) fn scale_on_a_manager_makes_the_invite_and_waits_for_the_machines(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 3)?;
+    let manager = cluster.manager();
+    let broker = Broker::start(manager)?;
+    // One that came before does not count.
+    Joiner::new(&cluster[3], &broker.invite(&[])?).joins()?;
+    let workspace = Workspace::new()?;
+    workspace.init(PI)?;
+    let programs = programs::broker()?.parent().ok_or("the programs are nowhere")?.display().to_string();
+    let mut command = manager.command("env");
+    command
+        .arg(format!("BROKER_ADMIN={}", manager.folder().join("admin.sock").display()))
+        .arg(format!("PATH={programs}:{}", std::env::var("PATH").unwrap_or_default()))
+        .args(["INVITE_OPTIONS=--embed --label zone=a", "TF_CLI_CONFIG_FILE=/dev/null", "TF_IN_AUTOMATION=1"])
+        .arg(workspace.at(PI).join("scale"))
+        .args(["2", "-auto-approve", "-no-color"]);
+    let mut scale = manager.spawn("scale", command)?;
+    let card = until(Duration::from_mins(1), "the second card", || {
+        fs::read_to_string(workspace.at(PI).join("cards/pi-2/user-data")).ok().filter(|text| text.contains("runcmd"))
+    })?;
+    let line = card.lines().map(str::trim).find(|line| line.starts_with(protocol::INVITE_PREFIX)).ok_or("no invite")?;
+    Joiner::new(&cluster[1], line).joins()?;
+    assert!(scale.ended()?.is_none(), "one of two is there, and it does not wait: {}", scale.stderr());
+    Joiner::new(&cluster[2], line).joins()?;
+    let status = scale.wait(Duration::from_secs(30))?;
+    assert!(status.success(), "{}{}", scale.stdout(), scale.stderr());
     Ok(())
 }
 
