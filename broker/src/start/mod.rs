@@ -1,5 +1,5 @@
 //! Starting, keeping and stopping a broker, in this order: settings → state → audit log → listener's address →
-//! engine → ledger → TLS → admin socket → ready. Each step needs the ones before it, and says what is wrong.
+//! engine → ledger → TLS → joiners → admin socket → ready. Each step needs the ones before it, and says what is wrong.
 
 mod keeper;
 mod serve;

@@ -42,7 +42,6 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         };
         write(&audit, record).await?;
     }
-    let joiners = Joiners::open(&settings.state, settings.joiners.clone(), settings.max_ttl)?;
     // Taken before anything is changed in the swarm: a second broker on this address stops here.
     let socket = bind(settings.listen)?;
     let metrics = settings.metrics.map(bind).transpose()?;
@@ -67,6 +66,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
     let renew_at = certificate.renew_at.as_secs();
     let tls = ServerTls::new(provider.clone(), certificate).map_err(|error| tls_failure(&error))?;
     let tls_config = tls.config(trust.clone()).map_err(|error| tls_failure(&error))?;
+
+    // Not before the start can hardly fail any more: one that fails changes nothing in the state.
+    let joiners = Joiners::open(&settings.state, settings.joiners.clone(), settings.max_ttl)?;
 
     let broker = Arc::new(Broker {
         cluster: cluster.id().clone(),

@@ -291,13 +291,14 @@ fn refuses(broker: &Broker, what: &str, arguments: &[&str], code: i32, words: &[
     Ok(())
 }
 
-/// What is in a folder: each file's mode and bytes, by name.
+/// What is in a folder: each file's mode and bytes, by name; of a folder in it, the mode.
 fn contents(folder: &Path) -> Result<BTreeMap<String, (u32, Vec<u8>)>, Failed> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let mode = entry.metadata()?.permissions().mode();
-        files.insert(entry.file_name().to_string_lossy().into_owned(), (mode, fs::read(entry.path())?));
+        let about = entry.metadata()?;
+        let bytes = if about.is_dir() { Vec::new() } else { fs::read(entry.path())? };
+        files.insert(entry.file_name().to_string_lossy().into_owned(), (about.permissions().mode(), bytes));
     }
     Ok(files)
 }
