@@ -16,6 +16,9 @@ const LOOK: Duration = Duration::from_secs(2);
 const RENEW: Duration = Duration::from_secs(10);
 /// How often ended invites are swept.
 const SWEEP: Duration = Duration::from_mins(10);
+/// How long a sweep may take; what is left is swept the next time. All else that the keeper does is bounded by what a
+/// call to the engine may take, so systemd hears of it every minute at the latest.
+const SWEEPING: Duration = Duration::from_secs(10);
 /// Invites stay listed for this long after their last use's window, in seconds.
 const KEPT: u64 = 24 * 60 * 60;
 
@@ -43,7 +46,7 @@ pub(super) async fn keep(broker: Arc<Broker>, tls: Arc<ServerTls>, mut renew_at:
             renew_at = renew_certificate(&broker, &tls);
         }
         if swept.elapsed() >= SWEEP {
-            sweep(&broker).await;
+            let _ = tokio::time::timeout(SWEEPING, sweep(&broker)).await;
             swept = Instant::now();
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);

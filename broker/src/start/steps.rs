@@ -23,7 +23,9 @@ pub(super) async fn membership(engine: &Engine) -> Result<Membership, Failure> {
     loop {
         match engine.membership().await {
             Ok(membership) => return Ok(membership),
-            Err(EngineError::NoQuorum | EngineError::TimedOut) if tokio::time::Instant::now() < deadline => {
+            Err(EngineError::NoQuorum | EngineError::NotYet | EngineError::TimedOut)
+                if tokio::time::Instant::now() < deadline =>
+            {
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
             Err(error) => return Err(engine_failure(&error)),
@@ -36,7 +38,11 @@ fn engine_failure(error: &EngineError) -> Failure {
         EngineError::NoSocket(_) => Code::OsFile,
         EngineError::SocketDenied(_) => Code::NotAllowed,
         EngineError::NotManager => Code::Config,
-        EngineError::NoQuorum | EngineError::TimedOut | EngineError::OutOfSequence => Code::TryAgain,
+        EngineError::NoQuorum
+        | EngineError::NotYet
+        | EngineError::Locked
+        | EngineError::TimedOut
+        | EngineError::OutOfSequence => Code::TryAgain,
         EngineError::Unreachable(_)
         | EngineError::NotFound
         | EngineError::Exists

@@ -30,6 +30,10 @@ pub(crate) enum EngineError {
     TimedOut,
     #[error("this machine is not a manager of a swarm: the broker runs on managers (see 'docker swarm init')")]
     NotManager,
+    #[error("the engine has not come into its swarm yet: see the end of 'docker info'")]
+    NotYet,
+    #[error("the engine's swarm is locked: unlock it with 'docker swarm unlock'")]
+    Locked,
     #[error("the swarm has no quorum: most managers do not answer. See 'docker node ls' on the others")]
     NoQuorum,
     #[error("there is none of that name")]
@@ -123,7 +127,9 @@ fn answered(status: u16, message: &str) -> EngineError {
     let says = |part: &str| lower.contains(part);
     if says("out of sequence") {
         EngineError::OutOfSequence
-    } else if says("not a swarm manager") || says("not part of a swarm") || says("swarm is encrypted") {
+    } else if says("swarm is encrypted") {
+        EngineError::Locked
+    } else if says("not a swarm manager") || says("not part of a swarm") {
         EngineError::NotManager
     } else if says("does not have a leader") || says("no leader") || says("context deadline exceeded") || says("quorum")
     {
@@ -173,6 +179,8 @@ mod tests {
         assert!(matches!(answered(409, taken), EngineError::Exists));
         let worker = "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state.";
         assert!(matches!(answered(503, worker), EngineError::NotManager));
+        let locked = "Swarm is encrypted and needs to be unlocked before it can be used.";
+        assert!(matches!(answered(503, locked), EngineError::Locked));
         let leaderless =
             "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few";
         assert!(matches!(answered(500, leaderless), EngineError::NoQuorum));

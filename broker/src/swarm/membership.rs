@@ -2,6 +2,7 @@
 //!
 //! Keeps DESIGN §5: the tokens are stored nowhere. Must not cache a token.
 
+use bollard::models::LocalNodeState;
 use certs::{ManagerIdentity, WorkerIdentity};
 use protocol::{NodeId, Role, SwarmId, SwarmToken};
 
@@ -30,7 +31,7 @@ impl Engine {
         let info = self.call(|docker| async move { docker.info().await }).await?;
         let swarm = info.swarm.ok_or(EngineError::NotManager)?;
         if swarm.control_available != Some(true) {
-            return Err(EngineError::NotManager);
+            return Err(no_manager(swarm.local_node_state));
         }
         // Without a leader the engine still says that it is a manager, but knows no cluster.
         let cluster = swarm.cluster.ok_or(EngineError::NoQuorum)?;
@@ -71,5 +72,16 @@ impl Engine {
             drop(zeroize::Zeroizing::new(other));
         }
         SwarmToken::parse(wanted.unwrap_or_default()).map_err(|_| EngineError::Incomplete("a join token"))
+    }
+}
+
+/// Why an engine that does not control its swarm does not: it may be a manager that has not got there yet.
+fn no_manager(state: Option<LocalNodeState>) -> EngineError {
+    match state {
+        Some(LocalNodeState::LOCKED) => EngineError::Locked,
+        Some(LocalNodeState::PENDING | LocalNodeState::ERROR) => EngineError::NotYet,
+        Some(LocalNodeState::ACTIVE | LocalNodeState::INACTIVE | LocalNodeState::EMPTY) | None => {
+            EngineError::NotManager
+        }
     }
 }

@@ -195,6 +195,25 @@ pub(crate) fn every_bad_start_of_a_broker_has_words_and_a_code(pool: &Pool) -> R
     refuses(&broker, "no quorum", &["serve"], 75, &["the swarm has no quorum", "most managers do not answer"])
 }
 
+/// After a power cut an engine is up before its swarm is. The codes of what an operator must repair would keep systemd
+/// from starting the broker again.
+pub(crate) fn a_manager_that_is_not_in_its_swarm_yet_is_no_final_failure(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 2, 1)?;
+    let (manager, other, locked) = (cluster.manager(), &cluster[1], &cluster[2]);
+    let mut broker = Broker::init(manager)?;
+    other.kill_engine()?;
+    manager.restart_engine()?;
+    refuses(&broker, "alone after a restart", &["serve"], 75, &["the swarm has no quorum"])?;
+    other.start_engine()?;
+    until(Duration::from_mins(2), "the quorum to be back", || manager.docker(&["node", "ls"]).ok())?;
+    broker.serve()?;
+
+    form(&[locked], &[])?;
+    locked.docker(&["swarm", "update", "--autolock=true"])?;
+    locked.restart_engine()?;
+    refuses(&Broker::init(locked)?, "locked", &["serve"], 75, &["is locked", "docker swarm unlock"])
+}
+
 fn bad_settings(broker: &Broker) -> Result<(), Failed> {
     let file = broker.host().folder().join("broker.toml");
     fs::write(&file, "listn = '[::]:1'\nlisten = 'nowhere'\ngrant_lifetime = '1h'\nmax_uses = -1\n")?;

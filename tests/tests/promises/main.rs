@@ -51,6 +51,7 @@ fn main() -> ExitCode {
             input::every_bad_invite_has_words_and_a_code,
             input::every_bad_start_of_a_broker_has_words_and_a_code,
             input::a_machine_in_another_swarm_is_left_alone,
+            input::a_manager_that_is_not_in_its_swarm_yet_is_no_final_failure,
             input::the_admin_socket_is_for_root_only,
             joiners::a_machine_gets_its_joiner_by_hash_and_nothing_else,
             joiners::a_joiner_is_served_while_nobody_can_be_admitted,
