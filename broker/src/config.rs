@@ -3,6 +3,7 @@
 //! Every mistake is told at once, with where it stands. Unknown keys are mistakes.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +13,9 @@ use protocol::BrokerAddress;
 use crate::broker::Limits;
 use crate::clock;
 use crate::exit::{Code, Failure};
+
+/// Where the file is unless told otherwise.
+const FILE: &str = "/etc/broker/broker.toml";
 
 /// The settings, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +35,8 @@ pub(crate) struct Settings {
 /// The flags of `serve`, as they were typed or found in the environment.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Flags {
-    /// A TOML file with any of the settings below as keys (dashes are underscores there)
+    /// A TOML file with any of the settings below as keys (dashes are underscores there) [default:
+    /// /etc/broker/broker.toml, if it is there]
     #[arg(long, value_name = "FILE", env = "BROKER_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// The state directory [default: /var/lib/broker]
@@ -70,15 +75,17 @@ const KEYS: [&str; 10] =
     ["state", "listen", "docker", "admin", "advertise", "metrics", "grant_lifetime", "max_uses", "max_ttl", "joiners"];
 
 impl Settings {
-    /// Reads the file that the flags name, if any, and puts everything together.
+    /// Reads the file that the flags name, or the usual one if it is there, and puts everything together.
     pub(crate) fn read(flags: &Flags) -> Result<Self, Failure> {
-        let file = match &flags.config {
-            None => None,
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| Failure::new(Code::NoInput, format!("--config {}: {error}", path.display())))?;
-                Some((path.as_path(), text))
-            }
+        Self::read_with(flags, Path::new(FILE))
+    }
+
+    fn read_with(flags: &Flags, usual: &Path) -> Result<Self, Failure> {
+        let path = flags.config.as_deref().unwrap_or(usual);
+        let file = match std::fs::read_to_string(path) {
+            Ok(text) => Some((path, text)),
+            Err(error) if flags.config.is_none() && error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(Failure::new(Code::NoInput, format!("--config {}: {error}", path.display()))),
         };
         Self::merge(flags, file.as_ref().map(|(path, text)| (*path, text.as_str()))).map_err(|mistakes| {
             Failure::new(Code::Config, format!("the configuration has mistakes:\n  {}", mistakes.join("\n  ")))
@@ -225,6 +232,21 @@ mod tests {
         assert_eq!(settings.listen, "[::]:7443".parse().expect("an address"));
         assert_eq!(settings.grant_lifetime, Duration::from_mins(1));
         assert_eq!(Settings::merge(&Flags::default(), None), Ok(settings));
+    }
+
+    #[test]
+    fn the_usual_file_is_read_if_it_is_there_and_a_named_one_must_be() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let usual = folder.path().join("broker.toml");
+        let read = |named: Option<&Path>| {
+            let flags = Flags { config: named.map(Path::to_owned), ..Flags::default() };
+            Settings::read_with(&flags, &usual).map(|settings| settings.max_uses)
+        };
+        assert_eq!(read(None).expect("the defaults"), Limits::default().uses);
+        assert!(read(Some(&usual)).is_err_and(|failure| failure.code == Code::NoInput));
+        std::fs::write(&usual, "max_uses = 7").expect("written");
+        assert_eq!(read(None).expect("the file's"), 7);
+        assert_eq!(read(Some(Path::new("/dev/null"))).expect("another's"), Limits::default().uses);
     }
 
     #[test]

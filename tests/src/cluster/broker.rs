@@ -103,6 +103,8 @@ impl<'h> Broker<'h> {
     pub fn command(&self) -> Command {
         let mut command = self.host.command("env");
         command
+            // Not that of a broker that is installed on this machine.
+            .arg("BROKER_CONFIG=/dev/null")
             .arg(format!("BROKER_STATE={}", self.state.display()))
             .arg(format!("BROKER_DOCKER={}", self.host.socket().display()))
             .arg(format!("BROKER_ADMIN={}", self.host.folder().join("admin.sock").display()))
