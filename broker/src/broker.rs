@@ -17,6 +17,7 @@ use crate::joiners::Joiners;
 use crate::jwt::Signer;
 use crate::ledger::{Directory, Invites, Listings, Peer, Sentinel};
 use crate::metrics::Metrics;
+use crate::state::KeySource;
 use crate::swarm::{Engine, Membership};
 
 /// The broker.
@@ -30,6 +31,8 @@ pub(crate) struct Broker {
     pub(crate) addresses: Vec<BrokerAddress>,
     pub(crate) provider: Arc<CryptoProvider>,
     pub(crate) issuing: Issuing,
+    /// Where its key came from.
+    pub(crate) issuing_key: KeySource,
     pub(crate) trust: Arc<ClientTrust>,
     pub(crate) invite_signer: Signer,
     pub(crate) grant_signer: Signer,

@@ -13,9 +13,13 @@ use protocol::BrokerAddress;
 use crate::broker::Limits;
 use crate::clock;
 use crate::exit::{Code, Failure};
+use crate::state::KeySource;
 
 /// Where the file is unless told otherwise.
 const FILE: &str = "/etc/broker/broker.toml";
+
+const ISSUING_KEY: &str =
+    "Where the issuing key is: file:PATH, credential:NAME or command:LINE [default: in the state directory]";
 
 /// The settings, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) max_uses: u32,
     pub(crate) max_ttl: Duration,
     pub(crate) joiners: PathBuf,
+    pub(crate) issuing_key: KeySource,
 }
 
 /// The flags of `serve`, as they were typed or found in the environment.
@@ -69,10 +74,23 @@ pub(crate) struct Flags {
     /// The folder with the joiners to serve to new machines [default: /usr/lib/broker/joiners]
     #[arg(long, value_name = "DIR", env = "BROKER_JOINERS")]
     joiners: Option<String>,
+    #[arg(long, value_name = "WHERE", env = "BROKER_ISSUING_KEY", allow_hyphen_values = true, help = ISSUING_KEY)]
+    issuing_key: Option<String>,
 }
 
-const KEYS: [&str; 10] =
-    ["state", "listen", "docker", "admin", "advertise", "metrics", "grant_lifetime", "max_uses", "max_ttl", "joiners"];
+const KEYS: [&str; 11] = [
+    "state",
+    "listen",
+    "docker",
+    "admin",
+    "advertise",
+    "metrics",
+    "grant_lifetime",
+    "max_uses",
+    "max_ttl",
+    "joiners",
+    "issuing_key",
+];
 
 impl Settings {
     /// Reads the file that the flags name, or the usual one if it is there, and puts everything together.
@@ -115,6 +133,7 @@ impl Settings {
                 duration(text, 1, 366 * 24 * 3600, "1s to 366d")
             }),
             joiners: found.one("joiners", crate::joiners::DEFAULT, |text| text.parse().map_err(|_| "a folder")),
+            issuing_key: found.hidden("issuing_key", str::parse).unwrap_or_default(),
         };
         if found.mistakes.is_empty() { Ok(settings) } else { Err(found.mistakes) }
     }
@@ -187,11 +206,24 @@ impl Found {
             ("max_uses", &flags.max_uses),
             ("max_ttl", &flags.max_ttl),
             ("joiners", &flags.joiners),
+            ("issuing_key", &flags.issuing_key),
         ];
         let given = single.into_iter().filter_map(|(key, value)| Some((key, vec![value.clone()?])));
         let advertise = (!flags.advertise.is_empty()).then(|| ("advertise", flags.advertise.clone()));
         for (key, texts) in given.chain(advertise) {
             self.values.insert(key, (format!("--{}", key.replace('_', "-")), texts));
+        }
+    }
+
+    /// A value that is not repeated where it is a mistake: it may be the secret that it should only point to.
+    fn hidden<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
+        let (origin, texts) = self.values.get(key)?;
+        match parse(texts.last()?) {
+            Ok(value) => Some(value),
+            Err(wanted) => {
+                self.mistakes.push(format!("{origin}: it is not {wanted}"));
+                None
+            }
         }
     }
 
@@ -247,6 +279,15 @@ mod tests {
         std::fs::write(&usual, "max_uses = 7").expect("written");
         assert_eq!(read(None).expect("the file's"), 7);
         assert_eq!(read(Some(Path::new("/dev/null"))).expect("another's"), Limits::default().uses);
+    }
+
+    #[test]
+    fn a_key_where_its_place_should_be_is_not_repeated() {
+        let mistakes = merged("issuing_key = '-----BEGIN PRIVATE KEY-----'").expect_err("a mistake");
+        assert!(mistakes[0].contains("issuing_key: it is not file:PATH"), "{mistakes:?}");
+        assert!(!mistakes[0].contains("BEGIN"), "{mistakes:?}");
+        let settings = merged("issuing_key = 'credential:issuing.key'").expect("no mistake");
+        assert_eq!(settings.issuing_key, KeySource::Credential("issuing.key".into()));
     }
 
     #[test]

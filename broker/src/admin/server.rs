@@ -219,6 +219,7 @@ async fn status(broker: &Broker) -> Result<Reply, Denial> {
         pin: broker.pin(),
         generation: broker.issuing.public().generation,
         issuing_ends: clock::shown(broker.issuing.public().ends),
+        issuing_key: broker.issuing_key.kind().into(),
         swarm: broker.membership().map(|membership| membership.swarm),
         release: env!("CARGO_PKG_VERSION").into(),
         ready: missing.is_empty(),

@@ -106,6 +106,9 @@ pub(crate) struct Status {
     pub(crate) pin: Pin,
     pub(crate) generation: u32,
     pub(crate) issuing_ends: String,
+    /// Where the issuing key came from: `state`, `file`, `credential` or `command`.
+    #[serde(default)]
+    pub(crate) issuing_key: String,
     pub(crate) swarm: Option<SwarmId>,
     pub(crate) release: String,
     pub(crate) ready: bool,

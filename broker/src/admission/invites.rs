@@ -26,7 +26,7 @@ pub(crate) async fn make_invite(
     let peers = broker.directory.live(now);
     brokers.extend(peers.into_iter().filter(|peer| peer.id != broker.id).flat_map(|peer| peer.addresses));
     brokers.dedup();
-    let maker = Maker { cluster: &broker.cluster, issuing: &broker.issuing, limits: broker.limits, brokers };
+    let maker = Maker { cluster: &broker.cluster, issuing: broker.issuing.public(), limits: broker.limits, brokers };
     let invite = order.fill(maker, now).map_err(Ok)?;
     broker.sentinel.check().map_err(|error| Err(error.into()))?;
     let line = sign(&broker.invite_signer, &invite).map_err(|error| Err(Denial::Unavailable(error)))?;

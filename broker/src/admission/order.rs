@@ -37,7 +37,7 @@ pub(crate) type Complaint = String;
 /// For which cluster an invite is made.
 pub(crate) struct Maker<'a> {
     pub(crate) cluster: &'a ClusterId,
-    pub(crate) issuing: &'a certs::Issuing,
+    pub(crate) issuing: &'a certs::IssuingCertificate,
     pub(crate) limits: Limits,
     /// Where the brokers are.
     pub(crate) brokers: Vec<BrokerAddress>,
@@ -54,7 +54,7 @@ impl InviteOrder {
             exp: now.saturating_add(self.ttl),
             iss: maker.cluster.clone(),
             pin: maker.issuing.pin(),
-            generation: maker.issuing.public().generation,
+            generation: maker.issuing.generation,
             role: self.role,
             uses: self.uses,
             from: self.from,

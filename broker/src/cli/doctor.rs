@@ -9,7 +9,7 @@ use crate::admin;
 use crate::clock;
 use crate::exit::{Code, Failure};
 use crate::fleet::{NodeState, Report};
-use crate::state::{self, Cluster};
+use crate::state::{self, Cluster, KeySource};
 use crate::swarm::{Engine, TRIED_WITH};
 
 /// Say what is wrong here, in plain words, with the fix; changes nothing
@@ -56,9 +56,12 @@ impl Findings {
 impl Doctor {
     pub(super) fn run(self) -> Result<(), Failure> {
         let mut findings = Findings::default();
-        self.state(&mut findings);
+        let cluster = self.state(&mut findings);
         self.engine(&mut findings)?;
-        self.broker(&mut findings);
+        let status = self.broker(&mut findings);
+        if let Some(cluster) = cluster {
+            issuing_key(&cluster, status.as_ref(), &mut findings);
+        }
         let wrong = findings.0.iter().filter(|finding| finding.result == "wrong").count();
         if self.json {
             super::print_json(&serde_json::json!({ "healthy": wrong == 0, "findings": findings.0 }))?;
@@ -77,11 +80,11 @@ impl Doctor {
         }
     }
 
-    fn state(&self, findings: &mut Findings) {
+    fn state(&self, findings: &mut Findings) -> Option<Cluster> {
         match Cluster::open(&self.state) {
             Ok(cluster) => {
                 findings.ok("state", format!("cluster '{}' in {}", cluster.name(), self.state.display()));
-                let ends = cluster.issuing.public().ends;
+                let ends = cluster.issuing.ends;
                 let left = ends.saturating_sub(clock::now()) / (24 * 60 * 60);
                 if left < 60 {
                     findings.advice("state", format!("the issuing CA ends in {left} days, at {}", clock::shown(ends)));
@@ -90,8 +93,12 @@ impl Doctor {
                     let path = cluster.folder().path("root.key");
                     findings.advice("state", format!("the root's key lies on this manager ({}): take it away to a safe place; the broker needs it only to make the next issuing CA", path.display()));
                 }
+                Some(cluster)
             }
-            Err(error) => findings.wrong("state", error.to_string()),
+            Err(error) => {
+                findings.wrong("state", error.to_string());
+                None
+            }
         }
     }
 
@@ -137,22 +144,52 @@ impl Doctor {
         }
     }
 
-    fn broker(&self, findings: &mut Findings) {
-        match self.admin.open().get::<admin::Status>("/v1/status") {
-            Ok(status) if status.ready => {
-                findings.ok("broker", format!("running, ready, release {}", status.release));
-                if status.alarms > 0 {
-                    findings.advice(
-                        "alarms",
-                        format!("{} since the broker started: see 'broker audit list'", status.alarms),
-                    );
-                }
-                self.nodes(findings);
-                joiners(&status, findings);
+    fn broker(&self, findings: &mut Findings) -> Option<admin::Status> {
+        let status = match self.admin.open().get::<admin::Status>("/v1/status") {
+            Ok(status) => status,
+            Err(error) => {
+                findings.wrong("broker", error.to_string());
+                return None;
             }
-            Ok(status) => findings.wrong("broker", format!("running, not ready: {}", status.missing.join("; "))),
-            Err(error) => findings.wrong("broker", error.to_string()),
+        };
+        if !status.ready {
+            findings.wrong("broker", format!("running, not ready: {}", status.missing.join("; ")));
+            return Some(status);
         }
+        findings.ok("broker", format!("running, ready, release {}", status.release));
+        if status.alarms > 0 {
+            findings.advice("alarms", format!("{} since the broker started: see 'broker audit list'", status.alarms));
+        }
+        self.nodes(findings);
+        joiners(&status, findings);
+        Some(status)
+    }
+}
+
+/// The issuing key lies in one place: in the state directory, or where `--issuing-key` says, which the running broker
+/// knows.
+fn issuing_key(cluster: &Cluster, status: Option<&admin::Status>, findings: &mut Findings) {
+    const KEY: &str = "key";
+    let elsewhere = status.map(|status| status.issuing_key.as_str()).filter(|kind| *kind != KeySource::State.kind());
+    match (cluster.issuing_key_here(), elsewhere) {
+        (Some(here), Some(kind)) => findings.advice(
+            KEY,
+            format!(
+                "the broker has the issuing key from a {kind}, and it lies in the state directory as well: remove {}",
+                here.display()
+            ),
+        ),
+        (Some(_), None) => match cluster.issuing_key(&KeySource::State) {
+            Ok(_) => findings.ok(KEY, "the issuing key belongs to the issuing CA"),
+            Err(error) => findings.wrong(KEY, error.to_string()),
+        },
+        (None, Some(kind)) => findings.ok(KEY, format!("the broker has the issuing key from a {kind}")),
+        (None, None) if status.is_some() => findings
+            .wrong(KEY, "the issuing key was removed while the broker runs: the next start needs it, or --issuing-key"),
+        (None, None) => findings.advice(
+            KEY,
+            "the issuing key is not in the state directory: the broker starts only if --issuing-key says where it is",
+        ),
     }
 }
 

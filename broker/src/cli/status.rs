@@ -22,10 +22,17 @@ impl Status {
         if self.json {
             return super::print_json(&status);
         }
+        let key = match status.issuing_key.as_str() {
+            "state" => "in the state directory".to_owned(),
+            kind => format!("from a {kind}"),
+        };
         let mut text = lines(&[
             vec!["cluster".into(), format!("{} ({})", status.name, status.cluster)],
             vec!["pin".into(), status.pin.to_string()],
-            vec!["issuing CA".into(), format!("generation {}, until {}", status.generation, status.issuing_ends)],
+            vec![
+                "issuing CA".into(),
+                format!("generation {}, until {}, key {key}", status.generation, status.issuing_ends),
+            ],
             vec!["swarm".into(), status.swarm.map_or_else(|| "not reachable".into(), |swarm| swarm.to_string())],
             vec![
                 "ready".into(),

@@ -28,6 +28,7 @@ use crate::{admin, clock, server};
 pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut cluster = Cluster::open(&settings.state)?;
     let _lock = cluster.folder().lock()?;
+    let issuing = cluster.issuing_key(&settings.issuing_key)?;
     let log = cluster.folder().path(audit::FILE);
     let (audit, known) =
         Audit::open(&log, cluster.broker()).map_err(|error| Failure::new(Code::Data, error.to_string()))?;
@@ -59,10 +60,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
 
     let tls_failure =
         |error: &dyn std::fmt::Display| Failure::new(Code::Internal, format!("TLS cannot be set up: {error}"));
-    let trust =
-        ClientTrust::new(provider.clone(), &[cluster.issuing.public().clone()]).map_err(|error| tls_failure(&error))?;
+    let trust = ClientTrust::new(provider.clone(), &[cluster.issuing.clone()]).map_err(|error| tls_failure(&error))?;
     trust.trust_nodes(&membership.roots).map_err(|error| tls_failure(&error))?;
-    let certificate = cluster.issuing.server(clock::unix(clock::now())).map_err(|error| tls_failure(&error))?;
+    let certificate = issuing.server(clock::unix(clock::now())).map_err(|error| tls_failure(&error))?;
     let renew_at = certificate.renew_at.as_secs();
     let tls = ServerTls::new(provider.clone(), certificate).map_err(|error| tls_failure(&error))?;
     let tls_config = tls.config(trust.clone()).map_err(|error| tls_failure(&error))?;
@@ -76,7 +76,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         id: cluster.broker().to_owned(),
         addresses,
         provider,
-        issuing: cluster.issuing,
+        issuing,
+        issuing_key: settings.issuing_key.clone(),
         trust,
         invite_signer,
         grant_signer,

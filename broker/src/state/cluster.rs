@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
-use certs::{AuthorityError, Issuing, Root, SigningKey};
+use certs::{AuthorityError, Issuing, IssuingCertificate, Root, SigningKey};
 use protocol::{BrokerAddress, ClusterId, Pin};
 use serde::{Deserialize, Serialize};
 
-use super::{Folder, StateError};
+use super::{Folder, KeySource, StateError};
 use crate::clock;
 
 const CLUSTER: &str = "cluster.json";
@@ -41,8 +41,8 @@ struct ClusterFile {
 pub(crate) struct Cluster {
     folder: Folder,
     file: ClusterFile,
-    /// The CA that signs identities and server certificates.
-    pub(crate) issuing: Issuing,
+    /// The CA that signs identities and server certificates, without its key.
+    pub(crate) issuing: IssuingCertificate,
     /// The key that signs invites.
     pub(crate) invite_key: SigningKey,
     /// This broker's own key that signs grants.
@@ -83,7 +83,8 @@ fn make_keys(folder: &Folder, id: &ClusterId, name: &str, now: u64) -> Result<Pi
 }
 
 impl Cluster {
-    /// Reads the state and checks that its parts belong together.
+    /// Reads the state and checks that its parts belong together. The issuing key may be elsewhere:
+    /// [`Self::issuing_key`].
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
         let folder = Folder::open(path)?;
         if !folder.has(CLUSTER) && was_finished(&folder) {
@@ -94,22 +95,47 @@ impl Cluster {
         }
         let file = read_cluster(&folder)?;
         let corrupt = |name: &str, what: String| StateError::Corrupt { path: folder.path(name), what };
-        let issuing = Issuing::from_pem(
-            &folder.read(ISSUING_CERTIFICATE)?,
-            &folder.read(ISSUING_KEY)?,
-            &folder.read(ROOT_CERTIFICATE)?,
-        )
-        .map_err(|error| {
-            let of_key = matches!(error, AuthorityError::Key(_));
-            corrupt(if of_key { ISSUING_KEY } else { ISSUING_CERTIFICATE }, error.to_string())
-        })?;
-        if issuing.public().cluster != file.id {
+        let issuing = IssuingCertificate::from_pem(&folder.read(ISSUING_CERTIFICATE)?, &folder.read(ROOT_CERTIFICATE)?)
+            .map_err(|error| corrupt(ISSUING_CERTIFICATE, error.to_string()))?;
+        if issuing.cluster != file.id {
             return Err(corrupt(ISSUING_CERTIFICATE, "it belongs to another cluster".into()));
         }
         let key =
             |name: &str| SigningKey::from_pem(&folder.read(name)?).map_err(|error| corrupt(name, error.to_string()));
         let (invite_key, grant_key) = (key(INVITE_KEY)?, key(GRANT_KEY)?);
         Ok(Self { folder, file, issuing, invite_key, grant_key })
+    }
+
+    /// The issuing CA with its key, from where it is kept.
+    pub(crate) fn issuing_key(&self, source: &KeySource) -> Result<Issuing, StateError> {
+        let folder = &self.folder;
+        let kept = source.read()?;
+        let elsewhere = kept.is_some();
+        let key = match kept {
+            Some(key) => key,
+            None => folder.read(ISSUING_KEY).map_err(|error| match error {
+                StateError::Missing { path } => StateError::NoIssuingKey { path },
+                error => error,
+            })?,
+        };
+        let (certificate, root) = (folder.read(ISSUING_CERTIFICATE)?, folder.read(ROOT_CERTIFICATE)?);
+        Issuing::from_pem(&certificate, &key, &root).map_err(|error| {
+            let what = error.to_string();
+            match error {
+                AuthorityError::Key(_) | AuthorityError::OtherKey(_) if elsewhere => StateError::WrongIssuingKey {
+                    kind: source.kind(),
+                    certificate: folder.path(ISSUING_CERTIFICATE),
+                    what,
+                },
+                AuthorityError::Key(_) => StateError::Corrupt { path: folder.path(ISSUING_KEY), what },
+                _ => StateError::Corrupt { path: folder.path(ISSUING_CERTIFICATE), what },
+            }
+        })
+    }
+
+    /// Where the issuing key is in the state directory, if it is there.
+    pub(crate) fn issuing_key_here(&self) -> Option<std::path::PathBuf> {
+        self.folder.has(ISSUING_KEY).then(|| self.folder.path(ISSUING_KEY))
     }
 
     /// The folder, for its lock and the audit log.
@@ -189,6 +215,10 @@ mod tests {
         (folder, path)
     }
 
+    fn with_key(path: &Path, source: &KeySource) -> Result<Issuing, StateError> {
+        Cluster::open(path)?.issuing_key(source)
+    }
+
     #[test]
     fn what_init_made_is_read_back() {
         let (_folder, path) = made();
@@ -239,7 +269,7 @@ mod tests {
         for name in [CLUSTER, ISSUING_CERTIFICATE, ISSUING_KEY, INVITE_KEY, GRANT_KEY] {
             let whole = fs::read(path.join(name)).expect("reads");
             fs::write(path.join(name), &whole[..whole.len() / 2]).expect("written");
-            let error = Cluster::open(&path).err().expect("refused");
+            let error = with_key(&path, &KeySource::State).err().expect("refused");
             assert!(matches!(error, StateError::Corrupt { .. }), "{name}: {error}");
             assert_eq!(fs::read(path.join(name)).expect("reads").len(), whole.len() / 2);
             fs::write(path.join(name), &whole).expect("written");
@@ -252,6 +282,36 @@ mod tests {
         let (_folder, path) = made();
         let (_other_folder, other) = made();
         fs::copy(other.join(ISSUING_KEY), path.join(ISSUING_KEY)).expect("copied");
-        assert!(matches!(Cluster::open(&path), Err(StateError::Corrupt { .. })));
+        assert!(matches!(with_key(&path, &KeySource::State), Err(StateError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn the_issuing_key_may_be_elsewhere_and_must_be_the_right_one() {
+        let (folder, path) = made();
+        let (_other_folder, other) = made();
+        let away = folder.path().join("issuing.key");
+        fs::rename(path.join(ISSUING_KEY), &away).expect("moved");
+        assert!(Cluster::open(&path).expect("opens").issuing_key_here().is_none());
+        let missing = with_key(&path, &KeySource::State).err().expect("missing").to_string();
+        assert!(missing.contains("--issuing-key"), "{missing}");
+
+        let from_file = |file: &Path| with_key(&path, &KeySource::File(file.to_owned()));
+        let cluster = Cluster::open(&path).expect("opens");
+        assert_eq!(from_file(&away).expect("the right one").pin(), cluster.issuing.pin());
+        let cat = KeySource::Command(format!("cat {}", away.display()));
+        assert_eq!(with_key(&path, &cat).expect("the right one").pin(), cluster.issuing.pin());
+
+        let wrong = from_file(&other.join(ISSUING_KEY)).err().expect("refused").to_string();
+        assert!(wrong.contains("issuing.crt") && wrong.contains("does not belong"), "{wrong}");
+        let secret = fs::read_to_string(other.join(INVITE_KEY)).expect("reads");
+        let mute = KeySource::Command(format!("head -c 100 {}", other.join(INVITE_KEY).display()));
+        let garbled = with_key(&path, &mute).err().expect("refused").to_string();
+        assert!(garbled.contains("not a P-256 private key"), "{garbled}");
+        assert!(!secret.lines().any(|line| garbled.contains(line)), "{garbled}");
+        fs::set_permissions(&away, fs::Permissions::from_mode(0o640)).expect("set");
+        let open = from_file(&away).err().expect("refused").to_string();
+        assert!(open.contains("chmod 0600"), "{open}");
+        let nowhere = from_file(&path.join("nowhere")).err().expect("refused").to_string();
+        assert!(nowhere.contains("nowhere cannot be read"), "{nowhere}");
     }
 }

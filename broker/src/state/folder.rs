@@ -53,12 +53,12 @@ impl Folder {
     /// Reads a private file whole.
     pub(crate) fn read(&self, name: &str) -> Result<Zeroizing<String>, StateError> {
         let path = self.path(name);
-        let metadata = match fs::metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(StateError::Missing { path }),
-            Err(error) => return Err(StateError::io(&path, error)),
-        };
-        check(&path, &metadata, "0600")?;
+        match check_file(&path) {
+            Err(StateError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {
+                return Err(StateError::Missing { path });
+            }
+            checked => checked?,
+        }
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Zeroizing::new(text)),
             Err(error) if error.kind() == ErrorKind::InvalidData => {
@@ -135,6 +135,12 @@ pub(crate) fn read_bounded(path: &Path, most: usize) -> std::io::Result<Option<V
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     File::open(path)?.take(limit).read_to_end(&mut content)?;
     Ok((content.len() <= most).then_some(content))
+}
+
+/// A file of ours that nobody else can read.
+pub(super) fn check_file(path: &Path) -> Result<(), StateError> {
+    let metadata = fs::metadata(path).map_err(|error| StateError::io(path, error))?;
+    check(path, &metadata, "0600")
 }
 
 fn check(path: &Path, metadata: &fs::Metadata, fix: &'static str) -> Result<(), StateError> {

@@ -5,9 +5,11 @@
 
 mod cluster;
 mod folder;
+mod issuing_key;
 
 pub(crate) use cluster::{Cluster, init};
 pub(crate) use folder::{Folder, read_bounded};
+pub(crate) use issuing_key::{KeySource, KeySourceError};
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +36,16 @@ pub(crate) enum StateError {
     #[error("{path} is missing, though the cluster was initialised here. Restore it from a backup")]
     Missing { path: PathBuf },
     #[error(
+        "{path} is missing, though the cluster was initialised here. Restore it from a backup, or say with --issuing-key where the key is kept"
+    )]
+    NoIssuingKey { path: PathBuf },
+    #[error(
+        "the issuing key from --issuing-key ({kind}) does not belong to {certificate}: {what}. Give the key that 'broker init' made with it"
+    )]
+    WrongIssuingKey { kind: &'static str, certificate: PathBuf, what: String },
+    #[error(transparent)]
+    KeySource(#[from] KeySourceError),
+    #[error(
         "{path} was written by a newer broker (format {found}, this one knows up to {known}): install that release"
     )]
     Newer { path: PathBuf, found: u32, known: u32 },
@@ -56,10 +68,13 @@ impl StateError {
 impl From<StateError> for Failure {
     fn from(error: StateError) -> Self {
         let code = match &error {
-            StateError::NotInitialised(..) | StateError::Missing { .. } => Code::NoInput,
+            StateError::NotInitialised(..) | StateError::Missing { .. } | StateError::NoIssuingKey { .. } => {
+                Code::NoInput
+            }
             StateError::AlreadyInitialised(..) => Code::CannotCreate,
             StateError::Open { .. } | StateError::Owner { .. } => Code::Config,
-            StateError::Corrupt { .. } | StateError::Newer { .. } => Code::Data,
+            StateError::Corrupt { .. } | StateError::Newer { .. } | StateError::WrongIssuingKey { .. } => Code::Data,
+            StateError::KeySource(error) => error.code(),
             StateError::Locked(_) => Code::TryAgain,
             StateError::Io { .. } => Code::Io,
             StateError::Authority(_) | StateError::Key(_) => Code::Internal,

@@ -52,6 +52,27 @@ pub struct IssuingCertificate {
     pub ends: u64,
 }
 
+impl IssuingCertificate {
+    /// Reads an issuing CA's certificate and the root's, for whoever needs no key.
+    pub fn from_pem(certificate: &str, root: &str) -> Result<Self, AuthorityError> {
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes())
+            .map_err(|_| AuthorityError::Certificate("an issuing certificate in PEM form"))?;
+        let root_der = CertificateDer::from_pem_slice(root.as_bytes())
+            .map_err(|_| AuthorityError::Certificate("a root certificate in PEM form"))?;
+        let cluster = cluster_of(&der, ISSUING)?;
+        let (generation, ends) = check_issuing(&der, &root_der, &cluster)?;
+        Ok(Self { certificate: der, root: root_der, generation, cluster, ends })
+    }
+
+    /// The root's pin.
+    #[must_use]
+    pub fn pin(&self) -> Pin {
+        Pin::of_certificate(&self.root)
+    }
+}
+
+const ISSUING: &str = "the issuing CA";
+
 /// An issuing CA with its key.
 pub struct Issuing {
     key: SigningKey,
@@ -74,13 +95,8 @@ impl Issuing {
     /// Reads an issuing CA from its files and the root's certificate.
     pub fn from_pem(certificate: &str, key: &str, root: &str) -> Result<Self, AuthorityError> {
         let key = SigningKey::from_pem(key)?;
-        let der = CertificateDer::from_pem_slice(certificate.as_bytes())
-            .map_err(|_| AuthorityError::Certificate("an issuing certificate in PEM form"))?;
-        let root_der = CertificateDer::from_pem_slice(root.as_bytes())
-            .map_err(|_| AuthorityError::Certificate("a root certificate in PEM form"))?;
-        let cluster = cluster_of(&der, &key, "the issuing CA")?;
-        let (generation, ends) = check_issuing(&der, &root_der, &cluster)?;
-        let public = IssuingCertificate { certificate: der, root: root_der, generation, cluster, ends };
+        let public = IssuingCertificate::from_pem(certificate, root)?;
+        check_key(&public.certificate, &key, ISSUING)?;
         Ok(Self { key, public, pem: certificate.to_owned(), root_pem: root.to_owned() })
     }
 
@@ -93,7 +109,7 @@ impl Issuing {
     /// The root's pin.
     #[must_use]
     pub fn pin(&self) -> Pin {
-        Pin::of_certificate(&self.public.root)
+        self.public.pin()
     }
 
     /// The certificate for its file.
@@ -143,16 +159,19 @@ impl Issuing {
     }
 }
 
-/// The cluster a CA certificate of ours names, after checking that the key belongs to it.
-pub(super) fn cluster_of(
+/// Whether the key is the one that a CA certificate of ours names.
+pub(super) fn check_key(
     certificate: &CertificateDer<'_>,
     key: &SigningKey,
     what: &'static str,
-) -> Result<ClusterId, AuthorityError> {
+) -> Result<(), AuthorityError> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| AuthorityError::Certificate(what))?;
-    if parsed.public_key().raw != key.spki() {
-        return Err(AuthorityError::OtherKey(what));
-    }
+    if parsed.public_key().raw == key.spki() { Ok(()) } else { Err(AuthorityError::OtherKey(what)) }
+}
+
+/// The cluster a CA certificate of ours names.
+pub(super) fn cluster_of(certificate: &CertificateDer<'_>, what: &'static str) -> Result<ClusterId, AuthorityError> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| AuthorityError::Certificate(what))?;
     let organization = parsed.subject().iter_organization().next().and_then(|value| value.as_str().ok());
     organization.and_then(|text| text.parse().ok()).ok_or(AuthorityError::Certificate(what))
 }

@@ -9,7 +9,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::issuing::{Issuing, cluster_of};
+use super::issuing::{Issuing, check_key, cluster_of};
 use super::{AuthorityError, parameters};
 use crate::SigningKey;
 
@@ -42,7 +42,8 @@ impl Root {
         let key = SigningKey::from_pem(key)?;
         let der = CertificateDer::from_pem_slice(certificate.as_bytes())
             .map_err(|_| AuthorityError::Certificate("a root certificate in PEM form"))?;
-        let cluster = cluster_of(&der, &key, "the root")?;
+        check_key(&der, &key, "the root")?;
+        let cluster = cluster_of(&der, "the root")?;
         if !is_root(&der) {
             return Err(AuthorityError::Certificate("a root certificate: another CA signed it, or it is no CA"));
         }

@@ -7,6 +7,7 @@ mod downloads;
 mod fail_closed;
 mod followed;
 mod input;
+mod issuing_key;
 mod joiners;
 mod labels;
 mod never_shows;
@@ -53,6 +54,8 @@ fn main() -> ExitCode {
             input::a_machine_in_another_swarm_is_left_alone,
             input::a_manager_that_is_not_in_its_swarm_yet_is_no_final_failure,
             input::the_admin_socket_is_for_root_only,
+            issuing_key::machines_join_with_the_key_in_a_credential_a_command_or_a_file,
+            issuing_key::a_key_that_is_wrong_or_cannot_be_had_stops_the_start,
             joiners::a_machine_gets_its_joiner_by_hash_and_nothing_else,
             joiners::a_joiner_is_served_while_nobody_can_be_admitted,
             joiners::an_upgraded_broker_serves_the_joiner_of_older_user_data,
