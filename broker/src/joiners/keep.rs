@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use protocol::{BrokerAddress, JoinerHash};
 
 use super::plan::{self, Step, plan};
-use super::program::Program;
+use super::program::{MOST_BYTES, Program};
 use super::shelf::{Note, Origin};
 use super::{Joiners, Missing, facts, fetch, put};
 use crate::audit::{Event, Record};
@@ -30,8 +30,8 @@ pub(crate) async fn keep(broker: Arc<Broker>) {
         joiners.take_in_folder(false).await;
         joiners.shelf.forget_idle();
         match decide(&broker).await {
-            Ok(wanted) => {
-                joiners.complain(None);
+            Ok(Decided { wanted, unlisted }) => {
+                joiners.complain(unlisted.map(words));
                 fetch_all(&broker, wanted).await;
             }
             Err(denial) => joiners.complain(Some(words(denial))),
@@ -46,7 +46,7 @@ pub(crate) async fn keep(broker: Arc<Broker>) {
 /// Looks at the folder now, whatever it looked like before, and lists what is new in it.
 pub(crate) async fn look(broker: &Broker) -> Result<(), Denial> {
     broker.joiners.take_in_folder(true).await;
-    decide(broker).await.map(drop)
+    decide(broker).await?.unlisted.map_or(Ok(()), Err)
 }
 
 impl Joiners {
@@ -58,10 +58,17 @@ impl Joiners {
             let keep = |program: &Program| put(&shelf, program, note.clone());
             // What was damaged on the shelf may be whole in the folder.
             let lost = package.found().joiners.iter().any(|(hash, _)| !shelf.has(hash));
-            if again || lost { package.read(keep) } else { package.look(keep) }
+            if again || lost {
+                package.read(keep);
+            } else {
+                package.look(keep);
+            }
+            package.found().clone()
         });
         // It ends early only with the process.
-        let _ = taken.await;
+        if let Ok(found) = taken.await {
+            *self.found.write().unwrap_or_else(PoisonError::into_inner) = found;
+        }
     }
 
     /// Says what is in the way, once.
@@ -78,34 +85,43 @@ impl Joiners {
     }
 }
 
-/// Reads the ledger and does what is to be done, save for what must be fetched: that is given back.
-async fn decide(broker: &Broker) -> Result<Vec<Listing>, Denial> {
+/// What a round left to do.
+pub(super) struct Decided {
+    /// To be fetched.
+    wanted: Vec<Listing>,
+    /// Why something could not be listed. It is in nobody else's way.
+    unlisted: Option<Denial>,
+}
+
+/// Reads the ledger and does what is to be done, save for what must be fetched.
+async fn decide(broker: &Broker) -> Result<Decided, Denial> {
     let _alone = broker.joiners.deciding.lock().await;
     decide_alone(broker).await
 }
 
 /// The same for who has the lock.
-pub(super) async fn decide_alone(broker: &Broker) -> Result<Vec<Listing>, Denial> {
+pub(super) async fn decide_alone(broker: &Broker) -> Result<Decided, Denial> {
     let joiners = &broker.joiners;
     let listed = read_listed(broker).await?;
-    let steps = plan(clock::now(), joiners.longest, &listed, &joiners.until(), &joiners.found());
-    let mut wanted = Vec::new();
+    let full = !joiners.shelf.has_room(MOST_BYTES);
+    let steps = plan(clock::now(), joiners.longest, &listed, &joiners.until(), full, &joiners.found());
+    let mut decided = Decided { wanted: Vec::new(), unlisted: None };
     let mut changed = false;
     for step in steps {
         match step {
-            Step::List { hash, until, new } => {
-                list(broker, &hash, until, new, None).await?;
-                changed = true;
-            }
+            Step::List { hash, until, new } => match list(broker, &hash, until, new, None).await {
+                Ok(()) => changed = true,
+                Err(denial) => decided.unlisted = Some(denial),
+            },
             Step::Note { hash, until } => note(joiners, hash, until).await,
-            Step::Fetch(listing) => wanted.push(listing),
+            Step::Fetch(listing) => decided.wanted.push(listing),
             Step::Drop { hash } => drop_ended(joiners, hash).await,
         }
     }
     if changed {
         read_listed(broker).await?;
     }
-    Ok(wanted)
+    Ok(decided)
 }
 
 /// Reads what the ledger lists, and remembers it.
@@ -127,7 +143,7 @@ pub(super) async fn list(
     let Some(kept) = broker.joiners.shelf.kept().remove(hash) else { return Ok(()) };
     if new {
         // What cannot be listed is not in the log as listed.
-        broker.listings.room_for_another().await?;
+        broker.listings.room_for(kept.size).await?;
     }
     if new || operator.is_some() {
         let from = if operator.is_some() { "an upload" } else { "the package's folder" };

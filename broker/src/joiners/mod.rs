@@ -38,6 +38,8 @@ use crate::state::StateError;
 pub(crate) struct Joiners {
     shelf: Arc<Shelf>,
     package: Arc<Mutex<Package>>,
+    /// What the folder held when it was looked at last: the package itself is locked while a disk is slow.
+    found: RwLock<Found>,
     /// The longest that an invite may live.
     longest: Duration,
     /// What the ledger listed when it was read last.
@@ -67,6 +69,7 @@ impl Joiners {
         package.read(|program| put(&shelf, program, note.clone()));
         Ok(Self {
             shelf: Arc::new(shelf),
+            found: RwLock::new(package.found().clone()),
             package: Arc::new(Mutex::new(package)),
             longest,
             listed: RwLock::default(),
@@ -103,7 +106,7 @@ impl Joiners {
     }
 
     fn found(&self) -> Found {
-        self.package.lock().unwrap_or_else(PoisonError::into_inner).found().clone()
+        self.found.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A note on a joiner that comes here now.

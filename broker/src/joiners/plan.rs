@@ -8,7 +8,7 @@ use std::time::Duration;
 use protocol::JoinerHash;
 
 use super::package::Found;
-use crate::ledger::{Listing, MOST_JOINERS, WINDOW};
+use crate::ledger::{Listing, WINDOW};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -31,12 +31,14 @@ pub(super) fn until(now: u64, longest: Duration) -> u64 {
     now.saturating_add(longest.as_secs()).saturating_add(WINDOW + 2 * DAY)
 }
 
-/// What is to be done at `now`. `kept` says until when each joiner here is kept at least, as was remembered.
+/// What is to be done at `now`. `kept` says until when each joiner here is kept at least, as was remembered, and `full`
+/// that there may be no room for another.
 pub(super) fn plan(
     now: u64,
     longest: Duration,
     listed: &[Listing],
     kept: &BTreeMap<JoinerHash, u64>,
+    full: bool,
     folder: &Found,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
@@ -55,7 +57,6 @@ pub(super) fn plan(
             Some(_) => {}
         }
     }
-    let full = kept.len() >= MOST_JOINERS;
     for (hash, noted) in kept.iter().filter(|(hash, _)| !folder.has(hash)) {
         // Without a listing, its end was swept from the ledger, or somebody removed it there: kept as long as was noted,
         // unless it takes another's place.
@@ -98,7 +99,7 @@ mod tests {
     #[test]
     fn a_joiner_of_the_folder_is_listed_and_renewed_once_a_day() {
         let here = kept(&[("a", 0)]);
-        let steps = |now, listed: &[Listing]| plan(now, LONGEST, listed, &here, &folder(&["a"]));
+        let steps = |now, listed: &[Listing]| plan(now, LONGEST, listed, &here, false, &folder(&["a"]));
         let end = until(NOW, LONGEST);
         assert_eq!(steps(NOW, &[]), [Step::List { hash: hash("a"), until: end, new: true }]);
         let note = Step::Note { hash: hash("a"), until: end };
@@ -117,13 +118,14 @@ mod tests {
     #[test]
     fn a_shorter_setting_shortens_nothing() {
         let end = until(NOW, LONGEST);
-        let steps = plan(NOW, Duration::from_hours(1), &[listed("a", end)], &kept(&[("a", end)]), &folder(&["a"]));
+        let steps =
+            plan(NOW, Duration::from_hours(1), &[listed("a", end)], &kept(&[("a", end)]), false, &folder(&["a"]));
         assert_eq!(steps, []);
     }
 
     #[test]
     fn what_is_listed_and_not_here_is_fetched_until_it_ends() {
-        let steps = |now| plan(now, LONGEST, &[listed("a", NOW)], &kept(&[]), &folder(&[]));
+        let steps = |now| plan(now, LONGEST, &[listed("a", NOW)], &kept(&[]), false, &folder(&[]));
         assert_eq!(steps(NOW - 1), [Step::Fetch(listed("a", NOW))]);
         assert_eq!(steps(NOW), []);
     }
@@ -131,7 +133,7 @@ mod tests {
     #[test]
     fn what_ended_is_dropped_unless_the_folder_has_it() {
         let here = kept(&[("a", 5)]);
-        let steps = |now, folder: &Found| plan(now, LONGEST, &[listed("a", NOW)], &here, folder);
+        let steps = |now, folder: &Found| plan(now, LONGEST, &[listed("a", NOW)], &here, false, folder);
         assert_eq!(steps(NOW - 1, &folder(&[])), [Step::Note { hash: hash("a"), until: NOW }]);
         assert_eq!(steps(NOW, &folder(&[])), [Step::Drop { hash: hash("a") }]);
         assert!(matches!(&steps(NOW, &folder(&["a"]))[..], [Step::List { new: false, .. }]));
@@ -139,27 +141,21 @@ mod tests {
 
     #[test]
     fn what_the_ledger_lists_no_more_is_kept_as_long_as_it_was_listed() {
-        let steps = |now| plan(now, LONGEST, &[], &kept(&[("a", NOW)]), &folder(&[]));
+        let steps = |now| plan(now, LONGEST, &[], &kept(&[("a", NOW)]), false, &folder(&[]));
         assert_eq!(steps(NOW - 1), []);
         assert_eq!(steps(NOW), [Step::Drop { hash: hash("a") }]);
     }
 
     #[test]
     fn what_the_ledger_lists_no_more_takes_no_place_from_another() {
-        let names: Vec<String> = (0..MOST_JOINERS).map(|number| number.to_string()).collect();
-        let full: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), NOW + 9)).collect();
-        let listed: Vec<Listing> = names[1..].iter().map(|name| listed(name, NOW + 9)).collect();
-        let steps = |kept: &[(&str, u64)]| plan(NOW, LONGEST, &listed, &self::kept(kept), &folder(&[]));
-        assert_eq!(steps(&full), [Step::Drop { hash: hash("0") }]);
-        assert_eq!(
-            steps(&full[..MOST_JOINERS - 1]).len(),
-            1,
-            "the one that is listed and was left out here is fetched"
-        );
+        let (listed, here) = ([listed("a", NOW + 9)], kept(&[("a", NOW + 9), ("b", NOW + 9)]));
+        let steps = |full| plan(NOW, LONGEST, &listed, &here, full, &folder(&[]));
+        assert_eq!(steps(false), []);
+        assert_eq!(steps(true), [Step::Drop { hash: hash("b") }]);
     }
 
     #[test]
     fn what_could_not_be_kept_is_not_listed_either() {
-        assert_eq!(plan(NOW, LONGEST, &[], &kept(&[]), &folder(&["a"])), []);
+        assert_eq!(plan(NOW, LONGEST, &[], &kept(&[]), false, &folder(&["a"])), []);
     }
 }

@@ -13,7 +13,7 @@ use protocol::{Architecture, JoinerHash};
 use serde::{Deserialize, Serialize};
 
 use super::program::{MOST_BYTES, Program};
-use crate::ledger::MOST_JOINERS;
+use crate::ledger::is_room_for;
 use crate::state::{Folder, StateError};
 
 /// The folder in the state directory.
@@ -75,7 +75,7 @@ impl std::fmt::Display for Origin {
 /// Why a joiner was not put on the shelf.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ShelfError {
-    #[error("{MOST_JOINERS} joiners are kept here, which is the most: a place comes free when the first of them ends")]
+    #[error("as many joiners are kept here as there is room for: some comes free when the first of them ends")]
     Full,
     #[error("{0}")]
     State(#[from] StateError),
@@ -138,6 +138,11 @@ impl Shelf {
         self.kept.read().unwrap_or_else(PoisonError::into_inner).contains_key(hash)
     }
 
+    /// Whether one more would fit that has so many bytes.
+    pub(crate) fn has_room(&self, size: usize) -> bool {
+        is_room_for(size as u64, self.kept().values().map(|kept| kept.size))
+    }
+
     /// Holds a joiner from now on: durable when this returns.
     pub(crate) fn put(&self, program: &Program, note: Note) -> Result<(), ShelfError> {
         let hash = program.hash();
@@ -148,7 +153,7 @@ impl Shelf {
             let until = note.until.max(kept.note().until);
             return Ok(self.renote(hash, Note { until, ..note })?);
         }
-        if self.kept().len() >= MOST_JOINERS && !self.has(hash) {
+        if !self.has(hash) && !self.has_room(program.bytes().len()) {
             return Err(ShelfError::Full);
         }
         // The note first: a program that is there has one.
@@ -269,6 +274,7 @@ mod tests {
 
     use super::*;
     use crate::joiners::program::tests::joiner;
+    use crate::ledger::MOST_JOINERS;
 
     fn note(until: u64) -> Note {
         Note { until, from: Origin::Upload, release: "1".into() }

@@ -26,7 +26,7 @@ pub(crate) async fn upload(
     let new = joiners.listed().iter().all(|listing| listing.facts.sha256 != hash);
     let had = joiners.shelf.has(&hash);
     if new {
-        broker.listings.room_for_another().await.map_err(|error| Err(error.into()))?;
+        broker.listings.room_for(program.bytes().len() as u64).await.map_err(|error| Err(error.into()))?;
     }
 
     // What the folder has stays the package's.

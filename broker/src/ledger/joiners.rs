@@ -16,6 +16,15 @@ use crate::swarm::{Engine, Object, Stored};
 
 /// The most joiners that are listed, and that a broker keeps: some years of releases for two kinds of processor.
 pub(crate) const MOST_JOINERS: usize = 32;
+/// Their size together, in bytes: this much memory they take at the most, if all are asked for at once.
+const MOST_TOGETHER: u64 = 256 * 1024 * 1024;
+
+/// Whether there is room for one more joiner of this size beside those of these sizes.
+pub(crate) fn is_room_for(size: u64, beside: impl IntoIterator<Item = u64>) -> bool {
+    let (count, total) =
+        beside.into_iter().fold((0, size), |(count, total), size| (count + 1, size.saturating_add(total)));
+    count < MOST_JOINERS && total <= MOST_TOGETHER
+}
 /// How often a change is tried that others keep overtaking.
 const TRIES: usize = 8;
 
@@ -89,7 +98,7 @@ impl Listings {
     }
 
     async fn create(&self, name: &str, facts: &Facts, until: u64) -> Result<(), Retry> {
-        self.room_for_another().await?;
+        self.room_for(facts.size).await?;
         let data = serde_json::to_vec(facts).map_err(|error| LedgerError::Unavailable(error.to_string()))?;
         let labels = BTreeMap::from([
             (names::KIND.to_owned(), names::JOINER.to_owned()),
@@ -98,18 +107,20 @@ impl Listings {
         Ok(self.engine.create(&Object { name: name.to_owned(), data, labels }).await?)
     }
 
-    /// Unavailable unless one more joiner can be listed now.
-    pub(crate) async fn room_for_another(&self) -> Result<(), LedgerError> {
+    /// Unavailable unless one more joiner of this size can be listed now.
+    pub(crate) async fn room_for(&self, size: u64) -> Result<(), LedgerError> {
         // That it is not listed yet may be because the ledger is gone.
         self.sentinel.confirm_present(&self.engine).await?;
-        let listed = self.list().await?;
-        let Some(first) = listed.iter().min_by_key(|listing| listing.until).filter(|_| listed.len() >= MOST_JOINERS)
-        else {
+        let now = clock::now();
+        let listed: Vec<Listing> = self.list().await?.into_iter().filter(|listing| now < listing.until).collect();
+        if is_room_for(size, listed.iter().map(|listing| listing.facts.size)) {
             return Ok(());
-        };
+        }
+        let Some(first) = listed.iter().min_by_key(|listing| listing.until) else { return Ok(()) };
+        let (count, together) = (listed.len(), MOST_TOGETHER / 1024 / 1024);
         let (ends, name) = (clock::shown(first.until), names::joiner(&first.facts.sha256));
         Err(LedgerError::Unavailable(format!(
-            "{MOST_JOINERS} joiners are listed, which is the most. The first of them ends at {ends}. If no user-data names it any more: docker config rm {name}"
+            "{count} joiners are listed; there can be {MOST_JOINERS}, of {together} MiB together. The first of them ends at {ends}. If no user-data names it any more: docker config rm {name}"
         )))
     }
 
@@ -159,6 +170,13 @@ mod tests {
         assert_eq!(Listing::read(&object(&data(b"b", ""), "12")), None, "another joiner's hash");
         assert_eq!(Listing::read(&object(&data(b"a", ""), "soon")), None);
         assert_eq!(Listing::read(&object("{}", "12")), None);
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_and_for_so_much() {
+        assert!(is_room_for(1, vec![1; MOST_JOINERS - 1]) && !is_room_for(1, vec![1; MOST_JOINERS]));
+        assert!(is_room_for(MOST_TOGETHER, []) && !is_room_for(MOST_TOGETHER, [1]));
+        assert!(!is_room_for(1, [u64::MAX, u64::MAX]));
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod sentinel;
 pub(crate) use claims::{Claims, Operation, Outcome};
 pub(crate) use directory::{Directory, Peer};
 pub(crate) use invites::{InviteState, Invites};
-pub(crate) use joiners::{Facts, Listing, Listings, MOST_JOINERS};
+pub(crate) use joiners::{Facts, Listing, Listings, MOST_JOINERS, is_room_for};
 pub(crate) use policy::Policy;
 pub(crate) use sentinel::{Health, Raised, Sentinel};
 
