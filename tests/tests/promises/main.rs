@@ -15,6 +15,7 @@ mod one_key;
 mod peers;
 mod rotation;
 mod serving;
+mod unit;
 mod verify_then_spend;
 mod waits;
 mod write_then_answer;
@@ -77,7 +78,10 @@ fn main() -> ExitCode {
             rotation::a_token_rotated_between_redeem_and_join_strands_nobody,
             rotation::boots_during_a_storm_of_rotations_all_join,
             serving::ready_means_that_machines_can_be_admitted,
+            serving::an_engine_that_hangs_does_not_starve_the_watchdog,
             serving::an_invite_made_before_the_broker_ran_admits,
+            unit::a_packaged_broker_runs_hardened_and_machines_join,
+            unit::a_packaged_broker_is_started_again_unless_that_changes_nothing,
             verify_then_spend::a_forged_grant_with_a_real_jti_spends_nothing,
             verify_then_spend::an_altered_or_revoked_invite_spends_nothing,
             verify_then_spend::every_step_asks_again_whether_the_invite_is_revoked,

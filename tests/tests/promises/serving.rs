@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lab::cluster::{Broker, Cluster, Joiner, Machine, on};
 use lab::{Failed, Pool, until};
@@ -83,5 +83,39 @@ pub(crate) fn an_invite_made_before_the_broker_ran_admits(pool: &Pool) -> Result
     assert_eq!((&listed["invites"][0]["state"], &listed["invites"][0]["joined"]), (&"used-up".into(), &1.into()));
     let running = broker.run(&["invite", "create", "--offline", "--broker", &address])?;
     assert_eq!(running.code, 64, "the log is the running broker's: {}", running.stderr);
+    Ok(())
+}
+
+/// The longest that systemd heard nothing for, within a time.
+fn longest_silence(systemd: &UnixDatagram, within: Duration) -> Result<Duration, Failed> {
+    let (start, mut heard, mut longest) = (Instant::now(), Instant::now(), Duration::ZERO);
+    systemd.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let mut told = [0; 64];
+    while start.elapsed() < within {
+        if let Ok(length) = systemd.recv(&mut told) {
+            assert_eq!(&told[..length], b"WATCHDOG=1\n");
+            heard = Instant::now();
+        }
+        longest = longest.max(heard.elapsed());
+    }
+    Ok(longest)
+}
+
+pub(crate) fn an_engine_that_hangs_does_not_starve_the_watchdog(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let mut broker = Broker::init(manager)?;
+    let notify = manager.folder().join("notify");
+    let systemd = UnixDatagram::bind(&notify)?;
+    broker.with("NOTIFY_SOCKET", &notify.display().to_string());
+    broker.serve_with(&[])?;
+    let mut told = [0; 64];
+    let length = systemd.recv(&mut told)?;
+    assert_eq!(&told[..length], b"READY=1\n");
+    manager.pause_engine()?;
+    let silence = longest_silence(&systemd, Duration::from_secs(40))?;
+    manager.resume_engine()?;
+    // The unit gives it two minutes.
+    assert!(silence < Duration::from_secs(30), "{silence:?}");
     Ok(())
 }

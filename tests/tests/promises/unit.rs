@@ -1,0 +1,146 @@
+//! The broker's unit, run by a real systemd on a whole machine: hardened, watched, started again, or not.
+
+use std::path::Path;
+use std::time::Duration;
+
+use lab::cluster::{Joiner, Run};
+use lab::whole::{Root, WholeMachine};
+use lab::{Failed, Host, Pool, programs, until};
+use serde_json::Value;
+
+/// The most that `systemd-analyze security` may find, in tenths.
+const EXPOSURE: &str = "20";
+const LONG: Duration = Duration::from_mins(1);
+const UNIT: &str = "/usr/lib/systemd/system/broker.service";
+
+/// A manager with the broker's program and unit, as its package leaves them.
+fn manager<'h>(host: &'h Host, root: &Root) -> Result<WholeMachine<'h>, Failed> {
+    let mut machine = WholeMachine::new(host, root)?;
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cloud-init/units/broker.service");
+    machine.disk().put(UNIT, &std::fs::read(unit)?, 0o644)?;
+    machine.disk().put("/usr/bin/broker", &std::fs::read(programs::broker()?)?, 0o755)?;
+    machine.boot("#cloud-config\n{}\n")?;
+    assert_eq!(machine.settled()?, "done");
+    machine.ok(&["docker", "swarm", "init", "--advertise-addr", &host.address().to_string()])?;
+    Ok(machine)
+}
+
+/// What systemd says of the service.
+fn shown(machine: &WholeMachine<'_>, property: &str) -> Result<String, Failed> {
+    Ok(machine.ok(&["systemctl", "show", "--value", "--property", property, "broker"])?)
+}
+
+fn is(machine: &WholeMachine<'_>, property: &str, wanted: &str) -> Result<(), Failed> {
+    let told =
+        until(LONG, &format!("{property} to be {wanted}"), || (shown(machine, property).ok()? == wanted).then_some(()));
+    told.map_err(|late| format!("{late}: {}", machine.disk().journal().unwrap_or_default()).into())
+}
+
+fn status(machine: &WholeMachine<'_>) -> Result<Value, Failed> {
+    Ok(serde_json::from_str(&machine.ok(&["broker", "status", "--json"])?)?)
+}
+
+fn joins(machine: &WholeMachine<'_>, newcomer: &Host) -> Result<Run, Failed> {
+    let invite = machine.ok(&["broker", "invite", "create", "--uses", "1"])?;
+    Ok(Joiner::new(newcomer, &invite).joins()?)
+}
+
+/// Settings of the unit, as 'systemctl edit' leaves them.
+fn drop_in(machine: &WholeMachine<'_>, lines: &str) -> Result<(), Failed> {
+    let folder = "/etc/systemd/system/broker.service.d";
+    machine.ok(&["mkdir", "-p", folder])?;
+    machine.ok(&["sh", "-c", &format!("printf '[Service]\\n{lines}\\n' >{folder}/override.conf")])?;
+    machine.ok(&["systemctl", "daemon-reload"])?;
+    Ok(())
+}
+
+pub(crate) fn a_packaged_broker_runs_hardened_and_machines_join(pool: &Pool) -> Result<(), Failed> {
+    let (hosts, newcomers, root) = (pool.lease_bare(1)?, pool.lease(2)?, Root::ready()?);
+    let machine = manager(&hosts[0], &root)?;
+    let analyse = ["systemd-analyze", "security", "--offline=true", "--no-pager"];
+    let found = machine.run(&[&analyse[..], &["--threshold", EXPOSURE, UNIT]].concat())?;
+    assert_eq!(found.code, 0, "{}{}", found.stdout, found.stderr);
+    let verified = machine.run(&["systemd-analyze", "verify", UNIT])?;
+    assert!(verified.code == 0 && !verified.stderr.contains("broker.service"), "{}", verified.stderr);
+
+    // Nothing happens before there is a cluster, and it is no failure.
+    machine.ok(&["systemctl", "enable", "--now", "broker"])?;
+    assert_eq!(
+        (shown(&machine, "ActiveState")?, shown(&machine, "ConditionResult")?),
+        ("inactive".into(), "no".into())
+    );
+    assert!(!machine.exists("/var/lib/broker") && !machine.exists("/run/broker"));
+
+    machine.ok(&["broker", "init", "--cluster", "lab"])?;
+    // Here, too: a start ends when machines can be admitted, not before.
+    machine.ok(&["systemctl", "start", "broker"])?;
+    assert_eq!(status(&machine)?["ready"], true);
+    let modes = ["stat", "-c", "%a %U", "/var/lib/broker", "/run/broker", "/run/broker/admin.sock"];
+    assert_eq!(machine.ok(&modes)?, "700 root\n700 root\n600 root");
+    let capabilities = machine.ok(&["grep", "CapBnd", &format!("/proc/{}/status", shown(&machine, "MainPID")?)])?;
+    assert!(capabilities.ends_with("\t0000000000000000"), "{capabilities}");
+    joins(&machine, &newcomers[0])?;
+
+    // The issuing key as a credential, and gone from the state directory.
+    machine.ok(&["mv", "/var/lib/broker/issuing.key", "/etc/broker.key"])?;
+    drop_in(
+        &machine,
+        "LoadCredential=issuing.key:/etc/broker.key\\nEnvironment=BROKER_ISSUING_KEY=credential:issuing.key",
+    )?;
+    machine.ok(&["systemctl", "restart", "broker"])?;
+    assert_eq!(status(&machine)?["issuing_key"], "credential");
+    joins(&machine, &newcomers[1])?;
+    let waited = machine.run(&["broker", "wait", "--count", "2", "--timeout", "10s"])?;
+    assert_eq!(waited.code, 0, "{}", waited.stderr);
+    machine.ok(&["systemctl", "stop", "broker"])?;
+    assert_eq!(shown(&machine, "Result")?, "success");
+    let log = machine.read("/var/lib/broker/audit.jsonl").ok_or("no log")?;
+    assert_eq!(log.matches("broker.stopped").count(), 2, "{log}");
+    assert!(!machine.exists("/run/broker"));
+    Ok(())
+}
+
+pub(crate) fn a_packaged_broker_is_started_again_unless_that_changes_nothing(pool: &Pool) -> Result<(), Failed> {
+    let (hosts, root) = (pool.lease_bare(1)?, Root::ready()?);
+    let machine = manager(&hosts[0], &root)?;
+    machine.ok(&["broker", "init", "--cluster", "lab"])?;
+    machine.ok(&["systemctl", "start", "broker"])?;
+    let main = || shown(&machine, "MainPID");
+
+    let killed = main()?;
+    machine.ok(&["kill", "-KILL", &killed])?;
+    is(&machine, "NRestarts", "1")?;
+    is(&machine, "ActiveState", "active")?;
+    assert_ne!(main()?, killed);
+
+    // One that hangs says nothing to systemd any more.
+    drop_in(&machine, "WatchdogSec=6")?;
+    machine.ok(&["systemctl", "restart", "broker"])?;
+    machine.ok(&["sleep", "12"])?;
+    assert_eq!(shown(&machine, "NRestarts")?, "0", "one that lives is not disturbed");
+    machine.ok(&["kill", "-STOP", &main()?])?;
+    is(&machine, "NRestarts", "1")?;
+    is(&machine, "ActiveState", "active")?;
+    assert!(machine.disk().journal()?.contains("Watchdog timeout"), "{}", machine.disk().journal()?);
+
+    // The engine is not there: it is waited for.
+    machine.ok(&["systemctl", "stop", "broker", "docker.socket", "docker.service"])?;
+    machine.ok(&["systemctl", "start", "--no-block", "broker"])?;
+    until(LONG, "some tries", || (shown(&machine, "NRestarts").ok()?.parse::<u32>().ok()? >= 3).then_some(()))?;
+    machine.ok(&["systemctl", "start", "docker"])?;
+    is(&machine, "ActiveState", "active")?;
+
+    // Damaged state is the operator's.
+    machine.ok(&["systemctl", "stop", "broker"])?;
+    machine.ok(&["cp", "-a", "/var/lib/broker/issuing.key", "/root"])?;
+    machine.ok(&["cp", "/var/lib/broker/invite.key", "/var/lib/broker/issuing.key"])?;
+    let refused = machine.run(&["systemctl", "start", "broker"])?;
+    assert_ne!(refused.code, 0);
+    is(&machine, "ActiveState", "failed")?;
+    assert_eq!((shown(&machine, "ExecMainStatus")?, shown(&machine, "NRestarts")?), ("65".into(), "0".into()));
+    assert!(machine.disk().journal()?.contains("issuing.crt is damaged: the key is not the one of the certificate"));
+    machine.ok(&["cp", "-a", "/root/issuing.key", "/var/lib/broker"])?;
+    machine.ok(&["systemctl", "start", "broker"])?;
+    assert_eq!(status(&machine)?["ready"], true);
+    Ok(())
+}
