@@ -14,6 +14,7 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::addresses::Kept;
 use crate::engine::Engine;
 use crate::error::{Result, Trying};
 use crate::network::{self, Bridge, Link};
@@ -30,6 +31,7 @@ pub struct Host {
     link: Link,
     engine: Mutex<Engine>,
     parted: Mutex<Vec<u8>>,
+    kept: Kept,
 }
 
 /// What runs on a new host.
@@ -63,7 +65,7 @@ impl Host {
         if kind == Kind::Engine {
             engine.start()?;
         }
-        Ok(Self { name, number, place: place.clone(), link, engine: Mutex::new(engine), parted: Mutex::default() })
+        Ok(Self { name, number, place: place.clone(), link, engine: Mutex::new(engine), parted: Mutex::default(), kept: Kept::default() })
     }
 
     /// Its hostname, and its name in `docker node ls`.
@@ -101,6 +103,10 @@ impl Host {
 
     pub(crate) fn link(&self) -> &Link {
         &self.link
+    }
+
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     pub(crate) fn engine(&self) -> MutexGuard<'_, Engine> {

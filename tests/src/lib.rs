@@ -23,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+mod addresses;
 pub mod cluster;
 mod docker;
 mod engine;

@@ -39,6 +39,11 @@ fn neighbours(own: u8) -> String {
     others.map(tell).collect()
 }
 
+/// The IPv4 address of a host's second interface.
+pub(crate) fn second_address(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 77, 0, number)
+}
+
 /// What all links of a lab end in.
 #[derive(Debug)]
 pub(crate) struct Bridge {
@@ -137,6 +142,21 @@ impl Link {
             run(self.tc().args(["qdisc", "del", "dev", "eth0", "root"]))?;
         }
         Ok(())
+    }
+
+    /// Takes the host's IPv4 address away, and with it the routes.
+    pub(crate) fn drop_ipv4(&self, number: u8) -> Result<()> {
+        batch(&self.namespace, &format!("addr del {}/24 dev eth0\n", address(number)))
+    }
+
+    /// A second link to the same bridge, with this address in a network of its own.
+    pub(crate) fn second(&self, address: Ipv4Addr) -> Result<()> {
+        let (port, host) = (format!("{}b", self.port), &self.namespace);
+        batch(
+            &self.bridge,
+            &format!("link add {port} type veth peer name eth1 netns {host}\nlink set {port} master br0 up\n"),
+        )?;
+        batch(&self.namespace, &format!("addr add {address}/24 dev eth1\nlink set eth1 up\n"))
     }
 
     fn tc(&self) -> Command {

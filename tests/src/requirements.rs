@@ -18,7 +18,7 @@ use crate::error::{Error, Result, Trying};
 type Needed = (&'static str, &'static str);
 
 /// What hosts with an engine need.
-const HOSTS: [Needed; 12] = [
+const HOSTS: [Needed; 13] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("containerd", "containerd"),
@@ -31,6 +31,7 @@ const HOSTS: [Needed; 12] = [
     ("unshare", "util-linux"),
     ("tar", "tar"),
     ("timeout", "coreutils"),
+    ("faketime", "faketime"),
 ];
 
 /// What whole machines need besides.

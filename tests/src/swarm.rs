@@ -3,6 +3,7 @@
 //! Must not: wait for a node to be anything; a test says what it waits for.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
 
 use serde_json::Value;
@@ -52,7 +53,11 @@ pub fn form(managers: &[&Host], workers: &[&Host]) -> Result<()> {
     let [founder, managers @ ..] = managers else {
         return Err(Error::Unmet("a swarm needs a manager".to_owned()));
     };
-    founder.docker(&["swarm", "init", "--advertise-addr", &founder.address().to_string()])?;
+    let own = founder.reached_at();
+    // Docker listens on IPv4 unless told otherwise.
+    let any: SocketAddr =
+        if own.is_ipv6() { (Ipv6Addr::UNSPECIFIED, 2377).into() } else { (Ipv4Addr::UNSPECIFIED, 2377).into() };
+    founder.docker(&["swarm", "init", "--advertise-addr", &own.to_string(), "--listen-addr", &any.to_string()])?;
     let token = founder.join_token(Role::Manager)?;
     for manager in managers {
         manager.join(founder, &token)?;

@@ -1,6 +1,6 @@
 //! A broker on a host.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -184,7 +184,7 @@ impl<'h> Broker<'h> {
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::new(IpAddr::V4(self.host.address()), 7443)
+        SocketAddr::new(self.host.reached_at(), 7443)
     }
 
     /// The host it runs on.

@@ -15,13 +15,22 @@ use crate::programs;
 pub struct Joiner<'h> {
     host: &'h Host,
     invite: String,
+    advertise: String,
     environment: Vec<String>,
 }
 
 impl<'h> Joiner<'h> {
     /// For this machine, with this invite.
     pub fn new(host: &'h Host, invite: &str) -> Self {
-        Self { host, invite: invite.to_owned(), environment: Vec::new() }
+        let advertise = host.reached_at().to_string();
+        Self { host, invite: invite.to_owned(), advertise, environment: Vec::new() }
+    }
+
+    /// With this advertise address; empty for none.
+    #[must_use]
+    pub fn advertising(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.advertise);
+        self
     }
 
     /// With one more variable in its environment.
@@ -44,7 +53,7 @@ impl<'h> Joiner<'h> {
         command
             .arg(format!("JOINER_STATE={}", self.state().display()))
             .arg(format!("JOINER_DOCKER={}", self.host.socket().display()))
-            .arg(format!("JOINER_ADVERTISE_ADDR={}", self.host.address()))
+            .arg(format!("JOINER_ADVERTISE_ADDR={}", self.advertise))
             .args(&self.environment)
             .arg(programs::joiner().unwrap_or_else(|_| "joiner".into()))
             .args(arguments);
