@@ -12,8 +12,7 @@ use crate::narrate;
 const MAX_BEHIND: u64 = 50 * 60;
 /// A node certificate lasts 90 days.
 const MAX_AHEAD: u64 = 60 * 24 * 60 * 60;
-/// How long to wait for somebody (NTP, usually) to set the clock.
-const CLOCK_WAIT: Duration = Duration::from_mins(2);
+/// How often to look whether the clock was set.
 const CLOCK_POLL: Duration = Duration::from_millis(500);
 
 /// When everything must be done.
@@ -25,11 +24,6 @@ impl Deadline {
     pub(crate) fn after(timeout: Duration) -> Self {
         let now = Instant::now();
         Self(now.checked_add(timeout).unwrap_or(now + Duration::from_hours(365 * 24)))
-    }
-
-    /// The earlier of this and that far from now.
-    pub(crate) fn at_most(self, timeout: Duration) -> Self {
-        Self(self.0.min(Self::after(timeout).0))
     }
 
     /// What is left.
@@ -101,21 +95,28 @@ impl BrokerTime {
     }
 }
 
-/// Waits, bounded, until the machine's clock agrees with the broker's.
+/// Waits until the machine's clock agrees with the broker's: on a machine without a battery-backed clock, somebody (NTP,
+/// usually) sets it some time after the network is there.
 pub(crate) async fn agree(broker: BrokerTime, deadline: Deadline) -> Result<(), Error> {
-    let deadline = deadline.at_most(CLOCK_WAIT);
+    agree_by(now, broker, deadline).await
+}
+
+async fn agree_by(machine: impl Fn() -> u64, broker: BrokerTime, deadline: Deadline) -> Result<(), Error> {
     let mut told = false;
     loop {
-        if compare(now(), broker.now()) == Agreement::Agrees {
+        if compare(machine(), broker.now()) == Agreement::Agrees {
+            if told {
+                narrate::step("clock: it was set, going on");
+            }
             return Ok(());
         }
-        let (machine, theirs) = (in_words(now()), in_words(broker.now()));
+        let (own, theirs) = (in_words(machine()), in_words(broker.now()));
         if deadline.has_passed() {
-            return Err(Error::Clock { machine, broker: theirs });
+            return Err(Error::Clock { machine: own, broker: theirs });
         }
         if !told {
             narrate::step(&format!(
-                "clock: this machine says {machine}, the broker {theirs}; Docker's join would fail, waiting for the clock to be set"
+                "clock: this machine says {own}, the broker {theirs}; Docker's join would fail, waiting for the clock to be set"
             ));
             told = true;
         }
@@ -142,6 +143,25 @@ mod tests {
         ] {
             assert_eq!(compare(machine, broker), agreement, "{machine}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_while_it_is_waited_for_lets_the_boot_go_on() {
+        let broker = BrokerTime::read_now(1_800_000_000);
+        let looks = std::cell::Cell::new(0);
+        let set_at_the_third_look = || {
+            looks.set(looks.get() + 1);
+            // Each turn that does not agree looks twice: to compare, and to tell.
+            if looks.get() <= 4 { 0 } else { 1_800_000_000 }
+        };
+        let waiting = agree_by(set_at_the_third_look, broker, Deadline::after(Duration::from_mins(1)));
+        crate::process::run(waiting).expect("goes on");
+        assert_eq!(looks.get(), 5);
+
+        let never = agree_by(|| 0, broker, Deadline::after(Duration::from_millis(10)));
+        let error = crate::process::run(never).expect_err("was never set");
+        assert_eq!(error.code(), 75);
+        assert!(error.to_string().contains("1970-01-01T00:00:00Z"), "{error}");
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! What is told while it happens: one plain line a step, on stderr; the answer on stdout.
+//! What is told while it happens: one plain line a step, on stderr; the answer on stdout. What repeats is told once, so
+//! that the last lines of a service's log say what it waits for, and not how often it looked.
 //!
 //! Keeps promise 7 (the token never shows): foreign text passes through [`foreign`], which takes bearer texts out.
 //! Must not fail: a closed stderr is no reason to leave a machine half joined.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +23,10 @@ pub(crate) enum Level {
 }
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
+/// The steps that were told.
+static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// With more than this, a run repeats itself in other words.
+const MOST_TOLD: usize = 500;
 
 impl Level {
     /// Reads a level's name.
@@ -50,9 +57,16 @@ pub(crate) fn warn(text: &str) {
     tell(Level::Warn, &format!("warning: {text}"));
 }
 
-/// A step.
+/// A step. One that was told before in this run is a try of that step.
 pub(crate) fn step(text: &str) {
-    tell(Level::Info, text);
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    // A run has some twenty steps, and each broker a few things that can go wrong with it.
+    let again = told.contains(text) || told.len() >= MOST_TOLD;
+    if !again {
+        told.insert(text.to_owned());
+    }
+    drop(told);
+    tell(if again { Level::Debug } else { Level::Info }, text);
 }
 
 /// A try of a step.

@@ -282,10 +282,8 @@ impl Brokers {
 
     fn note(&mut self, address: &BrokerAddress, trouble: Trouble, step: &str) -> Failed {
         self.answered |= trouble.is_an_answer();
-        let before = self.last.insert(address.clone(), trouble.clone());
-        // What goes on for minutes is told once.
-        let tell = if before.as_ref() == Some(&trouble) { narrate::detail } else { narrate::step };
-        tell(&format!("{step}: {address} {trouble}"));
+        self.last.insert(address.clone(), trouble.clone());
+        narrate::step(&format!("{step}: {address} {trouble}"));
         Failed { trouble, broker: address.to_string() }
     }
 
