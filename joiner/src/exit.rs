@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 
+use ipnet::IpNet;
 use protocol::{ClusterId, InviteError, NodeId};
 
 use crate::arguments::UsageError;
@@ -12,7 +13,8 @@ use crate::docker::DockerError;
 use crate::narrate;
 use crate::state::StateError;
 
-/// Why a run did not end well. What the operator reads: what happened, to what, and what to do.
+/// Why a run did not end well. What the operator reads: what happened, to what, and what to do, in one line, since a
+/// console and a log show the last line.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The command line is wrong.
@@ -28,10 +30,10 @@ pub(crate) enum Error {
     #[error("the invite cannot be read from {file}: {error}")]
     InviteFile { file: String, error: String },
     /// Nothing that belongs to the invite's cluster answered.
-    #[error("no broker answered in time. Last seen:{}\nIs a broker running there, and does this machine reach it? Run the same command again", listed(.last))]
+    #[error("no broker answered in time{}. Is a broker running there, and does this machine reach it? Run the same command again", last_seen(.last))]
     NoBroker { last: Vec<String> },
     /// Something answered, but never a broker of the invite's cluster.
-    #[error("what answers at the invite's addresses does not belong to the invite's cluster {cluster}: its certificate does not end in the root that the invite pins. Last seen:{}\nIs this the right invite for these managers?", listed(.last))]
+    #[error("what answers at the invite's addresses does not belong to the invite's cluster {cluster}: its certificate does not end in the root that the invite pins{}. Is this the right invite for these managers?", last_seen(.last))]
     OtherCluster { cluster: ClusterId, last: Vec<String> },
     /// A bug, or a machine that lacks something basic.
     #[error("internal error: {0}")]
@@ -56,7 +58,7 @@ pub(crate) enum Error {
     #[error("another joiner join is still running here. Let it finish")]
     AnotherRun,
     /// Time ran out after a broker had answered.
-    #[error("ran out of time: {during}.{}\nRun the same command again: it goes on where this one stopped", listed(.last))]
+    #[error("ran out of time: {during}{}. Run the same command again: it goes on where this one stopped", last_seen(.last))]
     OutOfTime { during: String, last: Vec<String> },
     /// Docker's join would fail by this clock.
     #[error(
@@ -64,7 +66,7 @@ pub(crate) enum Error {
     )]
     Clock { machine: String, broker: String },
     /// The broker refused.
-    #[error("refused by the broker at {broker}. This is final for this invite on this machine; the reason is in the broker's audit log{}, where an operator finds it, and can make another invite{}", request_named(.request.as_deref()), listed(.reasons))]
+    #[error("refused by the broker at {broker}{}. This is final for this invite on this machine: an operator finds the reason in the audit log{}, and can make another invite", because_of(.reasons), request_named(.request.as_deref()))]
     Refused { broker: String, request: Option<String>, reasons: Vec<String> },
     /// The node is in, but the broker does not take its confirm.
     #[error("this machine has joined as node {node}, but the broker at {broker} refused to confirm it{}: the node stays drained and unexplained. An operator can look at the audit log, and run 'broker adopt {node} --reason …' or remove the node", request_named(.request.as_deref()))]
@@ -92,6 +94,16 @@ pub(crate) enum Error {
     /// Docker's swarm is in a state that this boot did not cause.
     #[error("Docker's swarm is in state '{state}' on this machine{}, and this boot did not cause it. It was left alone: look at 'docker info', mend it or run 'docker swarm leave', then run the same command again", because(.error))]
     EngineState { state: String, error: String },
+    /// The address that was asked for is not there, or not yet.
+    #[error(
+        "this machine has no address in {network}, which {flag} asks for: it has {there}. Bring that interface up, or give another network"
+    )]
+    NoOwnAddress { flag: &'static str, network: IpNet, there: String },
+    /// Which address was asked for cannot be told.
+    #[error(
+        "this machine has several addresses in {network}, which {flag} asks for: {there}. Give a network that holds one of them, or that address"
+    )]
+    SeveralOwnAddresses { flag: &'static str, network: IpNet, there: String },
     /// Docker cannot be a swarm node here.
     #[error("this Docker cannot be a node of a swarm: {0}. Run joiner where the ordinary engine runs")]
     NoNode(&'static str),
@@ -107,9 +119,9 @@ const CODES: [(u8, &str); 11] = [
     (70, "internal error, or broker and joiner do not understand each other"),
     (72, "Docker's socket, or the swarm node's certificate, is missing or not accessible"),
     (73, "the state folder cannot be made, is damaged, or others can read the key in it"),
-    (75, "ran out of time, or the clock is wrong: the same command may be run again"),
+    (75, "ran out of time, or the clock or an address is not right yet: run the same command again"),
     (77, "refused by the broker: final for this invite here (an invite that has ended, too)"),
-    (78, "this machine is in another swarm, or Docker's swarm is locked or broken here"),
+    (78, "this machine is in another swarm, or Docker's swarm is locked, broken or not to be had here"),
 ];
 
 /// The list of exit codes.
@@ -133,31 +145,57 @@ impl Error {
             Self::Docker(DockerError::Answer { .. })
             | Self::AnotherRun
             | Self::OutOfTime { .. }
-            | Self::Clock { .. } => 75,
+            | Self::Clock { .. }
+            | Self::NoOwnAddress { .. } => 75,
             Self::Refused { .. } | Self::Unexplained { .. } => 77,
             Self::OtherSwarm { .. }
             | Self::SwarmLocked
             | Self::NodeKeyLocked { .. }
             | Self::Unprovable { .. }
             | Self::EngineState { .. }
+            | Self::SeveralOwnAddresses { .. }
             | Self::NoNode(_) => 78,
         }
     }
-}
 
-/// Ends a run: tells what went wrong, and gives the exit code.
-pub(crate) fn report(outcome: Result<(), Error>) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            narrate::error(&error.to_string());
-            ExitCode::from(error.code())
+    /// Whether the same command would end in the same way, however often it is run: the codes of the unit's
+    /// `RestartPreventExitStatus`.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self.code(), 64 | 65 | 66 | 73 | 77 | 78)
+    }
+
+    /// What else was seen, a line each; the error's own line has the first.
+    fn details(&self) -> &[String] {
+        match self {
+            Self::NoBroker { last } | Self::OtherCluster { last, .. } | Self::OutOfTime { last, .. }
+                if last.len() > 1 =>
+            {
+                last
+            }
+            _ => &[],
         }
     }
 }
 
-fn listed(lines: &[String]) -> String {
-    lines.iter().flat_map(|line| ["\n  - ", line]).collect()
+/// Tells why a run did not end well, the reason in the last line; gives the exit code.
+pub(crate) fn tell(error: &Error) -> ExitCode {
+    for line in error.details() {
+        narrate::error(&format!("last seen: {line}"));
+    }
+    narrate::error(&error.to_string());
+    ExitCode::from(error.code())
+}
+
+fn last_seen(lines: &[String]) -> String {
+    match lines {
+        [] => String::new(),
+        [line] => format!(" ({line})"),
+        [line, more @ ..] => format!(" ({line}; and {} more)", more.len()),
+    }
+}
+
+fn because_of(reasons: &[String]) -> String {
+    if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) }
 }
 
 fn request_named(request: Option<&str>) -> String {
@@ -174,19 +212,40 @@ mod tests {
 
     #[test]
     fn every_error_has_a_code_that_the_help_lists() {
+        for error in errors() {
+            assert!(CODES.iter().any(|(code, _)| *code == error.code()), "{error}");
+            assert_eq!(error.to_string().lines().count(), 1, "a console shows one line: {error}");
+        }
+    }
+
+    fn errors() -> Vec<Error> {
         let node: NodeId = "k9vqn1p0r3a8j2m4x6t5b7c1d".parse().expect("a node id");
-        for error in [
+        let lines = || vec!["10.0.0.1:7443: refused".to_owned(), "10.0.0.2:7443: refused".to_owned()];
+        let network: IpNet = "10.0.0.0/8".parse().expect("a network");
+        vec![
             Error::NoInvite,
             Error::Invite(InviteError::Empty),
             Error::InviteFile { file: "f".into(), error: "e".into() },
-            Error::NoBroker { last: vec![] },
+            Error::NoBroker { last: lines() },
+            Error::OtherCluster { cluster: ClusterId::random(), last: lines() },
+            Error::OutOfTime { during: "x".into(), last: lines() },
             Error::Internal("x".into()),
             Error::AnotherRun,
-            Error::Refused { broker: "b".into(), request: Some("r1".into()), reasons: vec!["the invite ended".into()] },
+            Error::Refused { broker: "b".into(), request: Some("r1".into()), reasons: lines() },
+            Error::NoOwnAddress { flag: "--listen-addr", network, there: "no address".into() },
+            Error::SeveralOwnAddresses { flag: "--listen-addr", network, there: "eth0 10.0.0.1".into() },
             Error::SwarmLocked,
             Error::NodeKeyLocked { node },
-        ] {
-            assert!(CODES.iter().any(|(code, _)| *code == error.code()), "{error}");
+        ]
+    }
+
+    #[test]
+    fn the_unit_tries_nothing_again_that_is_final() {
+        let unit = include_str!("../../cloud-init/units/joiner.service");
+        let kept = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).expect("is there");
+        for error in errors() {
+            let prevents = kept.split(' ').any(|code| code == error.code().to_string());
+            assert_eq!(prevents, error.is_final(), "{error}");
         }
     }
 }

@@ -43,6 +43,14 @@ impl InviteSource {
         Self::Argument(Zeroizing::new(text))
     }
 
+    /// The file, where it is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Argument(_) | Self::Stdin => None,
+        }
+    }
+
     /// Reads it.
     pub(crate) fn read(&self) -> Result<InviteLine, Error> {
         let text = match self {
@@ -107,7 +115,9 @@ pub(crate) fn explain(invite: &Invite, broker_time: Option<u64>, machine: u64, a
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use protocol::{ClusterId, INVITE_AUDIENCE, InviteId, Pin, Role};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use protocol::{ClusterId, INVITE_AUDIENCE, INVITE_PREFIX, InviteId, Pin, Role};
 
     /// An invite from second 1,000 to second 2,000, for 10.0.0.0/8.
     pub(crate) fn invite() -> Invite {
@@ -126,6 +136,13 @@ pub(crate) mod tests {
             brokers: vec!["10.0.0.1".parse().expect("an address")],
             newer: std::collections::BTreeMap::new(),
         }
+    }
+
+    /// An invite as the line it is handed out as; its signature is none.
+    pub(crate) fn line(invite: &Invite) -> String {
+        let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let policy = serde_json::to_vec(invite).expect("serialises");
+        format!("{INVITE_PREFIX}{}.{}.{}", part(br#"{"alg":"ES256"}"#), part(&policy), part(&[7; 64]))
     }
 
     #[test]

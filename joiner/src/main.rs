@@ -11,27 +11,41 @@ mod docker;
 mod exit;
 mod invite;
 mod narrate;
+mod on_failure;
 mod process;
+mod shred;
 mod state;
 mod status;
 
 use std::process::ExitCode;
 
-use arguments::Command;
+use arguments::{Command, JoinOptions};
+use exit::Error;
 
 fn main() -> ExitCode {
     process::forbid_core_dumps();
-    match arguments::parse(std::env::args_os(), |name| std::env::var_os(name)) {
-        Ok(Command::Join(options)) => exit::report(process::run(boot::join(&options))),
-        Ok(Command::Status(options)) => exit::report(process::run(status::status(&options))),
-        Ok(Command::Help) => {
-            narrate::answer(&arguments::help());
-            ExitCode::SUCCESS
-        }
-        Ok(Command::Version) => {
-            narrate::answer(concat!("joiner ", env!("CARGO_PKG_VERSION")));
-            ExitCode::SUCCESS
-        }
-        Err(error) => exit::report(Err(error.into())),
+    let ended = arguments::parse(std::env::args_os(), |name| std::env::var_os(name))
+        .map_err(Error::from)
+        .and_then(|command| process::run(run(&command)));
+    ended.map_or_else(|error| exit::tell(&error), |()| ExitCode::SUCCESS)
+}
+
+async fn run(command: &Command) -> Result<(), Error> {
+    match command {
+        Command::Join(options) => return join(options).await,
+        Command::Status(options) => return status::status(options).await,
+        Command::Help => narrate::answer(&arguments::help()),
+        Command::Version => narrate::answer(concat!("joiner ", env!("CARGO_PKG_VERSION"))),
     }
+    Ok(())
+}
+
+async fn join(options: &JoinOptions) -> Result<(), Error> {
+    let Err(error) = boot::join(options).await else { return Ok(()) };
+    if on_failure::is_wanted(options, &error).await {
+        // Before the command, too, which may end this machine; the last line on a console is the reason, in any case.
+        exit::tell(&error);
+        on_failure::run(options, &error);
+    }
+    Err(error)
 }

@@ -12,7 +12,7 @@ use crate::clock::Deadline;
 use crate::docker::{Docker, LocalNode, LocalState};
 use crate::exit::Error;
 use crate::narrate;
-use crate::state::{self, Record};
+use crate::state::{self, Ending, Record};
 
 /// Docker answers at once, or not now.
 const DOCKER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -64,6 +64,8 @@ struct Status {
     docker: String,
     /// The node that Docker is, whoever brought it in.
     docker_node: Option<NodeId>,
+    /// How the last run ended, where it did not bring the machine in.
+    stopped: Option<Ending>,
 }
 
 /// Tells what is known here.
@@ -79,6 +81,7 @@ pub(crate) async fn status(options: &StatusOptions) -> Result<(), Error> {
         state,
         docker: local.as_ref().map_or_else(|| "unreachable".to_owned(), |local| local.state.to_string()),
         docker_node: local.and_then(|local| local.node),
+        stopped: state::read_ending(&options.state),
         role: record.as_ref().map(|record| record.role),
         invite: record.as_ref().map(|record| record.invite.clone()),
         cluster: record.as_ref().map(|record| record.cluster.clone()),
@@ -106,6 +109,8 @@ impl Status {
                 "as node",
                 self.docker_node.as_ref().filter(|node| self.node.as_ref() != Some(node)).map(ToString::to_string),
             ),
+            ("stopped", self.stopped.as_ref().map(|stopped| format!("at {}, exit code {}", stopped.at, stopped.code))),
+            ("because", self.stopped.as_ref().map(|stopped| narrate::foreign(&stopped.reason))),
         ];
         let shown: Vec<String> =
             lines.into_iter().filter_map(|(name, value)| Some(format!("{name:<8} {}", value?))).collect();

@@ -6,22 +6,26 @@
 mod addresses;
 mod admission;
 mod confirm;
+mod interfaces;
 mod plan;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use protocol::{InviteLine, NodeId, RedeemReply};
+use protocol::{InviteId, InviteLine, NodeId, RedeemReply};
 
 use crate::arguments::{Addresses, JoinOptions};
 use crate::broker::{Brokers, chance, pause};
 use crate::clock::Deadline;
 use crate::docker::{Docker, Info, JoinAnswer, JoinCall, LocalState};
 use crate::exit::Error;
+use crate::invite::InviteSource;
 use crate::narrate;
 use crate::process::Cost;
-use crate::state::{Folder, Machine, Record};
+use crate::shred::shred;
+use crate::state::{Ending, Folder, Machine, Record};
+use addresses::Settled;
 use admission::{Admission, Admitting, Identity};
 use plan::{Beginning, Step, Stop};
 
@@ -33,35 +37,51 @@ pub(crate) async fn join(options: &JoinOptions) -> Result<(), Error> {
     let cost = Cost::from_now();
     let deadline = Deadline::after(options.timeout);
     let folder = take(&options.state, deadline).await?;
+    let ended = join_with(options, &folder, deadline, cost).await;
+    folder.note_end(ended.as_ref().err().map(Ending::of).as_ref());
+    narrate::answer(&ended?);
+    Ok(())
+}
+
+/// With the state folder to itself. Gives what to tell at the end.
+async fn join_with(options: &JoinOptions, folder: &Folder, deadline: Deadline, cost: Cost) -> Result<String, Error> {
     let record = folder.record()?;
     let machine = Machine::this();
     let docker = Docker::at(&options.docker);
-    let invite = match options.invite.as_ref().map_or(Err(Error::NoInvite), crate::invite::InviteSource::read) {
-        Ok(invite) => invite,
+    let invite = options.invite.as_ref().map_or(Err(Error::NoInvite), InviteSource::read);
+    let mut invites: Vec<InviteId> = record.iter().map(|record| record.invite.clone()).collect();
+    let answer = match invite {
+        Ok(invite) => {
+            invites.push(invite.unverified().jti.clone());
+            let brokers = Brokers::of(invite.unverified(), deadline)?;
+            let boot = Boot {
+                deadline,
+                folder,
+                record,
+                machine,
+                docker,
+                invite,
+                brokers,
+                given: &options.addresses,
+                addresses: None,
+                identity: None,
+                cost,
+                told: None,
+                failed: None,
+            };
+            boot.run().await?
+        }
         // On a node that is in, user-data may be long gone.
-        Err(error) => return if_done(&docker, record.as_ref(), &machine, deadline).await.unwrap_or(Err(error)),
+        Err(error) => if_done(&docker, record.as_ref(), &machine, deadline).await.unwrap_or(Err(error))?,
     };
-    let brokers = Brokers::of(invite.unverified(), deadline)?;
-    let boot = Boot {
-        deadline,
-        folder,
-        record,
-        machine,
-        docker,
-        invite,
-        brokers,
-        addresses: &options.addresses,
-        identity: None,
-        cost,
-        told: None,
-        failed: None,
-    };
-    boot.run().await
+    if options.shred {
+        shred(options.invite.as_ref().and_then(InviteSource::file), &invites);
+    }
+    Ok(answer)
 }
 
 /// Waits for the state folder.
 async fn take(path: &Path, deadline: Deadline) -> Result<Folder, Error> {
-    let mut told = false;
     loop {
         if let Some(folder) = Folder::open(path)? {
             return Ok(folder);
@@ -69,10 +89,7 @@ async fn take(path: &Path, deadline: Deadline) -> Result<Folder, Error> {
         if deadline.has_passed() {
             return Err(Error::AnotherRun);
         }
-        if !told {
-            narrate::step("state: another joiner join is running here, waiting for it");
-            told = true;
-        }
+        narrate::step("state: another joiner join is running here, waiting for it");
         deadline.pause(POLL).await;
     }
 }
@@ -83,7 +100,7 @@ async fn if_done(
     record: Option<&Record>,
     machine: &Machine,
     deadline: Deadline,
-) -> Option<Result<(), Error>> {
+) -> Option<Result<String, Error>> {
     record.filter(|record| record.confirmed)?;
     loop {
         let info = match look(docker, deadline).await {
@@ -91,8 +108,7 @@ async fn if_done(
             Err(error) => return Some(Err(error)),
         };
         if let Some(node) = plan::done(record, machine, &info.swarm) {
-            already_in(node);
-            return Some(Ok(()));
+            return Some(Ok(already_in(node)));
         }
         // After a restart, a node looks for its managers first.
         if info.swarm.state != LocalState::Pending || deadline.has_passed() {
@@ -104,7 +120,6 @@ async fn if_done(
 
 /// The engine's state, once there is an engine.
 async fn look(docker: &Docker, deadline: Deadline) -> Result<Info, Error> {
-    let mut told = false;
     let mut round = 0;
     loop {
         let error = match docker.info(deadline).await {
@@ -114,28 +129,27 @@ async fn look(docker: &Docker, deadline: Deadline) -> Result<Info, Error> {
         if deadline.has_passed() || !error.may_pass() {
             return Err(error.into());
         }
-        if !told {
-            narrate::step(&format!("docker: waiting for it: {error}"));
-            told = true;
-        }
+        narrate::step(&format!("docker: waiting for it: {error}"));
         deadline.pause(pause(round, chance()).min(Duration::from_secs(1))).await;
         round += 1;
     }
 }
 
-fn already_in(node: &NodeId) {
-    narrate::answer(&format!("already joined: node {node}"));
+fn already_in(node: &NodeId) -> String {
+    format!("already joined: node {node}")
 }
 
 struct Boot<'a> {
     deadline: Deadline,
-    folder: Folder,
+    folder: &'a Folder,
     record: Option<Record>,
     machine: Machine,
     docker: Docker,
     invite: InviteLine,
     brokers: Brokers,
-    addresses: &'a Addresses,
+    given: &'a Addresses,
+    /// The given addresses, once they were found on this machine.
+    addresses: Option<Settled>,
     identity: Option<Identity>,
     cost: Cost,
     /// When Docker was told to join.
@@ -145,7 +159,8 @@ struct Boot<'a> {
 }
 
 impl Boot<'_> {
-    async fn run(mut self) -> Result<(), Error> {
+    /// Goes on until the machine is in; gives what to tell then.
+    async fn run(mut self) -> Result<String, Error> {
         if let Some(record) = self.record.as_ref().filter(|record| !record.confirmed) {
             narrate::step(&format!("state: a boot for invite {} was begun here", record.invite));
         }
@@ -160,22 +175,18 @@ impl Boot<'_> {
                 pending = None;
             }
             match step {
-                Step::AlreadyIn(node) => {
-                    already_in(&node);
-                    return Ok(());
-                }
+                Step::AlreadyIn(node) => return Ok(already_in(&node)),
                 Step::Confirm(node) => return self.confirm(node, &info).await,
                 Step::AskMembership(node) => return self.ask_membership(&node, &info).await,
                 Step::Stop(why) => return Err(stopped(why, &info)),
                 Step::Begin(why) => {
                     fit(&info)?;
+                    self.settle().await?;
                     self.begin(why)?;
                 }
                 Step::Await => {
-                    if pending.is_none() {
-                        narrate::step("docker: it is joining a swarm, waiting for that to end");
-                        pending = Some(Instant::now());
-                    }
+                    narrate::step("docker: it is joining a swarm, waiting for that to end");
+                    pending.get_or_insert_with(Instant::now);
                     self.pause_or_end(POLL, "Docker is still joining (state pending)").await?;
                 }
                 Step::GiveUp => {
@@ -195,6 +206,7 @@ impl Boot<'_> {
                         self.pause_before(tries - 1).await?;
                     }
                     tries += 1;
+                    self.settle().await?;
                     if let Some(again) = self.join_once().await? {
                         narrate::step(&again);
                         self.failed = Some(again);
@@ -215,6 +227,14 @@ impl Boot<'_> {
             return Err(Error::OutOfTime { during: during.to_owned(), last: Vec::new() });
         }
         self.deadline.pause(wait).await;
+        Ok(())
+    }
+
+    /// Before a use of the invite is claimed: a machine without the address that was asked for must not cost one.
+    async fn settle(&mut self) -> Result<(), Error> {
+        if self.addresses.is_none() {
+            self.addresses = Some(addresses::settle(self.given, self.deadline).await?);
+        }
         Ok(())
     }
 
@@ -242,7 +262,7 @@ impl Boot<'_> {
         };
         let (mut record, key) = self.folder.key(record)?;
         let mut admitting = Admitting {
-            folder: &self.folder,
+            folder: self.folder,
             invite: &self.invite,
             brokers: &mut self.brokers,
             identity: &mut self.identity,
@@ -268,10 +288,13 @@ impl Boot<'_> {
 
     /// Tells Docker to join. The token ends with this call.
     async fn tell_docker(&mut self, redeemed: RedeemReply) -> Result<Option<String>, Error> {
+        let Some(addresses) = &self.addresses else {
+            return Err(Error::Internal("a join without addresses".to_owned()));
+        };
         let call = JoinCall {
-            listen_addr: addresses::listen(self.addresses.listen.as_deref(), &redeemed.managers),
-            advertise_addr: self.addresses.advertise.as_deref().unwrap_or_default(),
-            data_path_addr: self.addresses.data_path.as_deref().unwrap_or_default(),
+            listen_addr: addresses.listen(&redeemed.managers),
+            advertise_addr: &addresses.advertise(&redeemed.managers),
+            data_path_addr: addresses.data_path(),
             remote_addrs: &redeemed.managers,
             join_token: &redeemed.token,
             availability: "drain",
@@ -294,7 +317,7 @@ impl Boot<'_> {
         })
     }
 
-    async fn confirm(mut self, id: NodeId, info: &Info) -> Result<(), Error> {
+    async fn confirm(mut self, id: NodeId, info: &Info) -> Result<String, Error> {
         let joined_in = self.told.map(|told| told.elapsed());
         let Some(mut record) = self.record.take() else {
             return Err(Error::Internal("a confirm without a record".to_owned()));
@@ -320,11 +343,10 @@ impl Boot<'_> {
         );
         narrate::step(&format!("{exchange}, {docker}"));
         narrate::detail(&format!("cost of it all: {}", self.cost.so_far()));
-        narrate::answer(&format!("joined: node {id} ({}){}", record.role, labels(&reply.labels)));
-        Ok(())
+        Ok(format!("joined: node {id} ({}){}", record.role, labels(&reply.labels)))
     }
 
-    async fn ask_membership(mut self, id: &NodeId, info: &Info) -> Result<(), Error> {
+    async fn ask_membership(mut self, id: &NodeId, info: &Info) -> Result<String, Error> {
         narrate::step(&format!(
             "docker: this machine is node {id} of a swarm already, asking whether it is the invite's"
         ));
@@ -337,8 +359,7 @@ impl Boot<'_> {
                 reply.node
             ));
         }
-        already_in(&reply.node);
-        Ok(())
+        Ok(already_in(&reply.node))
     }
 }
 

@@ -4,6 +4,7 @@
 //! names it, so an interrupted start never leaves two keys for one use.
 //! Must not start afresh in silence: what is damaged or was readable by others stops the run, with the fix.
 
+mod ending;
 mod file;
 mod record;
 
@@ -13,10 +14,14 @@ use std::path::{Path, PathBuf};
 
 use certs::{KeyError, SigningKey};
 
+use crate::narrate;
+
+pub(crate) use ending::Ending;
 pub(crate) use record::{Machine, Record};
 
 const RECORD: &str = "boot.json";
 const KEY: &str = "key.pem";
+const ENDING: &str = "ended.json";
 
 /// The state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +118,22 @@ impl Folder {
         Ok((record, key))
     }
 
+    /// Writes down how this run ended; with `None`, that the machine is in. It is for people only, so a folder that cannot
+    /// be written changes nothing.
+    pub(crate) fn note_end(&self, ending: Option<&Ending>) {
+        let noted = match ending.map(serde_json::to_vec_pretty) {
+            Some(Ok(text)) => self.write(ENDING, &text).map_err(|error| error.to_string()),
+            Some(Err(error)) => Err(error.to_string()),
+            None => match std::fs::remove_file(self.path.join(ENDING)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
+                _ => Ok(()),
+            },
+        };
+        if let Err(error) = noted {
+            narrate::detail(&format!("state: the end of this run is not noted: {error}"));
+        }
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         file::replace(&self.path, name, bytes)
             .and_then(|()| self.handle.sync_all())
@@ -130,6 +151,12 @@ pub(crate) fn read_record(folder: &Path) -> Result<Option<Record>, StateError> {
     let Some(text) = file::read_private(&path, folder)? else { return Ok(None) };
     let damaged = |why| StateError::Damaged { path: path.clone(), folder: folder.to_owned(), why };
     Record::parse(&text).map(Some).map_err(damaged)
+}
+
+/// Reads how the last run ended, if it did not bring the machine in. What does not read is none: it is for people only.
+pub(crate) fn read_ending(folder: &Path) -> Option<Ending> {
+    let text = file::read_private(&folder.join(ENDING), folder).ok()??;
+    serde_json::from_str(&text).ok()
 }
 
 fn inaccessible(path: &Path, error: &std::io::Error) -> StateError {
@@ -226,6 +253,20 @@ mod tests {
         assert!(matches!(folder.key(record.clone()), Err(StateError::Damaged { .. })), "another key");
         fs::remove_file(path.join(KEY)).expect("removes");
         assert!(matches!(folder.key(record), Err(StateError::Damaged { .. })), "no key");
+    }
+
+    #[test]
+    fn the_last_end_is_kept_until_the_machine_is_in() {
+        let (_place, path, folder) = folder();
+        assert_eq!(read_ending(&path), None);
+        let ending = Ending::of(&crate::exit::Error::AnotherRun);
+        folder.note_end(Some(&ending));
+        assert_eq!(read_ending(&path), Some(ending));
+        assert_eq!(mode(&path.join(ENDING)), 0o600);
+        fs::write(path.join(ENDING), "{").expect("writes");
+        assert_eq!(read_ending(&path), None);
+        folder.note_end(None);
+        assert!(!path.join(ENDING).exists());
     }
 
     #[test]

@@ -85,8 +85,11 @@ pub(crate) struct Machine(Option<String>);
 impl Machine {
     /// This machine.
     pub(crate) fn this() -> Self {
+        Self::of(&std::fs::read_to_string("/etc/machine-id").unwrap_or_default())
+    }
+
+    fn of(text: &str) -> Self {
         // Before the first boot has finished, the file may be empty or say "uninitialized" (machine-id(5)).
-        let text = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
         let id = text.trim();
         let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         Self(is_id.then(|| id.to_owned()))
@@ -111,5 +114,19 @@ impl Machine {
     /// Whether these are certainly two machines.
     pub(crate) fn differs_from(&self, other: &Self) -> bool {
         matches!((&self.0, &other.0), (Some(one), Some(another)) if one != another)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_is_told_from_another_by_a_whole_id_only() {
+        let (one, other) = (Machine::of("0123456789abcdef0123456789abcdef\n"), Machine::of(&"f".repeat(32)));
+        assert!(one.differs_from(&other) && !one.differs_from(&one.clone()));
+        for text in ["", "uninitialized\n", "0123456789abcdef", "g123456789abcdef0123456789abcdef"] {
+            assert!(Machine::of(text).is_unknown() && !one.differs_from(&Machine::of(text)), "{text}");
+        }
     }
 }

@@ -10,6 +10,7 @@ mod input;
 mod issuing_key;
 mod joiners;
 mod labels;
+mod machines;
 mod never_shows;
 mod one_key;
 mod peers;
@@ -67,6 +68,10 @@ fn main() -> ExitCode {
             labels::a_node_gets_no_task_before_it_is_labelled,
             labels::a_node_that_never_confirmed_stays_drained_and_is_shown,
             labels::a_node_joined_by_hand_is_unexplained_within_seconds,
+            machines::machines_with_ipv6_only_form_and_join,
+            machines::a_machine_with_two_interfaces_advertises_the_address_towards_the_managers,
+            machines::a_machine_whose_clock_was_never_set_waits_and_joins_when_it_is,
+            machines::the_invite_and_its_copies_are_gone_once_a_machine_is_in,
             never_shows::the_token_shows_nowhere_at_trace,
             one_key::a_grant_redeemed_64_times_at_once_is_one_claim_and_one_answer,
             one_key::another_key_is_refused_and_an_alarm,

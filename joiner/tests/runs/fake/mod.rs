@@ -63,13 +63,19 @@ impl World {
         FakeBroker::start(&cluster, &issuing(&cluster), None)
     }
 
-    fn command(&self, timeout: &str) -> Command {
-        let file = self.place.path().join("invite");
+    /// The invite's file.
+    pub(crate) fn invite_file(&self) -> PathBuf {
+        self.place.path().join("invite")
+    }
+
+    /// The command line of `joiner join`, with the invite in its file.
+    pub(crate) fn command(&self, timeout: &str) -> Command {
+        let file = self.invite_file();
         // Another run may be reading it.
         std::fs::write(file.with_extension("new"), line(&self.invite)).expect("writes");
         std::fs::rename(file.with_extension("new"), &file).expect("renames");
         let mut command = Command::new(env!("CARGO_BIN_EXE_joiner"));
-        command.env_clear().arg("join").arg("-v").arg("--invite-file").arg(file);
+        command.env_clear().arg("join").arg("--invite-file").arg(file);
         command.args(["--timeout", timeout]).arg("--state").arg(&self.state).arg("--docker").arg(&self.engine.socket);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -77,7 +83,7 @@ impl World {
 
     /// Runs `joiner join` to its end.
     pub(crate) fn join(&self, timeout: &str) -> Ended {
-        ended(self.command(timeout).output().expect("runs"))
+        ended(self.command(timeout).arg("-v").output().expect("runs"))
     }
 
     /// Runs `joiner join` without an invite.
@@ -89,19 +95,28 @@ impl World {
 
     /// Starts `joiner join`.
     pub(crate) fn start(&self, timeout: &str) -> Child {
-        self.command(timeout).spawn().expect("starts")
+        self.command(timeout).arg("-v").spawn().expect("starts")
     }
 
     /// What `joiner status --json` says.
     pub(crate) fn status(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.ask_status(&["--json"])).expect("JSON")
+    }
+
+    /// What `joiner status` says.
+    pub(crate) fn status_in_words(&self) -> String {
+        String::from_utf8(self.ask_status(&[])).expect("text")
+    }
+
+    fn ask_status(&self, arguments: &[&str]) -> Vec<u8> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_joiner"));
-        command.env_clear().args(["status", "--json", "--state"]).arg(&self.state);
-        let output = command.arg("--docker").arg(&self.engine.socket).output().expect("runs");
-        serde_json::from_slice(&output.stdout).expect("JSON")
+        command.env_clear().arg("status").args(arguments).arg("--state").arg(&self.state);
+        command.arg("--docker").arg(&self.engine.socket).output().expect("runs").stdout
     }
 }
 
-fn ended(output: Output) -> Ended {
+/// What a run ended with, which must not show the token.
+pub(crate) fn ended(output: Output) -> Ended {
     let text = |bytes| String::from_utf8(bytes).expect("text");
     let ended = Ended { code: output.status.code(), out: text(output.stdout), log: text(output.stderr) };
     assert!(!ended.out.contains("verysecret") && !ended.log.contains("verysecret"), "the token shows: {ended:?}");

@@ -1,8 +1,6 @@
-//! The boot against a fake broker and a fake engine: what the real ones do rarely, made to happen.
+//! The boot, from any beginning, through any interruption.
 
-mod fake;
-
-use fake::{FakeEngine, JoinScript, NODE, SWARM, Scripted, World, until};
+use crate::fake::{FakeEngine, JoinScript, NODE, SWARM, Scripted, World, until};
 use protocol::{ClusterId, GRANTS, IDENTITIES, JOINS, ProblemKind, REDEEM};
 
 #[test]

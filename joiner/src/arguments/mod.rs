@@ -3,15 +3,20 @@
 //! Keeps DESIGN §6 (the command line is fixed: scripts depend on it).
 //! Must not read any file or look at the machine.
 
+mod values;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lexopt::{Arg, ValueExt as _};
+use lexopt::Arg;
 
 use crate::exit;
 use crate::invite::InviteSource;
 use crate::narrate::{self, Level};
+use values::{duration, folder, own_address, socket, text, yes};
+
+pub(crate) use values::OwnAddress;
 
 /// What to do.
 #[derive(Debug, PartialEq)]
@@ -39,17 +44,21 @@ pub(crate) struct JoinOptions {
     pub(crate) state: PathBuf,
     /// For everything together.
     pub(crate) timeout: Duration,
+    /// Whether the invite and its copies on this machine go when it is in.
+    pub(crate) shred: bool,
+    /// What to run when this machine will not join.
+    pub(crate) on_failure: Option<OsString>,
 }
 
-/// The addresses of a swarm node, as Docker takes them: an address, or the name of an interface.
+/// The addresses of a swarm node.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Addresses {
     /// What other nodes reach it at.
-    pub(crate) advertise: Option<String>,
+    pub(crate) advertise: Option<OwnAddress>,
     /// What the overlay networks use.
-    pub(crate) data_path: Option<String>,
+    pub(crate) data_path: Option<OwnAddress>,
     /// What it listens on.
-    pub(crate) listen: Option<String>,
+    pub(crate) listen: Option<OwnAddress>,
 }
 
 /// What to say about this machine.
@@ -74,10 +83,6 @@ impl From<lexopt::Error> for UsageError {
     }
 }
 
-const DEFAULT_DOCKER: &str = "/var/run/docker.sock";
-const DEFAULT_STATE: &str = "/var/lib/joiner";
-const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
-
 /// The help text.
 pub(crate) fn help() -> String {
     format!("{HELP}{}", exit::codes())
@@ -95,10 +100,21 @@ argument can be read by every user of this machine while joiner runs.
 
 options of join                                              environment
   --invite-file FILE      the invite is in this file         JOINER_INVITE_FILE
-  --advertise-addr A      address or interface, as Docker    JOINER_ADVERTISE_ADDR
-  --data-path-addr A      takes them                         JOINER_DATA_PATH_ADDR
-  --listen-addr A         [0.0.0.0:2377]                     JOINER_LISTEN_ADDR
+  --shred-invite          when this machine is in, remove    JOINER_SHRED_INVITE=yes|no
+                          that file, and overwrite the
+                          copies that cloud-init keeps
+  --advertise-addr A      an address, an interface, or a     JOINER_ADVERTISE_ADDR
+  --data-path-addr A      network in which this machine      JOINER_DATA_PATH_ADDR
+                          has one address: 10.0.0.0/8
+  --listen-addr A         the same [0.0.0.0:2377]            JOINER_LISTEN_ADDR
   --timeout 10m           for everything together            JOINER_TIMEOUT
+  --on-failure CMD        run by /bin/sh, for two minutes    JOINER_ON_FAILURE
+                          at most, when this machine will
+                          not join however often it tries:
+                          codes 64 to 66, 73, 77 and 78,
+                          on a Docker that is in no swarm.
+                          Is told JOINER_EXIT_CODE and
+                          JOINER_REASON
 options of both
   --docker SOCKET         [/var/run/docker.sock]             JOINER_DOCKER
   --state DIR             [/var/lib/joiner]                  JOINER_STATE
@@ -139,6 +155,7 @@ fn join(mut parser: lexopt::Parser, variable: impl Fn(&str) -> Option<OsString>)
     let mut invites = Vec::new();
     let (mut docker, mut state, mut timeout) = (None, None, None);
     let (mut advertise, mut data_path, mut listen) = (None, None, None);
+    let (mut shred, mut on_failure) = (false, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Value(word) if word == "-" => invites.push(InviteSource::Stdin),
@@ -150,6 +167,8 @@ fn join(mut parser: lexopt::Parser, variable: impl Fn(&str) -> Option<OsString>)
             Arg::Long("docker") => docker = Some(parser.value()?),
             Arg::Long("state") => state = Some(parser.value()?),
             Arg::Long("timeout") => timeout = Some(parser.value()?),
+            Arg::Long("shred-invite") => shred = true,
+            Arg::Long("on-failure") => on_failure = Some(parser.value()?),
             Arg::Long("advertise-addr") => advertise = Some(parser.value()?),
             Arg::Long("data-path-addr") => data_path = Some(parser.value()?),
             Arg::Long("listen-addr") => listen = Some(parser.value()?),
@@ -168,12 +187,14 @@ fn join(mut parser: lexopt::Parser, variable: impl Fn(&str) -> Option<OsString>)
         invite: invites.pop().or_else(from_environment),
         docker: socket(docker.or_else(|| variable("JOINER_DOCKER"))),
         addresses: Addresses {
-            advertise: text(advertise.or_else(|| variable("JOINER_ADVERTISE_ADDR")), "the advertise address")?,
-            data_path: text(data_path.or_else(|| variable("JOINER_DATA_PATH_ADDR")), "the data path address")?,
-            listen: text(listen.or_else(|| variable("JOINER_LISTEN_ADDR")), "the listen address")?,
+            advertise: own_address(advertise.or_else(|| variable("JOINER_ADVERTISE_ADDR")), "the advertise address")?,
+            data_path: own_address(data_path.or_else(|| variable("JOINER_DATA_PATH_ADDR")), "the data path address")?,
+            listen: own_address(listen.or_else(|| variable("JOINER_LISTEN_ADDR")), "the listen address")?,
         },
         state: folder(state.or_else(|| variable("JOINER_STATE"))),
         timeout: duration(timeout.or_else(|| variable("JOINER_TIMEOUT")))?,
+        shred: shred || yes(variable("JOINER_SHRED_INVITE"), "JOINER_SHRED_INVITE")?,
+        on_failure: on_failure.or_else(|| variable("JOINER_ON_FAILURE")),
     }))
 }
 
@@ -194,31 +215,6 @@ fn status(mut parser: lexopt::Parser, variable: impl Fn(&str) -> Option<OsString
         state: folder(state.or_else(|| variable("JOINER_STATE"))),
         json,
     }))
-}
-
-fn text(value: Option<OsString>, what: &str) -> Result<Option<String>, UsageError> {
-    value.map(|value| value.string().map_err(|_| UsageError(format!("{what} is not text")))).transpose()
-}
-
-/// A path, or what Docker's own variables hold: `unix:///path`.
-fn socket(value: Option<OsString>) -> PathBuf {
-    let value = value.unwrap_or_else(|| DEFAULT_DOCKER.into());
-    match value.to_str().and_then(|text| text.strip_prefix("unix://")) {
-        Some(path) => path.into(),
-        None => value.into(),
-    }
-}
-
-fn folder(value: Option<OsString>) -> PathBuf {
-    value.map_or_else(|| DEFAULT_STATE.into(), PathBuf::from)
-}
-
-fn duration(value: Option<OsString>) -> Result<Duration, UsageError> {
-    let Some(value) = text(value, "the timeout")? else { return Ok(DEFAULT_TIMEOUT) };
-    humantime::parse_duration(&value)
-        .ok()
-        .filter(|timeout| !timeout.is_zero())
-        .ok_or_else(|| UsageError(format!("'{}' is not a timeout: write 90s, 10m or 1h", narrate::foreign(&value))))
 }
 
 #[cfg(test)]
@@ -257,23 +253,38 @@ mod tests {
             ("JOINER_LISTEN_ADDR", "eth2:2377"),
             ("JOINER_STATE", "/env-state"),
             ("JOINER_TIMEOUT", "90s"),
+            ("JOINER_SHRED_INVITE", "yes"),
+            ("JOINER_ON_FAILURE", "env-command"),
         ];
         let options = joined(&["join"], &environment);
         assert_eq!(options.invite, Some(InviteSource::File("/env".into())));
         assert_eq!(options.docker, PathBuf::from("/env.sock"));
         assert_eq!(options.state, PathBuf::from("/env-state"));
         assert_eq!(options.timeout, Duration::from_secs(90));
-        assert_eq!(options.addresses.advertise.as_deref(), Some("eth0"));
-        assert_eq!(options.addresses.data_path.as_deref(), Some("eth1"));
-        assert_eq!(options.addresses.listen.as_deref(), Some("eth2:2377"));
+        assert_eq!(options.addresses.advertise, Some(OwnAddress::Named("eth0".into())));
+        assert_eq!(options.addresses.data_path, Some(OwnAddress::Named("eth1".into())));
+        assert_eq!(options.addresses.listen, Some(OwnAddress::Named("eth2:2377".into())));
+        assert!(options.shred);
+        assert_eq!(options.on_failure, Some("env-command".into()));
 
         let words =
-            ["join", "-", "--docker=/flag.sock", "--timeout", "1h", "--state", "/s", "--advertise-addr", "10.0.0.9"];
-        let options = joined(&words, &environment);
+            "join - --docker=/flag.sock --timeout 1h --state /s --advertise-addr 10.0.0.9 --on-failure flag-command";
+        let options = joined(&words.split(' ').collect::<Vec<_>>(), &environment);
         assert_eq!(options.invite, Some(InviteSource::Stdin));
         assert_eq!(options.docker, PathBuf::from("/flag.sock"));
         assert_eq!(options.timeout, Duration::from_hours(1));
-        assert_eq!(options.addresses.advertise.as_deref(), Some("10.0.0.9"));
+        assert_eq!(options.addresses.advertise, Some(OwnAddress::Named("10.0.0.9".into())));
+        assert_eq!(options.on_failure, Some("flag-command".into()));
+    }
+
+    #[test]
+    fn an_own_address_may_be_a_network_and_shredding_is_asked_for() {
+        let options = joined(&["join", "--advertise-addr", "10.0.0.0/8", "--data-path-addr=fd00::/8"], &[]);
+        assert_eq!(options.addresses.advertise, Some(OwnAddress::Within("10.0.0.0/8".parse().expect("a network"))));
+        assert_eq!(options.addresses.data_path, Some(OwnAddress::Within("fd00::/8".parse().expect("a network"))));
+        assert!(!options.shred && options.on_failure.is_none());
+        assert!(joined(&["join", "--shred-invite"], &[]).shred);
+        assert!(!joined(&["join"], &[("JOINER_SHRED_INVITE", "no")]).shred);
     }
 
     #[test]
@@ -290,6 +301,7 @@ mod tests {
             &["join", "--timeout", "soon"],
             &["join", "--timeout", "0s"],
             &["join", "--tmeout", "1m"],
+            &["join", "--advertise-addr", "10.0.0.0/33"],
             &["leave"],
             &["status", "SWINV-1-secret"],
             &[],
@@ -298,6 +310,7 @@ mod tests {
             assert!(!error.contains("SWINV-1-"), "{error}");
         }
         assert!(read(&["join"], &[("JOINER_LOG", "loud")]).is_err());
+        assert!(read(&["join"], &[("JOINER_SHRED_INVITE", "perhaps")]).is_err());
     }
 
     #[test]
@@ -307,6 +320,19 @@ mod tests {
             assert!(help.lines().any(|line| line.trim_start().starts_with(code)), "{code}");
         }
         assert!(matches!(read(&["join", "--help"], &[]), Ok(Command::Help)));
+    }
+
+    #[test]
+    fn help_names_every_flag_beside_its_variable() {
+        let help = help();
+        for name in "invite-file shred-invite advertise-addr data-path-addr listen-addr timeout on-failure docker state"
+            .split(' ')
+        {
+            let variable = format!("JOINER_{}", name.replace('-', "_").to_uppercase());
+            let line = help.lines().find(|line| line.trim_start().starts_with(&format!("--{name}")));
+            assert!(line.is_some_and(|line| line.contains(&variable)), "{name}: {line:?}");
+        }
+        assert!(help.lines().all(|line| line.len() <= 110), "{help}");
     }
 
     #[test]
