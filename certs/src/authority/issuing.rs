@@ -134,7 +134,7 @@ impl Issuing {
     pub fn server(&self, now: UnixTime) -> Result<BrokerServer, AuthorityError> {
         let key = SigningKey::generate()?;
         let params = parameters::server(&self.public.cluster, self.public.generation, now)?;
-        let leaf = params.signed_by(key.pair(), &self.issuer()?).map_err(AuthorityError::Signing)?;
+        let leaf = params.signed_by(&key, &self.issuer()?).map_err(AuthorityError::Signing)?;
         let chain = vec![leaf.into(), self.public.certificate.clone(), self.public.root.clone()];
         Ok(BrokerServer { chain, key, renew_at: parameters::server_renewal(now) })
     }
@@ -154,8 +154,8 @@ impl Issuing {
         Ok((format!("{}{}", leaf.pem(), self.pem), identity))
     }
 
-    fn issuer(&self) -> Result<Issuer<'_, &rcgen::KeyPair>, AuthorityError> {
-        Issuer::from_ca_cert_der(&self.public.certificate, self.key.pair()).map_err(AuthorityError::Signing)
+    fn issuer(&self) -> Result<Issuer<'_, &SigningKey>, AuthorityError> {
+        Issuer::from_ca_cert_der(&self.public.certificate, &self.key).map_err(AuthorityError::Signing)
     }
 }
 

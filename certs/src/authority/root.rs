@@ -27,7 +27,7 @@ impl Root {
     pub fn create(cluster: &ClusterId, name: &str, now: UnixTime) -> Result<Self, AuthorityError> {
         let key = SigningKey::generate()?;
         let params = parameters::root(cluster, name, now)?;
-        let certificate = params.self_signed(key.pair()).map_err(AuthorityError::Signing)?;
+        let certificate = params.self_signed(&key).map_err(AuthorityError::Signing)?;
         Ok(Self {
             key,
             pem: certificate.pem(),
@@ -54,8 +54,8 @@ impl Root {
     pub fn issue(&self, generation: u32, now: UnixTime) -> Result<Issuing, AuthorityError> {
         let key = SigningKey::generate()?;
         let params = parameters::issuing(&self.cluster, &self.name, generation, now)?;
-        let issuer = Issuer::from_ca_cert_der(&self.certificate, self.key.pair()).map_err(AuthorityError::Signing)?;
-        let certificate = params.signed_by(key.pair(), &issuer).map_err(AuthorityError::Signing)?;
+        let issuer = Issuer::from_ca_cert_der(&self.certificate, &self.key).map_err(AuthorityError::Signing)?;
+        let certificate = params.signed_by(&key, &issuer).map_err(AuthorityError::Signing)?;
         Issuing::from_pem(&certificate.pem(), &key.to_pem(), &self.pem)
     }
 
