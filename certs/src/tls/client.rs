@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use protocol::{ClusterId, Pin};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::CryptoProvider;
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
@@ -91,7 +92,7 @@ impl ServerCertVerifier for PinnedVerifier {
         leaf: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp: &[u8],
+        _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let root = chain
@@ -100,16 +101,17 @@ impl ServerCertVerifier for PinnedVerifier {
             .ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
         let mut roots = RootCertStore::empty();
         roots.add(root.clone().into_owned())?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
-            .build()
-            .map_err(|error| Error::General(error.to_string()))?;
         let at_least = ServerName::try_from(crate::names::at_least(&self.pin.cluster, self.pin.generation))
             .map_err(|_| Error::General("the generation's name is not a DNS name".into()))?;
+        let server = ParsedCertificate::try_from(leaf)?;
 
-        let now = at_latest_not_before(now.max(self.pin.not_earlier_than), chain.len(), |now| {
-            verifier.verify_server_cert(leaf, chain, name, ocsp, now)
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        at_latest_not_before(now.max(self.pin.not_earlier_than), chain.len(), |now| {
+            verify_server_cert_signed_by_trust_anchor(&server, &roots, chain, now, algorithms)
         })?;
-        verifier.verify_server_cert(leaf, chain, &at_least, ocsp, now)
+        verify_server_name(&server, name)?;
+        verify_server_name(&server, &at_least)?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -137,22 +139,21 @@ impl ServerCertVerifier for PinnedVerifier {
 }
 
 /// Verifies, and where a certificate of the chain begins later than `now`, verifies again at that time. A time is
-/// believed only if the whole chain verifies at it, signatures included. Gives the time it verified at.
+/// believed only if the whole chain verifies at it, signatures included.
 fn at_latest_not_before(
     mut now: UnixTime,
     certificates: usize,
-    verify: impl Fn(UnixTime) -> Result<ServerCertVerified, Error>,
-) -> Result<UnixTime, Error> {
+    verify: impl Fn(UnixTime) -> Result<(), Error>,
+) -> Result<(), Error> {
     for _ in 0..=certificates {
         match verify(now) {
-            Ok(_) => return Ok(now),
             Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }))
                 if not_before > now =>
             {
                 now = UnixTime::since_unix_epoch(Duration::from_secs(not_before.as_secs()));
             }
-            Err(error) => return Err(error),
+            outcome => return outcome,
         }
     }
-    verify(now).map(|_| now)
+    verify(now)
 }
