@@ -5,6 +5,7 @@
 
 mod connection;
 mod exchange;
+mod provider;
 mod retry;
 
 use std::collections::BTreeMap;
@@ -90,7 +91,7 @@ impl Brokers {
     /// The brokers of this invite.
     pub(crate) fn of(invite: &Invite, deadline: Deadline) -> Result<Self, Error> {
         let tls = PinnedClient::new(
-            Arc::new(rustls::crypto::ring::default_provider()),
+            Arc::new(provider::provider()),
             ServerPin {
                 cluster: invite.iss.clone(),
                 pin: invite.pin.clone(),
