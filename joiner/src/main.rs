@@ -9,6 +9,7 @@ mod broker;
 mod clock;
 mod docker;
 mod exit;
+mod http;
 mod invite;
 mod narrate;
 mod on_failure;

@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::client::conn::http1::SendRequest;
 use hyper::{Method, Request, header};
-use hyper_util::rt::TokioIo;
 use rustls::{AlertDescription, CertificateError, ClientConfig};
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -22,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::exchange::Answer;
 use super::retry::Trouble;
+use crate::http::{self, Http};
 use crate::narrate;
 
 /// To connect, TLS included.
@@ -33,16 +32,9 @@ const MOST: usize = 64 * 1024;
 
 /// An open connection. It closes when it is dropped.
 pub(super) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    driver: tokio::task::JoinHandle<()>,
+    http: Http,
     /// This machine's address as seen from here.
     pub(super) local: Option<IpAddr>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
 }
 
 /// Connects, within a few seconds; `within` is what is left of the total time.
@@ -58,13 +50,8 @@ pub(super) async fn connect(
         let _ = stream.set_nodelay(true);
         let local = stream.local_addr().ok().map(|address| address.ip());
         let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| trouble_of(&error))?;
-        let (sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| trouble_of(&error))?;
-        let driver = tokio::spawn(async move {
-            // The request that is under way gets the error, too.
-            let _ = connection.await;
-        });
-        Ok(Connection { sender, driver, local })
+        let http = http::on(stream).await.map_err(|error| trouble_of(&error))?;
+        Ok(Connection { http, local })
     };
     tokio::time::timeout(within.min(CONNECT_TIMEOUT), connecting)
         .await
@@ -90,8 +77,8 @@ impl Connection {
             .body(Full::new(body))
             .map_err(|error| Trouble::Unreachable(error.to_string()))?;
         let asking = async {
-            self.sender.ready().await.map_err(|error| trouble_of(&error))?;
-            let response = self.sender.send_request(request).await.map_err(|error| trouble_of(&error))?;
+            self.http.sender.ready().await.map_err(|error| trouble_of(&error))?;
+            let response = self.http.sender.send_request(request).await.map_err(|error| trouble_of(&error))?;
             let status = response.status().as_u16();
             Ok(Answer { status, body: collect(response.into_body()).await? })
         };

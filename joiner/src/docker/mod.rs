@@ -13,12 +13,12 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Method, Request, header};
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use crate::clock::Deadline;
+use crate::http;
 use crate::narrate;
 
 pub(crate) use info::{Info, LocalNode, LocalState};
@@ -113,10 +113,7 @@ impl Docker {
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(u16, Vec<u8>), DockerError> {
         let wrong = |what: String| self.unexpected(&format!("{what} ({path})"));
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| wrong(error.to_string()))?;
-        let connection = tokio::spawn(connection);
+        let mut http = http::on(stream).await.map_err(|error| wrong(error.to_string()))?;
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -124,16 +121,11 @@ impl Docker {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| wrong(error.to_string()))?;
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(|error| wrong(error.to_string()))?;
-            let status = response.status().as_u16();
-            let body =
-                Limited::new(response.into_body(), MOST).collect().await.map_err(|error| wrong(error.to_string()))?;
-            Ok((status, body.to_bytes().to_vec()))
-        };
-        let answer = answer.await;
-        connection.abort();
-        answer
+        let response = http.sender.send_request(request).await.map_err(|error| wrong(error.to_string()))?;
+        let status = response.status().as_u16();
+        let body =
+            Limited::new(response.into_body(), MOST).collect().await.map_err(|error| wrong(error.to_string()))?;
+        Ok((status, body.to_bytes().to_vec()))
     }
 
     fn unreachable(&self, error: &io::Error) -> DockerError {
