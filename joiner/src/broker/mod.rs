@@ -25,6 +25,7 @@ use crate::clock::{self, Deadline};
 use crate::exit::Error;
 use crate::narrate;
 use connection::Connection;
+use exchange::Answer;
 use retry::Next;
 
 pub(crate) use retry::{Trouble, chance, pause};
@@ -165,21 +166,24 @@ impl Brokers {
         request: &Request<'_>,
     ) -> Result<T, Failure> {
         let started = Instant::now();
-        let outcome = self.rounds(credential, request).await;
+        let mut reply = None;
+        let outcome = self.rounds(credential, request, &mut reply).await;
         self.spent += started.elapsed();
-        outcome
+        // Rounds that end well end with a reply.
+        outcome.and_then(|()| reply.ok_or(Failure::OutOfTime))
     }
 
-    async fn rounds<T: DeserializeOwned>(
+    async fn rounds(
         &mut self,
         credential: &Credential,
         request: &Request<'_>,
-    ) -> Result<T, Failure> {
+        reply: &mut dyn Take,
+    ) -> Result<(), Failure> {
         // The broker may have closed a connection that was kept: that costs no pause.
         if let Some(open) = self.open.take().filter(|open| Arc::ptr_eq(&open.credential.0, &credential.0)) {
             let address = open.address.clone();
-            match self.on(open, request).await {
-                Ok(reply) => return Ok(reply),
+            match self.on(open, request, reply).await {
+                Ok(()) => return Ok(()),
                 Err(trouble) if trouble.next() == Next::HandUp => {
                     return Err(self.note(&address, trouble, request.step).into());
                 }
@@ -188,8 +192,8 @@ impl Brokers {
         }
         let mut round = 0;
         loop {
-            match self.round(credential, request).await {
-                Ok(reply) => return Ok(reply),
+            match self.round(credential, request, reply).await {
+                Ok(()) => return Ok(()),
                 Err(Some(failed)) => return Err(failed.into()),
                 Err(None) => {}
             }
@@ -202,11 +206,12 @@ impl Brokers {
     }
 
     /// Asks each address of each broker once. `Err(None)`: ask again later.
-    async fn round<T: DeserializeOwned>(
+    async fn round(
         &mut self,
         credential: &Credential,
         request: &Request<'_>,
-    ) -> Result<T, Option<Failed>> {
+        reply: &mut dyn Take,
+    ) -> Result<(), Option<Failed>> {
         let mut certificate_refused = None;
         let mut certificate_accepted = false;
         for address in self.addresses.clone() {
@@ -214,8 +219,8 @@ impl Brokers {
                 if self.deadline.has_passed() {
                     return Err(None);
                 }
-                let failed = match self.at(&address, socket, credential, request).await {
-                    Ok(reply) => return Ok(reply),
+                let failed = match self.at(&address, socket, credential, request, reply).await {
+                    Ok(()) => return Ok(()),
                     Err(failed) => failed,
                 };
                 match failed.trouble.next() {
@@ -228,18 +233,19 @@ impl Brokers {
         Err(certificate_refused.filter(|_| !certificate_accepted))
     }
 
-    async fn at<T: DeserializeOwned>(
+    async fn at(
         &mut self,
         address: &BrokerAddress,
         socket: SocketAddr,
         credential: &Credential,
         request: &Request<'_>,
-    ) -> Result<T, Failed> {
+        reply: &mut dyn Take,
+    ) -> Result<(), Failed> {
         match connection::connect(socket, self.name.clone(), credential.0.clone(), self.deadline.remaining()).await {
             Ok(connection) => {
                 self.local = connection.local.or(self.local);
                 let open = Open { connection, credential: credential.clone(), address: address.clone() };
-                let answer = self.on(open, request).await;
+                let answer = self.on(open, request, reply).await;
                 answer.map_err(|trouble| self.note(address, trouble, request.step))
             }
             Err(trouble) => Err(self.note(address, trouble, request.step)),
@@ -247,18 +253,18 @@ impl Brokers {
     }
 
     /// Makes the request on this connection, and keeps the connection if it went well.
-    async fn on<T: DeserializeOwned>(&mut self, mut open: Open, request: &Request<'_>) -> Result<T, Trouble> {
+    async fn on(&mut self, mut open: Open, request: &Request<'_>, reply: &mut dyn Take) -> Result<(), Trouble> {
         let host = protocol::server_name(&self.cluster);
         let (method, body) = (request.method.clone(), request.body.clone());
         let answer = open.connection.request(method, request.path, &host, body, self.deadline.remaining()).await;
-        let reply = answer?.read()?;
+        reply.take(&answer?)?;
         self.answered = true;
         // Who answered is asked first from now on.
         self.addresses.retain(|address| *address != open.address);
         self.addresses.insert(0, open.address.clone());
         self.last.remove(&open.address);
         self.open = Some(open);
-        Ok(reply)
+        Ok(())
     }
 
     async fn resolve(&mut self, address: &BrokerAddress) -> Vec<SocketAddr> {
@@ -308,6 +314,19 @@ impl Brokers {
         } else {
             Error::NoBroker { last }
         }
+    }
+}
+
+/// Where a reply goes if it reads. Rounds know no more of it, so they are in the program once, and not, 20 kB larger, once
+/// for each kind of reply.
+trait Take {
+    fn take(&mut self, answer: &Answer) -> Result<(), Trouble>;
+}
+
+impl<T: DeserializeOwned> Take for Option<T> {
+    fn take(&mut self, answer: &Answer) -> Result<(), Trouble> {
+        *self = Some(answer.read()?);
+        Ok(())
     }
 }
 
