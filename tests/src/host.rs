@@ -65,7 +65,15 @@ impl Host {
         if kind == Kind::Engine {
             engine.start()?;
         }
-        Ok(Self { name, number, place: place.clone(), link, engine: Mutex::new(engine), parted: Mutex::default(), kept: Kept::default() })
+        Ok(Self {
+            name,
+            number,
+            place: place.clone(),
+            link,
+            engine: Mutex::new(engine),
+            parted: Mutex::default(),
+            kept: Kept::default(),
+        })
     }
 
     /// Its hostname, and its name in `docker node ls`.

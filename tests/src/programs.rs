@@ -1,5 +1,5 @@
 //! Where the programs under test are.
-//! Promise: a test runs the programs that were built with it, or says which are not built.
+//! Promise: a test runs the programs that were built with it, or those that are shipped, or says which are not built.
 //! Must not: build them, or take others of the same name from the PATH.
 
 use std::env;
@@ -20,6 +20,16 @@ pub fn joiner() -> Result<PathBuf> {
 /// The built demo.
 pub fn demo() -> Result<PathBuf> {
     built("demo")
+}
+
+/// A program as it is shipped, from `dist/`.
+pub fn shipped(file: &str) -> Result<PathBuf> {
+    let house = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    let path = house.join("dist").join(file);
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(Error::Unmet(format!("{} is not there: run `./run package` first", path.display())))
 }
 
 /// The folder of everything that was built, `target`.

@@ -38,6 +38,9 @@ const HOSTS: [Needed; 13] = [
 const MACHINES: [Needed; 3] =
     [("mmdebstrap", "mmdebstrap"), ("systemd-nspawn", "systemd-container"), ("setpriv", "util-linux")];
 
+/// What programs for arm64 need to run here.
+const ARM: [Needed; 1] = [("qemu-aarch64-static", "qemu-user-static")];
+
 /// Debian's switch against services that start when they are installed: a program that is asked
 /// first, and answers 101, "forbidden".
 const POLICY: &str = "/usr/sbin/policy-rc.d";
@@ -50,6 +53,13 @@ pub fn meet() -> Result<()> {
 /// The same for whole machines.
 pub(crate) fn meet_for_machines() -> Result<()> {
     meet_all(&MACHINES)
+}
+
+/// What runs programs for arm64 here, installed if it is missing.
+pub fn arm_emulator() -> Result<PathBuf> {
+    let [(program, _)] = ARM;
+    meet_all(&ARM)?;
+    find(program).ok_or_else(|| Error::Unmet(format!("{program} was here, and is gone")))
 }
 
 fn meet_all(programs: &[Needed]) -> Result<()> {

@@ -38,6 +38,7 @@ pub fn run(mut command: Command) -> Result<Run> {
 #[derive(Debug)]
 pub struct Broker<'h> {
     host: &'h Host,
+    program: PathBuf,
     state: PathBuf,
     arguments: Vec<String>,
     environment: Vec<String>,
@@ -64,7 +65,12 @@ impl<'h> Broker<'h> {
 
     /// The same with the state in this folder.
     pub fn init_in(host: &'h Host, state: PathBuf) -> Result<Self> {
-        let broker = Self { host, state, arguments: Vec::new(), environment: Vec::new(), process: None };
+        Self::init_by(host, state, programs::broker()?)
+    }
+
+    /// The same by another program than the built one.
+    pub fn init_by(host: &'h Host, state: PathBuf, program: PathBuf) -> Result<Self> {
+        let broker = Self { host, program, state, arguments: Vec::new(), environment: Vec::new(), process: None };
         broker.ok(&["init", "--cluster", "lab"])?;
         Ok(broker)
     }
@@ -110,13 +116,12 @@ impl<'h> Broker<'h> {
             .arg(format!("BROKER_ADMIN={}", self.host.folder().join("admin.sock").display()))
             .arg(format!("BROKER_JOINERS={}", self.joiners().display()))
             .args(&self.environment)
-            .arg(programs::broker().unwrap_or_else(|_| "broker".into()));
+            .arg(&self.program);
         command
     }
 
     /// Runs a broker command to its end.
     pub fn run(&self, arguments: &[&str]) -> Result<Run> {
-        programs::broker()?;
         let mut command = self.command();
         command.args(arguments);
         run(command)

@@ -1,5 +1,6 @@
 //! A joiner on a host.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -17,13 +18,14 @@ pub struct Joiner<'h> {
     invite: String,
     advertise: String,
     environment: Vec<String>,
+    program: Option<Vec<OsString>>,
 }
 
 impl<'h> Joiner<'h> {
     /// For this machine, with this invite.
     pub fn new(host: &'h Host, invite: &str) -> Self {
         let advertise = host.reached_at().to_string();
-        Self { host, invite: invite.to_owned(), advertise, environment: Vec::new() }
+        Self { host, invite: invite.to_owned(), advertise, environment: Vec::new(), program: None }
     }
 
     /// With this advertise address; empty for none.
@@ -38,6 +40,17 @@ impl<'h> Joiner<'h> {
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.push(format!("{name}={value}"));
         self
+    }
+
+    /// With this program in place of the built one; an emulator's words, say, may stand before it.
+    #[must_use]
+    pub fn by(mut self, words: &[impl AsRef<OsStr>]) -> Self {
+        self.program = Some(words.iter().map(|word| word.as_ref().to_owned()).collect());
+        self
+    }
+
+    fn program(&self) -> Result<Vec<OsString>> {
+        self.program.clone().map_or_else(|| Ok(vec![programs::joiner()?.into()]), Ok)
     }
 
     /// Its state folder.
@@ -55,14 +68,14 @@ impl<'h> Joiner<'h> {
             .arg(format!("JOINER_DOCKER={}", self.host.socket().display()))
             .arg(format!("JOINER_ADVERTISE_ADDR={}", self.advertise))
             .args(&self.environment)
-            .arg(programs::joiner().unwrap_or_else(|_| "joiner".into()))
+            .args(self.program().unwrap_or_else(|_| vec!["joiner".into()]))
             .args(arguments);
         command
     }
 
     /// Starts `joiner join`; the invite is in a file, as cloud-init leaves it.
     pub fn start(&self) -> Result<Process> {
-        programs::joiner()?;
+        self.program()?;
         let file = self.host.folder().join("invite");
         write_private(&file, &self.invite)?;
         let file = file.display().to_string();

@@ -1,0 +1,21 @@
+//! What is shipped, as it is shipped: the files in `dist/`, which `./run package` makes, and the boots they bring about.
+
+mod boots;
+mod files;
+mod programs;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lab::main(
+        6,
+        lab::trials![
+            files::every_program_is_there_static_and_stripped,
+            files::the_joiners_are_small,
+            files::no_file_tells_where_it_was_built,
+            files::every_program_runs_where_nothing_else_is,
+            boots::the_shipped_joiners_join_by_the_shipped_broker,
+            boots::a_shipped_joiner_looks_a_brokers_name_up,
+        ],
+    )
+}
