@@ -55,7 +55,7 @@ fn drop_in(machine: &WholeMachine<'_>, lines: &str) -> Result<(), Failed> {
 }
 
 pub(crate) fn a_packaged_broker_runs_hardened_and_machines_join(pool: &Pool) -> Result<(), Failed> {
-    let (hosts, newcomers, root) = (pool.lease_bare(1)?, pool.lease(2)?, Root::ready()?);
+    let (hosts, newcomers, root) = (pool.lease_bare(1)?, pool.lease(3)?, Root::ready()?);
     let machine = manager(&hosts[0], &root)?;
     let analyse = ["systemd-analyze", "security", "--offline=true", "--no-pager"];
     let found = machine.run(&[&analyse[..], &["--threshold", EXPOSURE, UNIT]].concat())?;
@@ -90,12 +90,26 @@ pub(crate) fn a_packaged_broker_runs_hardened_and_machines_join(pool: &Pool) -> 
     machine.ok(&["systemctl", "restart", "broker"])?;
     assert_eq!(status(&machine)?["issuing_key"], "credential");
     joins(&machine, &newcomers[1])?;
-    let waited = machine.run(&["broker", "wait", "--count", "2", "--timeout", "10s"])?;
+
+    // The same, sealed to the machine; and a port that only a capability opens.
+    let key = "/etc/broker.key";
+    machine.ok(&["systemd-creds", "encrypt", "--with-key=host", "--name=issuing.key", key, "/etc/broker.cred"])?;
+    machine.ok(&["shred", "--remove", key])?;
+    let lines = [
+        "LoadCredentialEncrypted=issuing.key:/etc/broker.cred",
+        "Environment=BROKER_ISSUING_KEY=credential:issuing.key BROKER_LISTEN=[::]:443",
+        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+    ];
+    drop_in(&machine, &lines.join("\\n"))?;
+    machine.ok(&["systemctl", "restart", "broker"])?;
+    assert_eq!(status(&machine)?["brokers"][0]["address"], format!("{}:443", hosts[0].address()));
+    joins(&machine, &newcomers[2])?;
+    let waited = machine.run(&["broker", "wait", "--count", "3", "--timeout", "10s"])?;
     assert_eq!(waited.code, 0, "{}", waited.stderr);
     machine.ok(&["systemctl", "stop", "broker"])?;
     assert_eq!(shown(&machine, "Result")?, "success");
     let log = machine.read("/var/lib/broker/audit.jsonl").ok_or("no log")?;
-    assert_eq!(log.matches("broker.stopped").count(), 2, "{log}");
+    assert_eq!(log.matches("broker.stopped").count(), 3, "{log}");
     assert!(!machine.exists("/run/broker"));
     Ok(())
 }
