@@ -68,8 +68,12 @@ impl Bridge {
     /// Makes a host's network namespace and its link to this bridge.
     pub(crate) fn link(&self, place: &Place, number: u8) -> Result<Link> {
         run(Command::new("ip").args(["netns", "add", &place.namespace]))?;
-        let link =
-            Link { namespace: place.namespace.clone(), bridge: self.namespace.clone(), port: format!("p{number}") };
+        let link = Link {
+            number,
+            namespace: place.namespace.clone(),
+            bridge: self.namespace.clone(),
+            port: format!("p{number}"),
+        };
         let port = &link.port;
         batch(
             &link.bridge,
@@ -96,6 +100,7 @@ impl Bridge {
 /// A host's link to the bridge.
 #[derive(Debug)]
 pub(crate) struct Link {
+    number: u8,
     namespace: String,
     bridge: String,
     port: String,
@@ -159,6 +164,21 @@ impl Link {
         batch(&self.namespace, &format!("addr add {address}/24 dev eth1\nlink set eth1 up\n"))
     }
 
+    /// Gives the host's addresses and its place on the wire to a virtual machine: what is plugged in at [`PLUG`] is the
+    /// host to all others from now on.
+    pub(crate) fn hand_over(&self) -> Result<Plug> {
+        batch(
+            &self.namespace,
+            &format!(
+                "addr flush dev eth0\nlink set eth0 address 02:4c:41:42:01:{:02x}\nlink add plug type bridge\n\
+                 tuntap add dev {PLUG} mode tap\nlink set {PLUG} up master plug\nlink set eth0 master plug\n\
+                 link set plug up\n",
+                self.number
+            ),
+        )?;
+        Ok(Plug { hardware: hardware(self.number), address: address(self.number), gateway: address(BRIDGE) })
+    }
+
     fn tc(&self) -> Command {
         let mut command = Command::new("tc");
         command.args(["-n", &self.namespace]);
@@ -169,6 +189,17 @@ impl Link {
         let space = format!("--net={}/{}", place::NAMESPACES, self.namespace);
         run(Command::new("nsenter").args([&space, tables, "--wait"]).args(rule)).map(drop)
     }
+}
+
+/// The interface that a virtual machine is plugged into.
+pub(crate) const PLUG: &str = "plug0";
+
+/// What is to be set in the machine that is plugged in.
+#[derive(Debug)]
+pub(crate) struct Plug {
+    pub(crate) hardware: String,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) gateway: Ipv4Addr,
 }
 
 fn both_families(number: u8) -> [(&'static str, String); 2] {

@@ -17,6 +17,18 @@ pub fn joiner() -> Result<PathBuf> {
     built("joiner")
 }
 
+/// The joiner as a machine downloads it, static: the one that is shipped, else the one that `./run demo --machines` builds.
+pub fn static_joiner() -> Result<PathBuf> {
+    if let Ok(shipped) = shipped(&format!("joiner-{}", env::consts::ARCH)) {
+        return Ok(shipped);
+    }
+    let built = target()?.join(format!("{}-unknown-linux-gnu/release/joiner", env::consts::ARCH));
+    if built.is_file() {
+        return Ok(built);
+    }
+    Err(Error::Unmet("there is no static joiner: run `./run package` first".to_owned()))
+}
+
 /// The built demo.
 pub fn demo() -> Result<PathBuf> {
     built("demo")

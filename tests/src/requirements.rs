@@ -45,6 +45,9 @@ const ARM: [Needed; 1] = [("qemu-aarch64-static", "qemu-user-static")];
 /// first, and answers 101, "forbidden".
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
+/// What virtual machines need besides those.
+const VIRTUAL_MACHINES: [Needed; 2] = [("qemu-system-x86_64", "qemu-system-x86"), ("mke2fs", "e2fsprogs")];
+
 /// Installs what is missing for hosts, and tells what cannot be had.
 pub fn meet() -> Result<()> {
     meet_all(&HOSTS)
@@ -60,6 +63,15 @@ pub fn arm_emulator() -> Result<PathBuf> {
     let [(program, _)] = ARM;
     meet_all(&ARM)?;
     find(program).ok_or_else(|| Error::Unmet(format!("{program} was here, and is gone")))
+}
+
+/// The same for virtual machines.
+pub(crate) fn meet_for_virtual_machines() -> Result<()> {
+    if !cfg!(target_arch = "x86_64") {
+        return Err(Error::Unmet("the lab's virtual machines are for x86_64, and this machine is not".to_owned()));
+    }
+    meet_for_machines()?;
+    meet_all(&VIRTUAL_MACHINES)
 }
 
 fn meet_all(programs: &[Needed]) -> Result<()> {

@@ -186,6 +186,15 @@ impl<'h> Broker<'h> {
         self.host.folder().join("joiners")
     }
 
+    /// Puts the static joiner where an installed package would bring it.
+    pub fn bring_joiner(&self) -> Result<()> {
+        let (from, folder) = (programs::static_joiner()?, self.joiners());
+        std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::copy(&from, folder.join("joiner")))
+            .trying(|| format!("copying {}", from.display()))
+            .map(drop)
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

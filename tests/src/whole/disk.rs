@@ -12,9 +12,6 @@ use crate::error::{Error, Result, Trying};
 use crate::place::Place;
 use crate::whole::root::Root;
 
-/// Where cloud-init finds its `NoCloud` seed.
-pub(crate) const SEED: &str = "/var/lib/cloud/seed/nocloud-net";
-
 /// A machine's disk, in its host's folder.
 #[derive(Debug)]
 pub struct Disk {
@@ -40,17 +37,6 @@ impl Disk {
         fs::write(&file, contents)
             .and_then(|()| fs::set_permissions(&file, Permissions::from_mode(mode)))
             .trying(|| format!("writing {}", file.display()))
-    }
-
-    /// The user-data and what a cloud says of the machine. Like a cloud's, the machine can read them and not write them,
-    /// and they are not on its disk.
-    pub(crate) fn seed(&self, name: &str, user_data: &str) -> Result<()> {
-        let meta_data = format!("instance-id: i-{name}\nlocal-hostname: {name}\n");
-        for (file, text) in [("meta-data", meta_data.as_str()), ("user-data", user_data)] {
-            let file = self.seed_folder().join(file);
-            fs::write(&file, text).trying(|| format!("writing {}", file.display()))?;
-        }
-        Ok(())
     }
 
     /// Where the machine wrote this text, or had it written: files, and the journal if one of its lines has it.
@@ -98,6 +84,7 @@ impl Disk {
         &self.folder
     }
 
+    /// Not on the disk, but what the machine is given beside it.
     pub(crate) fn seed_folder(&self) -> PathBuf {
         self.folder.join("seed")
     }

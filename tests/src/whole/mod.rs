@@ -3,16 +3,22 @@
 //! Must not: let anything in a machine change the machine it runs on: its clock, its kernel, its /sys.
 
 mod disk;
+mod image;
 mod inside;
 mod recipe;
 mod root;
+mod seed;
+mod shelf;
+mod virtual_machine;
 
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
 pub use disk::Disk;
+pub use image::Image;
 pub use root::Root;
+pub use virtual_machine::VirtualMachine;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -47,7 +53,7 @@ impl<'h> WholeMachine<'h> {
 
     /// Powers it on for the first time, with this user-data.
     pub fn boot(&mut self, user_data: &str) -> Result<()> {
-        self.disk.seed(self.host.name(), user_data)?;
+        seed::write(&self.disk.seed_folder(), user_data, "")?;
         self.power_on()
     }
 
@@ -127,11 +133,13 @@ impl<'h> WholeMachine<'h> {
         // It joins the network it was started on. Without a register there is no unit, no bus and no login session.
         command.args(["--network-namespace-path=/proc/self/ns/net", "--register=no", "--keep-unit"]);
         command.arg(format!("--machine={name}")).arg(format!("--hostname={name}"));
-        command.arg(format!("--bind-ro={}:{}", self.disk.seed_folder().display(), disk::SEED));
+        command.arg(format!("--bind-ro={}:{}", self.disk.seed_folder().display(), seed::PLACE));
         // What dockerd needs; the bounding set says what nobody gets.
         command.args(["--capability=all", "--system-call-filter=@keyring bpf add_key"]);
         command.args(["--console=read-only", "--setenv=SYSTEMD_COLORS=0"]);
         command.args(["--resolv-conf=off", "--timezone=off", "--link-journal=no", "--boot"]);
+        // Where a kernel's command line would be.
+        command.arg(seed::boot_option(name));
         // Its network's settings are its own; the kernel's other settings and /sys are not.
         command.env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "network").env("SYSTEMD_NSPAWN_LOCK", "0");
         command

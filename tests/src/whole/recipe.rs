@@ -1,14 +1,23 @@
-//! What is in the root that all machines start from: a Debian as a cloud's image has it, and how the lab differs.
+//! What is in the roots that machines start from: a Debian as a cloud's image has it, and how the lab differs.
 //! Promise: a changed recipe is another root.
 //! Must not: hold anything of the broker or the joiner; those come with the user-data.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
 use sha2::{Digest as _, Sha256};
 
-/// The release of Debian.
-pub(crate) const SUITE: &str = "bookworm";
+use crate::error::{Result, Trying};
+use crate::run::run;
+use crate::whole::seed;
 
-/// There is no SSH server among them.
-pub(crate) const PACKAGES: [&str; 12] = [
+/// The release of Debian.
+const SUITE: &str = "bookworm";
+
+/// What every machine has. There is no SSH server among it.
+const PACKAGES: [&str; 12] = [
     "systemd",
     "systemd-sysv",
     "dbus",
@@ -24,7 +33,7 @@ pub(crate) const PACKAGES: [&str; 12] = [
 ];
 
 /// Files that are written over those of the packages.
-pub(crate) const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 4] = [
     // The network is there already. Without a locale to generate, cloud-init has no reason to complain.
     (
         "etc/cloud/cloud.cfg.d/99-lab.cfg",
@@ -37,12 +46,82 @@ pub(crate) const FILES: [(&str, &str); 4] = [
     ("etc/hostname", ""),
 ];
 
-/// Timers that would look for the internet, or for disks.
-pub(crate) const MASKED: [&str; 5] =
-    ["apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer"];
+/// What would look for the internet, or for disks.
+const MASKED: [&str; 6] = [
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+];
 
-/// The recipe's name: what was made by another one has another.
-pub(crate) fn name() -> String {
-    let hash = format!("{:x}", Sha256::digest(format!("{SUITE} {PACKAGES:?} {FILES:?} {MASKED:?}")));
-    format!("root-{}", &hash[..12])
+/// A recipe for a root.
+#[derive(Debug)]
+pub(crate) struct Recipe {
+    packages: Vec<&'static str>,
+    files: Vec<(&'static str, String)>,
+    /// What a unit is wanted by, and the unit.
+    enabled: &'static [(&'static str, &'static str)],
+}
+
+impl Recipe {
+    /// For machines that share this machine's kernel.
+    pub(crate) fn shared_kernel() -> Self {
+        let files = FILES.map(|(file, text)| (file, text.to_owned())).to_vec();
+        Self { packages: PACKAGES.to_vec(), files, enabled: &[] }
+    }
+
+    /// For machines with a kernel and a clock of their own. The kernel's command line tells their address, the second
+    /// disk is their seed.
+    pub(crate) fn own_kernel() -> Self {
+        let mut recipe = Self::shared_kernel();
+        recipe.packages.extend(["linux-image-cloud-amd64", "initramfs-tools", "kmod", "systemd-timesyncd"]);
+        let fstab = format!("/dev/vdb {} ext4 ro,x-systemd.before=cloud-init-local.service 0 0\n", seed::PLACE);
+        recipe.files.push(("etc/fstab", fstab));
+        // A lab's time server may come up late, and nobody wants to wait half a minute more for it.
+        let patience = "[Time]\nConnectionRetrySec=1\n";
+        recipe.files.push(("etc/systemd/timesyncd.conf.d/lab.conf", patience.to_owned()));
+        recipe.enabled = &[
+            ("sysinit.target", "systemd-network-generator.service"),
+            ("multi-user.target", "systemd-networkd.service"),
+            ("network-online.target", "systemd-networkd-wait-online.service"),
+        ];
+        recipe
+    }
+
+    /// The recipe's name: what was made by another one has another.
+    pub(crate) fn name(&self) -> String {
+        let hash = format!("{:x}", Sha256::digest(format!("{SUITE} {self:?} {MASKED:?}")));
+        hash[..12].to_owned()
+    }
+
+    /// Makes a root by it.
+    pub(crate) fn make(&self, root: &Path) -> Result<()> {
+        // If this process is killed, so is mmdebstrap, and what it has mounted goes with it.
+        run(Command::new("setpriv")
+            .args(["--pdeathsig=KILL", "unshare", "--mount", "--propagation=private", "--pid", "--fork"])
+            .args(["--kill-child", "--mount-proc", "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"])
+            .arg(format!("--include={}", self.packages.join(",")))
+            .arg(SUITE)
+            .arg(root))?;
+        for (file, text) in &self.files {
+            let file = root.join(file);
+            let folder = file.parent().unwrap_or(root);
+            fs::create_dir_all(folder)
+                .and_then(|()| fs::write(&file, text))
+                .trying(|| format!("writing {}", file.display()))?;
+        }
+        let units = root.join("etc/systemd/system");
+        for unit in MASKED {
+            symlink("/dev/null", units.join(unit)).trying(|| format!("masking {unit}"))?;
+        }
+        for (target, unit) in self.enabled {
+            let wants = units.join(format!("{target}.wants"));
+            fs::create_dir_all(&wants)
+                .and_then(|()| symlink(format!("/lib/systemd/system/{unit}"), wants.join(unit)))
+                .trying(|| format!("enabling {unit}"))?;
+        }
+        Ok(())
+    }
 }

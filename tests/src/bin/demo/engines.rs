@@ -1,36 +1,22 @@
-//! `./run demo`: three machines that have nothing but one line of text join a real swarm.
+//! The demo on hosts that are a network and an engine each: up in seconds.
 
 use std::collections::BTreeMap;
-use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lab::cluster::{Broker, Joiner};
 use lab::{Host, Lab, Result};
 
-const MACHINES: usize = 3;
+use crate::MACHINES;
+use crate::show::{self, Ending, indented, title};
 
-fn main() -> ExitCode {
-    match lab::requirements::meet().and_then(|()| demo()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("demo: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn demo() -> Result<bool> {
+pub(crate) fn demo() -> Result<bool> {
     title("Four hosts: a network of their own, a Docker engine on each");
     let begun = Instant::now();
     let lab = Lab::up(1 + MACHINES)?;
     lab.down_on_signals()?;
     let (manager, machines) = (&lab.hosts()[0], &lab.hosts()[1..]);
-    for host in lab.hosts() {
-        let version = host.docker(&["version", "--format", "{{.Server.Version}}"])?;
-        println!("  {:4} {}  Docker {}", host.name(), host.address(), version.trim());
-    }
+    lab.hosts().iter().try_for_each(show::host)?;
     println!("  up in {:.1} s", begun.elapsed().as_secs_f64());
 
     title(&format!("{} becomes the manager of a swarm, and runs a broker", manager.name()));
@@ -46,31 +32,17 @@ fn demo() -> Result<bool> {
     title(&format!("{MACHINES} fresh machines run 'joiner join' at once"));
     let times = join_all(machines, &invite)?;
 
-    title("The swarm now");
-    println!("  $ docker node ls");
-    print!("{}", indented(&manager.docker(&["node", "ls"])?));
-    println!("\n  $ broker nodes");
-    print!("{}", indented(&broker.ok(&["nodes"])?));
-
-    title("The audit story");
-    println!("  $ broker audit list");
-    print!("{}", indented(&broker.ok(&["audit", "list"])?));
-
+    show::swarm(manager, &broker)?;
+    show::audit(&broker)?;
     title("How long it took");
     for (host, time) in &times {
         println!("  {host:4} {time}");
     }
-    let report = broker.json(&["nodes", "--json"])?;
-    let nodes: Vec<_> = report["nodes"].as_array().into_iter().flatten().collect();
-    let joined = nodes.iter().filter(|node| node["state"] == "joined").count();
-    let explained = nodes.iter().filter(|node| node["state"] == "joined" && node["explained"] == true).count();
-    let unexplained = nodes.iter().filter(|node| node["explained"] != true).count();
-
+    let ending = Ending::read(&broker)?;
     drop(broker);
     drop(lab);
     title("All hosts are gone again");
-    println!("{joined} of {MACHINES} machines joined, {explained} explained, {unexplained} unexplained");
-    Ok((joined, explained, unexplained) == (MACHINES, MACHINES, 0))
+    Ok(ending.tell())
 }
 
 /// Runs a joiner on each machine, shows what each says as it says it, and gives what each took.
@@ -104,12 +76,4 @@ fn join_all(machines: &[Host], invite: &str) -> Result<BTreeMap<String, String>>
         thread::sleep(Duration::from_millis(5));
     }
     Ok(times)
-}
-
-fn title(text: &str) {
-    println!("\n== {text}");
-}
-
-fn indented(text: &str) -> String {
-    text.lines().flat_map(|line| ["  ", line, "\n"]).collect()
 }
