@@ -177,13 +177,15 @@ pub(crate) fn every_bad_start_of_a_broker_has_words_and_a_code(pool: &Pool) -> R
 
     let mut broker = Broker::start(manager)?;
     let apart = made(manager, "apart")?;
-    let before = manager.docker(&["config", "ls"])?;
+    // Without the ages that are shown beside them.
+    let configs = || manager.docker(&["config", "ls", "--format", "{{.ID}} {{.Name}}"]);
+    let before = configs()?;
     let admin = path(&manager.folder().join("other.sock"));
     let taken = ["cannot listen on [::]:7443", "in use", "--listen", "ss -ltnp"];
     refuses(&apart, "a taken port", &["serve", "--admin", &admin], 69, &taken)?;
     let second = ["serve", "--listen", "127.0.0.1:7444", "--admin", &admin];
     refuses(&broker, "the same state", &second, 75, &["another broker runs with the state", "Stop it first"])?;
-    assert_eq!(manager.docker(&["config", "ls"])?, before, "nothing was changed in the swarm");
+    assert_eq!(configs()?, before, "nothing was changed in the swarm");
     assert_eq!(broker.json(&["status", "--json"])?["ready"], true, "the first one is not disturbed");
     broker.stop()?;
     bad_log(&mut broker)?;
