@@ -37,7 +37,7 @@ fn exposed<S: serde::Serializer>(token: &&SwarmToken, serializer: S) -> Result<S
 pub(crate) enum JoinAnswer {
     /// It is in.
     Joined,
-    /// The token was rotated in between.
+    /// The token was rotated in between, or the swarm's root certificate, which the token names.
     TokenNotValid,
     /// It goes on by itself.
     Continues,
@@ -53,7 +53,7 @@ impl JoinAnswer {
         let text = message.to_lowercase();
         if status == 200 {
             Self::Joined
-        } else if text.contains("join token") {
+        } else if text.contains("join token") || text.contains("does not match fingerprint") {
             Self::TokenNotValid
         } else if text.contains("continue in the background") {
             Self::Continues
@@ -79,6 +79,11 @@ mod tests {
                 JoinAnswer::TokenNotValid,
             ),
             (500, "invalid Join Token", JoinAnswer::TokenNotValid),
+            (
+                500,
+                "remote CA does not match fingerprint. Expected: f3d3f7d393dadfb236ab19b73b6e946b0adca307640d4ae0bd34",
+                JoinAnswer::TokenNotValid,
+            ),
             (
                 503,
                 "Timeout was reached before node joined. The attempt to join the swarm will continue in the background.",
