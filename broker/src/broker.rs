@@ -15,8 +15,9 @@ use crate::clock;
 use crate::fleet::{Look, Recent};
 use crate::joiners::Joiners;
 use crate::jwt::Signer;
-use crate::ledger::{Directory, Invites, Listings, Peer, Sentinel};
+use crate::ledger::{Directory, Invites, Listings, Peer, Rotations, Sentinel};
 use crate::metrics::Metrics;
+use crate::rotation::Rotation;
 use crate::state::KeySource;
 use crate::swarm::{Engine, Membership};
 
@@ -47,6 +48,8 @@ pub(crate) struct Broker {
     pub(crate) invites: Arc<Invites>,
     pub(crate) listings: Listings,
     pub(crate) joiners: Joiners,
+    pub(crate) rotations: Rotations,
+    pub(crate) rotation: Rotation,
     pub(crate) metrics: Metrics,
     /// The membership as it was seen last, and when.
     pub(crate) membership: RwLock<Option<(Membership, Instant)>>,

@@ -13,6 +13,7 @@ use protocol::BrokerAddress;
 use crate::broker::Limits;
 use crate::clock;
 use crate::exit::{Code, Failure};
+use crate::rotation::{Policies, Policy};
 use crate::state::KeySource;
 
 /// Where the file is unless told otherwise.
@@ -35,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) max_ttl: Duration,
     pub(crate) joiners: PathBuf,
     pub(crate) issuing_key: KeySource,
+    pub(crate) policies: Policies,
 }
 
 /// The flags of `serve`, as they were typed or found in the environment.
@@ -76,9 +78,19 @@ pub(crate) struct Flags {
     joiners: Option<String>,
     #[arg(long, value_name = "WHERE", env = "BROKER_ISSUING_KEY", allow_hyphen_values = true, help = ISSUING_KEY)]
     issuing_key: Option<String>,
+    /// When the worker token is replaced: after-join, interval:DURATION or manual [default: after-join; manual in a
+    /// swarm that had several nodes before its first broker]
+    #[arg(long, value_name = "POLICY", env = "BROKER_ROTATE_WORKER")]
+    rotate_worker: Option<String>,
+    /// The same for the manager token
+    #[arg(long, value_name = "POLICY", env = "BROKER_ROTATE_MANAGER")]
+    rotate_manager: Option<String>,
+    /// How long a rotation waits at most for machines that are joining with the token [default: 2s]
+    #[arg(long, value_name = "DURATION", env = "BROKER_ROTATION_WAIT")]
+    rotation_wait: Option<String>,
 }
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 14] = [
     "state",
     "listen",
     "docker",
@@ -90,6 +102,9 @@ const KEYS: [&str; 11] = [
     "max_ttl",
     "joiners",
     "issuing_key",
+    "rotate_worker",
+    "rotate_manager",
+    "rotation_wait",
 ];
 
 impl Settings {
@@ -134,6 +149,11 @@ impl Settings {
             }),
             joiners: found.one("joiners", crate::joiners::DEFAULT, |text| text.parse().map_err(|_| "a folder")),
             issuing_key: found.hidden("issuing_key", str::parse).unwrap_or_default(),
+            policies: Policies {
+                worker: found.optional("rotate_worker", |text| Policy::parse(text).ok_or(Policy::WORDS)),
+                manager: found.optional("rotate_manager", |text| Policy::parse(text).ok_or(Policy::WORDS)),
+                wait: found.one("rotation_wait", "2s", |text| duration(text, 0, 30, "0s to 30s")),
+            },
         };
         if found.mistakes.is_empty() { Ok(settings) } else { Err(found.mistakes) }
     }
@@ -207,6 +227,9 @@ impl Found {
             ("max_ttl", &flags.max_ttl),
             ("joiners", &flags.joiners),
             ("issuing_key", &flags.issuing_key),
+            ("rotate_worker", &flags.rotate_worker),
+            ("rotate_manager", &flags.rotate_manager),
+            ("rotation_wait", &flags.rotation_wait),
         ];
         let given = single.into_iter().filter_map(|(key, value)| Some((key, vec![value.clone()?])));
         let advertise = (!flags.advertise.is_empty()).then(|| ("advertise", flags.advertise.clone()));
@@ -310,6 +333,16 @@ mod tests {
             .expect("no mistakes");
         assert_eq!(settings.listen, "127.0.0.1:1".parse().expect("an address"));
         assert_eq!(settings.max_uses, 7);
+    }
+
+    #[test]
+    fn the_rotation_is_set_by_role_and_only_where_it_is_set() {
+        let set = merged("rotate_worker = 'interval:12h'\nrotation_wait = '500ms'").expect("no mistakes").policies;
+        assert_eq!(set.worker, Some(Policy::Interval(Duration::from_hours(12))));
+        assert_eq!((set.manager, set.wait), (None, Duration::from_millis(500)));
+        let mistakes = merged("rotate_worker = 'never'\nrotation_wait = '31s'").expect_err("mistakes");
+        assert!(mistakes[0].contains("'never' is not after-join, manual, or interval:"), "{mistakes:?}");
+        assert!(mistakes[1].contains("'31s' is not 0s to 30s"), "{mistakes:?}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod joiners;
 mod jwt;
 mod ledger;
 mod metrics;
+mod rotation;
 mod server;
 mod start;
 mod state;

@@ -7,6 +7,7 @@ mod arrivals;
 mod client;
 mod joiners;
 mod operator;
+mod rotate;
 mod server;
 mod words;
 
@@ -14,4 +15,7 @@ pub(crate) use arrivals::{Arrivals, ArrivalsOrder};
 pub(crate) use client::{Admin, lines};
 pub(crate) use operator::operator;
 pub(crate) use server::serve;
-pub(crate) use words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, JoinersShown, Revoked, Status};
+pub(crate) use words::{
+    AdoptOrder, Adopted, InviteLineReply, InviteShown, JoinersShown, Revoked, RotateOrder, RotateReply,
+    RotationPreview, Status,
+};

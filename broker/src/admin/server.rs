@@ -18,7 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::arrivals::arrivals;
 use super::words::{AdoptOrder, Adopted, BrokerShown, InviteLineReply, InviteShown, Revoked, Status};
-use super::{joiners, operator};
+use super::{joiners, operator, rotate};
 use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
 use crate::broker::Broker;
 use crate::denial::Denial;
@@ -120,6 +120,8 @@ async fn answer(broker: &Broker, operator: String, request: Request<Incoming>) -
         (&Method::POST, "/v1/adopt") => adopt(broker, operator, &body).await,
         (&Method::POST, joiners::LOOK) => joiners::look(broker).await,
         (&Method::POST, joiners::UPLOAD) => joiners::upload(broker, operator, body).await,
+        (&Method::POST, "/v1/rotate") => rotate::rotate(broker, operator, &body).await,
+        (&Method::POST, "/v1/rotate/preview") => rotate::preview(broker, &body).await,
         (&Method::POST, path) if revoked_id(path).is_some() => revoke(broker, operator, path).await,
         _ => Ok(complaint(
             ProblemKind::NotFound,
@@ -129,7 +131,7 @@ async fn answer(broker: &Broker, operator: String, request: Request<Incoming>) -
     answered.unwrap_or_else(denied)
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Denial> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Denial> {
     serde_json::from_slice(body).map_err(|_| {
         Denial::Malformed("the running broker does not understand this command: is it of another release?")
     })
@@ -172,8 +174,8 @@ async fn revoke(broker: &Broker, operator: String, path: &str) -> Result<Reply, 
 
 async fn adopt(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply, Denial> {
     let order: AdoptOrder = read(body)?;
-    if order.reason.trim().is_empty() || order.reason.len() > 200 || order.reason.contains(char::is_control) {
-        return Ok(complaint(ProblemKind::Malformed, "--reason must say why, on one line of at most 200 bytes"));
+    if let Some(wrong) = unfit(&order.reason) {
+        return Ok(wrong);
     }
     let explained = fleet::report(broker).await?;
     let mut nodes = Vec::new();
@@ -201,6 +203,12 @@ async fn adopt(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply, 
     Ok(json(&Adopted { nodes: adopted.into_iter().map(|node| node.id).collect() }))
 }
 
+/// What to say of a reason that is not fit for the audit log.
+pub(super) fn unfit(reason: &str) -> Option<Reply> {
+    (reason.trim().is_empty() || reason.len() > 200 || reason.contains(char::is_control))
+        .then(|| complaint(ProblemKind::Malformed, "--reason must say why, on one line of at most 200 bytes"))
+}
+
 async fn status(broker: &Broker) -> Result<Reply, Denial> {
     let missing = health::missing(broker);
     let nodes = broker.engine.nodes().await.unwrap_or_default();
@@ -223,6 +231,7 @@ async fn status(broker: &Broker) -> Result<Reply, Denial> {
         swarm: broker.membership().map(|membership| membership.swarm),
         release: env!("CARGO_PKG_VERSION").into(),
         ready: missing.is_empty(),
+        tokens: rotate::tokens(broker).await,
         brokers: brokers.collect(),
         missing,
         alarms: broker.audit.alarms(),

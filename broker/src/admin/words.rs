@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
-use protocol::{BrokerAddress, ClusterId, Invite, InviteId, NodeId, Pin, Role, SwarmId};
+use protocol::{BrokerAddress, ClusterId, Invite, InviteId, KeyHash, NodeId, Pin, Role, SwarmId};
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
@@ -98,6 +98,74 @@ pub(crate) struct Adopted {
     pub(crate) nodes: Vec<NodeId>,
 }
 
+/// Which join tokens to replace.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RotateOrder {
+    pub(crate) roles: Vec<Role>,
+    /// Waits for no machine that is on its way.
+    pub(crate) now: bool,
+    /// For the audit log.
+    pub(crate) reason: Option<String>,
+}
+
+/// What was replaced.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RotateReply {
+    /// The role, the generation and the time also stand here, when one role was asked for.
+    #[serde(flatten)]
+    pub(crate) one: Option<TokenRotated>,
+    pub(crate) rotated: Vec<TokenRotated>,
+    /// For how long it waited for machines on their way, in milliseconds.
+    pub(crate) waited_ms: u64,
+    /// How many of them it did not wait for any longer.
+    pub(crate) not_waited_for: usize,
+    /// Whether another rotation at the same time did it.
+    pub(crate) shared: bool,
+}
+
+/// A token that was replaced.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TokenRotated {
+    pub(crate) role: Role,
+    pub(crate) generation: u64,
+    pub(crate) rotated_at: String,
+}
+
+/// What a rotation would do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RotationPreview {
+    /// Always: nothing was changed.
+    pub(crate) dry_run: bool,
+    pub(crate) tokens: Vec<TokenShown>,
+    /// Machines that were given a token a moment ago, and have not confirmed.
+    pub(crate) in_flight: Vec<InFlight>,
+    /// For how long it would wait for them at most, in milliseconds.
+    pub(crate) wait_ms: u64,
+    /// The broker that is replacing a token now.
+    pub(crate) under_way: Option<String>,
+}
+
+/// A join token as the brokers know it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TokenShown {
+    pub(crate) role: Role,
+    pub(crate) generation: u64,
+    /// Since when it is live, as far as a broker knows.
+    pub(crate) rotated_at: String,
+    /// When it is replaced without being asked for.
+    pub(crate) policy: String,
+}
+
+/// A machine that is on its way with a token.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InFlight {
+    pub(crate) role: Role,
+    pub(crate) invite: InviteId,
+    pub(crate) key: KeyHash,
+    pub(crate) since: String,
+}
+
 /// What is.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Status {
@@ -114,6 +182,9 @@ pub(crate) struct Status {
     pub(crate) ready: bool,
     /// Why it is not ready.
     pub(crate) missing: Vec<String>,
+    /// The join tokens; none while the ledger cannot be read.
+    #[serde(default)]
+    pub(crate) tokens: Vec<TokenShown>,
     pub(crate) brokers: Vec<BrokerShown>,
     pub(crate) alarms: u64,
     /// The joiners that this broker serves, or should.

@@ -2,17 +2,20 @@
 //!
 //! Keeps promise 5: the ledger is held against what the log says was claimed. Must not change the file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::path::Path;
 
-use protocol::{InviteId, KeyHash};
+use protocol::{InviteId, KeyHash, Role};
 use serde::Deserialize;
 
 use super::AuditError;
 
 /// The event of a claim, as [`super::Event::IdentityIssued`] is written.
 const ISSUED: &str = "identity.issued";
+/// The events of a token's rotation, as [`super::Event`] writes them: one that begins it, and those that end it.
+const ROTATING: &str = "token.rotating";
+const ROTATED: [&str; 5] = ["token.found", "token.rotated", "token.kept", "token.changed", "token.rotation-failed"];
 
 /// What a log tells.
 #[derive(Debug, Default)]
@@ -27,6 +30,17 @@ pub(crate) struct Known {
     pub(crate) version: u64,
     /// What was claimed, by invite.
     pub(crate) claims: HashMap<InviteId, Claimed>,
+    /// What it says of each role's token.
+    pub(crate) tokens: BTreeMap<Role, KnownToken>,
+}
+
+/// What a log says of a role's token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KnownToken {
+    /// The highest generation.
+    pub(crate) generation: u64,
+    /// Whether a rotation was begun of which no end is known.
+    pub(crate) rotating: bool,
 }
 
 /// The keys that claimed a use of one invite.
@@ -53,6 +67,8 @@ struct Fields {
     key: Option<KeyHash>,
     ends: Option<u64>,
     version: Option<u64>,
+    role: Option<Role>,
+    generation: Option<u64>,
 }
 
 /// Reads a log. A missing file is an empty log.
@@ -102,6 +118,14 @@ impl Known {
             claimed.ends = claimed.ends.max(record.ends.unwrap_or(u64::MAX));
             claimed.keys.insert(key);
         }
+        let ends = ROTATED.contains(&record.event.as_str());
+        if (ends || record.event == ROTATING)
+            && let Some(role) = record.role
+        {
+            let token = self.tokens.entry(role).or_default();
+            token.rotating = !ends;
+            token.generation = token.generation.max(record.generation.filter(|_| ends).unwrap_or(0));
+        }
         Ok(())
     }
 }
@@ -129,5 +153,23 @@ mod tests {
         let known = read(&path).expect("reads");
         assert_eq!((known.version, known.claims[&invite].ends), (42, 7));
         assert!(known.claims[&invite].keys.contains(&key));
+    }
+
+    #[test]
+    fn a_rotation_without_an_end_is_known_after_a_restart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.jsonl");
+        let (audit, _) = crate::audit::Audit::open(&path, "b").expect("opens");
+        let write = |event, role, generation| {
+            let record = Record { role: Some(role), generation: Some(generation), ..Record::new(event) };
+            audit.record_blocking(record).expect("written");
+            read(&path).expect("reads").tokens[&role]
+        };
+        let known = |generation, rotating| KnownToken { generation, rotating };
+        assert_eq!(write(Event::TokenFound, Role::Worker, 1), known(1, false));
+        assert_eq!(write(Event::TokenRotating, Role::Worker, 2), known(1, true), "not there yet");
+        assert_eq!(write(Event::TokenFound, Role::Manager, 1), known(1, false));
+        assert_eq!(write(Event::TokenRotated, Role::Worker, 2), known(2, false));
+        assert_eq!(write(Event::TokenChanged, Role::Worker, 3), known(3, false));
     }
 }

@@ -64,6 +64,27 @@ pub(crate) enum Event {
     /// A joiner program is handed to new machines from now on.
     #[serde(rename = "joiner.listed")]
     JoinerListed,
+    /// A token was found live that this log does not know yet.
+    #[serde(rename = "token.found")]
+    TokenFound,
+    /// A token is about to be replaced.
+    #[serde(rename = "token.rotating")]
+    TokenRotating,
+    /// A token was replaced.
+    #[serde(rename = "token.rotated")]
+    TokenRotated,
+    /// A rotation was undone: the token is the one it was.
+    #[serde(rename = "token.kept")]
+    TokenKept,
+    /// A rotation failed: what came of it is in a later record.
+    #[serde(rename = "token.rotation-failed")]
+    TokenRotationFailed,
+    /// Somebody else than a broker replaced a token.
+    #[serde(rename = "token.changed")]
+    TokenChanged,
+    /// Somebody replaced the swarm's root certificate.
+    #[serde(rename = "swarm.root-changed")]
+    RootChanged,
     /// A request was refused.
     #[serde(rename = "refused")]
     Refused,
@@ -80,6 +101,8 @@ pub(crate) enum Outcome {
     Ok,
     /// Refused, as it may happen any day.
     Refused,
+    /// Not done, for a reason of the swarm's or the machine's.
+    Failed,
     /// A sign of an attack, of damage, or of a node without explanation.
     Alarm,
 }
@@ -116,6 +139,9 @@ pub(crate) struct Record {
     pub(crate) labels: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) operator: Option<String>,
+    /// The generation of a role's join token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) generation: Option<u64>,
     /// When the invite ends, in seconds since 1970: after that its claims may be swept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ends: Option<u64>,
@@ -148,6 +174,7 @@ impl Record {
             hostname: None,
             labels: BTreeMap::new(),
             operator: None,
+            generation: None,
             ends: None,
             version: None,
             latency_us: None,

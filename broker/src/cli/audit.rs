@@ -52,9 +52,12 @@ impl List {
 fn told(record: &Value) -> String {
     let text = |field: &str| record.get(field).and_then(Value::as_str).unwrap_or_default();
     let time = text("time").get(..19).unwrap_or_default();
-    let mut line = format!("{time}Z  {:16}", text("event"));
+    let mut line = format!("{time}Z  {:21}", text("event"));
     if text("outcome") != "ok" {
         let _ = write!(line, "  {}", text("outcome").to_uppercase());
+    }
+    if let Some(generation) = record.get("generation").and_then(Value::as_u64) {
+        let _ = write!(line, "  {} token {generation}", text("role"));
     }
     for field in ["reason", "hostname", "node", "source", "operator", "detail"] {
         if !text(field).is_empty() {

@@ -160,6 +160,7 @@ impl Doctor {
         if status.alarms > 0 {
             findings.advice("alarms", format!("{} since the broker started: see 'broker audit list'", status.alarms));
         }
+        tokens(&status, findings);
         self.nodes(findings);
         joiners(&status, findings);
         Some(status)
@@ -190,6 +191,17 @@ fn issuing_key(cluster: &Cluster, status: Option<&admin::Status>, findings: &mut
             KEY,
             "the issuing key is not in the state directory: the broker starts only if --issuing-key says where it is",
         ),
+    }
+}
+
+/// Join tokens that nobody replaces.
+fn tokens(status: &admin::Status, findings: &mut Findings) {
+    for token in status.tokens.iter().filter(|token| token.policy == "manual") {
+        let role = token.role;
+        findings.advice(
+            "tokens",
+            format!("the {role} token lives until somebody replaces it: 'broker rotate {role}', or, once no script uses it, --rotate-{role} after-join"),
+        );
     }
 }
 

@@ -8,6 +8,7 @@ mod init;
 mod invite;
 mod joiner;
 mod nodes;
+mod rotate;
 mod serve;
 mod status;
 mod wait;
@@ -39,6 +40,7 @@ enum Command {
     Nodes(nodes::Nodes),
     Wait(wait::Wait),
     Adopt(adopt::Adopt),
+    Rotate(rotate::Rotate),
     Status(status::Status),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
@@ -71,6 +73,7 @@ pub(crate) fn run() -> Result<(), Failure> {
             Command::Nodes(nodes) => nodes.run(),
             Command::Wait(wait) => wait.run(),
             Command::Adopt(adopt) => adopt.run(),
+            Command::Rotate(rotate) => rotate.run(),
             Command::Status(status) => status.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Audit(audit) => audit.run(),

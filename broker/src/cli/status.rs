@@ -26,7 +26,7 @@ impl Status {
             "state" => "in the state directory".to_owned(),
             kind => format!("from a {kind}"),
         };
-        let mut text = lines(&[
+        let mut rows = vec![
             vec!["cluster".into(), format!("{} ({})", status.name, status.cluster)],
             vec!["pin".into(), status.pin.to_string()],
             vec![
@@ -39,7 +39,12 @@ impl Status {
                 if status.ready { "yes".into() } else { format!("no: {}", status.missing.join("; ")) },
             ],
             vec!["alarms".into(), format!("{} since the start", status.alarms)],
-        ]);
+        ];
+        rows.extend(status.tokens.into_iter().map(|token| {
+            let words = format!("generation {} since {}, policy {}", token.generation, token.rotated_at, token.policy);
+            vec![format!("{} token", token.role), words]
+        }));
+        let mut text = lines(&rows);
         for broker in status.brokers {
             let addresses: Vec<String> = broker.addresses.iter().map(ToString::to_string).collect();
             let leader = if broker.leader { ", on the leader" } else { "" };

@@ -10,5 +10,5 @@ mod watch;
 
 pub(crate) use adopt::{adopt, adopt_first};
 pub(crate) use recent::{Recent, recent};
-pub(crate) use report::{Booting, Look, NodeLine, NodeState, Report, report};
+pub(crate) use report::{Booting, Look, NodeLine, NodeState, Report, look, report};
 pub(crate) use watch::watch;

@@ -94,7 +94,7 @@ pub(crate) async fn report(broker: &Broker) -> Result<Report, Denial> {
 }
 
 /// The report, and the invites that it was made with.
-pub(super) async fn look(broker: &Broker) -> Result<Look, Denial> {
+pub(crate) async fn look(broker: &Broker) -> Result<Look, Denial> {
     let invites = broker.invites.list().await?;
     let nodes = broker.engine.nodes().await?;
     Ok(Look { report: explain(nodes, &invites, clock::now()), invites })
@@ -253,7 +253,7 @@ mod tests {
         for operation in [
             Operation::Claim { key: key.clone() },
             Operation::Open { key: key.clone(), grant: grant.clone() },
-            Operation::Redeem { key: key.clone(), grant: grant.clone() },
+            Operation::Redeem { key: key.clone(), grant: grant.clone(), generation: 1 },
             Operation::Join { key, grant, node: node.clone() },
         ] {
             claims.apply(Some(&invite), &operation, 1).expect("done");

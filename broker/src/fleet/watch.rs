@@ -4,13 +4,12 @@
 
 use std::sync::PoisonError;
 
-use super::{NodeState, report};
+use super::{NodeState, Report};
 use crate::audit::{Event, Record};
 use crate::broker::Broker;
 
-/// Looks once.
-pub(crate) async fn watch(broker: &Broker) {
-    let Ok(report) = report(broker).await else { return };
+/// Raises the alarm about what a report shows.
+pub(crate) async fn watch(broker: &Broker, report: Report) {
     let count = report.count(NodeState::Unexplained);
     broker.metrics.unexplained.set(i64::try_from(count).unwrap_or(i64::MAX));
     for node in report.nodes.into_iter().filter(|node| node.state == NodeState::Unexplained) {

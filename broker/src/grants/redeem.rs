@@ -3,7 +3,7 @@
 //! The order is the promise: verify all → record → claim → record → token. Must not be reordered.
 
 use certs::MachineIdentity;
-use protocol::{MAX_GRANT, RedeemReply, RedeemRequest};
+use protocol::{GrantHash, InviteId, MAX_GRANT, RedeemReply, RedeemRequest, SwarmId, SwarmToken};
 
 use super::claims::{Claims, TYP};
 use super::{about, invite_of, recorded};
@@ -12,7 +12,11 @@ use crate::broker::{Broker, Call};
 use crate::clock;
 use crate::denial::Denial;
 use crate::jwt;
-use crate::ledger::{Operation, Outcome};
+use crate::ledger::{Operation, Outcome, TokenState};
+use crate::rotation;
+
+/// How often a redemption is committed anew because a token was replaced in between.
+const TRIES: usize = 8;
 
 /// Redeems a grant.
 pub(crate) async fn redeem(
@@ -28,29 +32,76 @@ pub(crate) async fn redeem(
 async fn claim(broker: &Broker, call: &Call, identity: &MachineIdentity, grant: &str) -> Result<RedeemReply, Denial> {
     let claims = verified(broker, grant).await?;
     claims.judge(&broker.cluster, identity, clock::now())?;
-    let invite = invite_of(broker, call, identity).await?;
+    let (invite, tokens) =
+        tokio::try_join!(invite_of(broker, call, identity), rotation::settled(broker, identity.role, call.started))?;
 
     let hash = claims.jti.hash();
     let record = |event| about(identity, Record { grant: Some(hash.clone()), ..Record::new(event) });
     broker.audit.record(call.on(record(Event::GrantRedeeming))).await?;
 
-    let operation = Operation::Redeem { key: identity.key.clone(), grant: hash.clone() };
-    let (outcome, version) = broker.invites.submit(&invite.jti, None, operation).await?;
-
-    // From here on the answer is this key's, whatever fails: the same key asks again and gets it.
-    let membership = broker.engine.membership().await?;
-    let managers = broker.engine.nodes().await?.into_iter().filter_map(|node| node.manager).collect();
-    let token = match identity {
-        MachineIdentity::Worker(worker) => broker.engine.worker_token(worker).await?,
-        MachineIdentity::Manager(manager) => broker.engine.manager_token(manager).await?,
-    };
-    let event = match outcome {
+    let handed = hand_over(broker, call, identity, &invite.jti, &hash, tokens).await?;
+    let event = match handed.outcome {
         Outcome::Yours => Event::GrantRedeemed,
         Outcome::YoursAlready => Event::GrantReplayed,
     };
-    broker.audit.record(call.on(Record { version: Some(version), ..record(event) })).await?;
+    let (generation, version) = (Some(handed.generation), Some(handed.version));
+    broker.audit.record(call.on(Record { generation, version, ..record(event) })).await?;
     let brokers = broker.directory.live(clock::now()).into_iter().flat_map(|peer| peer.addresses).collect();
-    Ok(RedeemReply { token, managers, swarm: membership.swarm, role: invite.role, brokers })
+    let Handed { token, managers, swarm, .. } = handed;
+    Ok(RedeemReply { token, managers, swarm, role: invite.role, brokers })
+}
+
+/// A token, and the claim under which it is given.
+struct Handed {
+    token: SwarmToken,
+    generation: u64,
+    managers: Vec<String>,
+    swarm: SwarmId,
+    outcome: Outcome,
+    version: u64,
+}
+
+/// Claims the redemption for the generation that is live, reads the token, and makes sure that every rotation from
+/// then on finds the claim. If one came in between: again, with the next token.
+async fn hand_over(
+    broker: &Broker,
+    call: &Call,
+    identity: &MachineIdentity,
+    invite: &InviteId,
+    grant: &GrantHash,
+    mut tokens: TokenState,
+) -> Result<Handed, Denial> {
+    let key = &identity.key;
+    let mut first = None;
+    for _ in 0..TRIES {
+        let generation = tokens.of(identity.role).number;
+        let redeem = Operation::Redeem { key: key.clone(), grant: grant.clone(), generation };
+        let (outcome, version) = broker.invites.submit(invite, None, redeem).await?;
+        let outcome = *first.get_or_insert(outcome);
+
+        // From here on the answer is this key's, whatever fails: the same key asks again and gets it.
+        let (after, (token, live), nodes) = tokio::try_join!(
+            async { broker.rotations.read().await.map_err(Denial::from) },
+            async {
+                let token = match identity {
+                    MachineIdentity::Worker(worker) => broker.engine.worker_token(worker).await,
+                    MachineIdentity::Manager(manager) => broker.engine.manager_token(manager).await,
+                };
+                token.map_err(Denial::from)
+            },
+            async { broker.engine.nodes().await.map_err(Denial::from) },
+        )?;
+        if rotation::stands(identity.role, &tokens, &after.state, &live) {
+            let managers = nodes.into_iter().filter_map(|node| node.manager).collect();
+            return Ok(Handed { token, generation, managers, swarm: live.swarm, outcome, version });
+        }
+        drop(token);
+        let hold = Operation::Hold { key: key.clone(), grant: grant.clone() };
+        broker.invites.submit(invite, None, hold).await?;
+        rotation::notice(broker).await?;
+        tokens = rotation::settled(broker, identity.role, call.started).await?;
+    }
+    Err(Denial::Unavailable("the join tokens keep being replaced".into()))
 }
 
 /// The claims of a grant that a broker of this cluster signed.

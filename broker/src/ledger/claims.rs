@@ -46,6 +46,12 @@ pub(crate) struct Redemption {
     pub(crate) last: u64,
     /// How often it was handed out for this grant.
     pub(crate) times: u32,
+    /// The generation of the token that was handed out.
+    #[serde(default)]
+    pub(crate) generation: u64,
+    /// Whether the answer was held back, because a rotation came in between.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) held: bool,
 }
 
 /// A confirmed join.
@@ -63,8 +69,10 @@ pub(crate) enum Operation {
     Claim { key: KeyHash },
     /// This grant as the key's open one.
     Open { key: KeyHash, grant: GrantHash },
-    /// The redemption of this grant.
-    Redeem { key: KeyHash, grant: GrantHash },
+    /// The redemption of this grant, for the token of this generation.
+    Redeem { key: KeyHash, grant: GrantHash, generation: u64 },
+    /// The redemption is answered later: nobody need wait for this key.
+    Hold { key: KeyHash, grant: GrantHash },
     /// This node as the one that came of this grant.
     Join { key: KeyHash, grant: GrantHash, node: NodeId },
     /// Nobody more.
@@ -123,7 +131,8 @@ impl Claims {
             Operation::Revoke => Ok(self.revoke(now)),
             Operation::Claim { key } => self.claim(invite, key, now),
             Operation::Open { key, grant } => self.open(key, grant, now),
-            Operation::Redeem { key, grant } => self.redeem(key, grant, now),
+            Operation::Redeem { key, grant, generation } => self.redeem(key, grant, *generation, now),
+            Operation::Hold { key, grant } => self.hold(key, grant, now),
             Operation::Join { key, grant, node } => self.join(key, grant, node, now),
         }
     }
@@ -161,22 +170,25 @@ impl Claims {
         Ok(Outcome::Yours)
     }
 
-    fn redeem(&mut self, key: &KeyHash, grant: &GrantHash, now: u64) -> Result<Outcome, LedgerError> {
+    fn redeem(&mut self, key: &KeyHash, grant: &GrantHash, generation: u64, now: u64) -> Result<Outcome, LedgerError> {
         let taken = self.booting(key, now)?;
         if taken.grant.as_ref() != Some(grant) {
             return Err(LedgerError::AskAgain);
         }
-        match &mut taken.redeemed {
-            Some(redemption) if redemption.grant == *grant => {
-                redemption.last = now;
-                redemption.times = redemption.times.saturating_add(1);
-                Ok(Outcome::YoursAlready)
-            }
-            redeemed => {
-                *redeemed = Some(Redemption { grant: grant.clone(), last: now, times: 1 });
-                Ok(Outcome::Yours)
-            }
+        let before = taken.redeemed.as_ref().filter(|redemption| redemption.grant == *grant);
+        let (times, outcome) = before
+            .map_or((1, Outcome::Yours), |redemption| (redemption.times.saturating_add(1), Outcome::YoursAlready));
+        taken.redeemed = Some(Redemption { grant: grant.clone(), last: now, times, generation, held: false });
+        Ok(outcome)
+    }
+
+    fn hold(&mut self, key: &KeyHash, grant: &GrantHash, now: u64) -> Result<Outcome, LedgerError> {
+        if let Some(redemption) = &mut self.booting(key, now)?.redeemed
+            && redemption.grant == *grant
+        {
+            redemption.held = true;
         }
+        Ok(Outcome::YoursAlready)
     }
 
     /// A confirm needs nothing that expires: neither the window nor a revocation stands in its way.
@@ -293,7 +305,7 @@ pub(crate) mod tests {
         for open in [&first, &second] {
             claims.apply(Some(&invite), &Operation::Open { key: key(1), grant: open.clone() }, 2).expect("opens");
         }
-        let redeem = |grant: &GrantHash| Operation::Redeem { key: key(1), grant: grant.clone() };
+        let redeem = |grant: &GrantHash| Operation::Redeem { key: key(1), grant: grant.clone(), generation: 1 };
         assert!(matches!(claims.apply(Some(&invite), &redeem(&first), 3), Err(LedgerError::AskAgain)));
         assert_eq!(claims.apply(Some(&invite), &redeem(&second), 3).ok(), Some(Outcome::Yours));
         assert_eq!(claims.apply(Some(&invite), &redeem(&second), 4).ok(), Some(Outcome::YoursAlready));
@@ -307,13 +319,15 @@ pub(crate) mod tests {
         claims.apply(Some(&invite), &Operation::Claim { key: key(1) }, 1).expect("claims");
         claims.apply(Some(&invite), &Operation::Open { key: key(1), grant: open.clone() }, 1).expect("opens");
         assert_eq!(reason(&claims.apply(Some(&invite), &join(node('x')), 2)), Some(Reason::NotRedeemed));
-        claims.apply(Some(&invite), &Operation::Redeem { key: key(1), grant: open.clone() }, 2).expect("redeems");
+        claims
+            .apply(Some(&invite), &Operation::Redeem { key: key(1), grant: open.clone(), generation: 1 }, 2)
+            .expect("redeems");
         claims.apply(Some(&invite), &Operation::Revoke, 3).expect("revokes");
         assert_eq!(claims.apply(Some(&invite), &join(node('x')), 9 * WINDOW).ok(), Some(Outcome::Yours));
         assert_eq!(claims.apply(Some(&invite), &join(node('x')), 9 * WINDOW).ok(), Some(Outcome::YoursAlready));
         assert_eq!(reason(&claims.apply(Some(&invite), &join(node('y')), 9 * WINDOW)), Some(Reason::OtherNode));
         claims.revoked = None;
-        let again = Operation::Redeem { key: key(1), grant: open.clone() };
+        let again = Operation::Redeem { key: key(1), grant: open.clone(), generation: 1 };
         assert_eq!(reason(&claims.apply(Some(&invite), &again, 4)), Some(Reason::Confirmed));
     }
 
@@ -327,7 +341,8 @@ pub(crate) mod tests {
             Operation::Claim { key: key(1) },
             Operation::Claim { key: key(2) },
             Operation::Open { key: key(1), grant: open.clone() },
-            Operation::Redeem { key: key(1), grant: open },
+            Operation::Redeem { key: key(1), grant: open.clone(), generation: 1 },
+            Operation::Hold { key: key(1), grant: open },
         ] {
             assert_eq!(
                 reason(&claims.apply(Some(&invite), &operation, 3)),
@@ -344,7 +359,7 @@ pub(crate) mod tests {
     }
 
     fn operations() -> impl Strategy<Value = Vec<(u8, u8, u64)>> {
-        proptest::collection::vec((0_u8..5, 0_u8..8, 0_u64..2000), 0..200)
+        proptest::collection::vec((0_u8..6, 0_u8..8, 0_u64..2000), 0..200)
     }
 
     proptest! {
@@ -357,7 +372,8 @@ pub(crate) mod tests {
                 let operation = match kind {
                     0 | 1 => Operation::Claim { key },
                     2 => Operation::Open { key, grant },
-                    3 => Operation::Redeem { key, grant },
+                    3 => Operation::Redeem { key, grant, generation: now },
+                    4 => Operation::Hold { key, grant },
                     _ => Operation::Join { key, grant, node: node('z') },
                 };
                 let before = claims.clone();

@@ -283,7 +283,7 @@ mod tests {
         let redeemed = [
             claim.clone(),
             Operation::Open { key: key.clone(), grant: grant.clone() },
-            Operation::Redeem { key: key.clone(), grant: grant.clone() },
+            Operation::Redeem { key: key.clone(), grant: grant.clone(), generation: 1 },
         ];
         let node = "a".repeat(25).parse().expect("a node id");
         let joined = [&redeemed[..], &[Operation::Join { key, grant, node }]].concat();

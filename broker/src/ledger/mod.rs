@@ -10,17 +10,21 @@ mod invites;
 mod joiners;
 mod names;
 mod policy;
+mod rotation;
 mod sentinel;
 
-pub(crate) use claims::{Claims, Operation, Outcome};
+pub(crate) use claims::{Claims, Operation, Outcome, Use};
 pub(crate) use directory::{Directory, Peer};
 pub(crate) use invites::{InviteState, Invites};
 pub(crate) use joiners::{Facts, Listing, Listings, MOST_JOINERS, is_room_for};
 pub(crate) use policy::Policy;
+pub(crate) use rotation::{Generation, ReadState, Rotating, Rotations, TokenState};
 pub(crate) use sentinel::{Health, Raised, Sentinel};
 
 #[cfg(test)]
 pub(crate) use claims::tests;
+#[cfg(test)]
+pub(crate) use rotation::tests::live;
 
 use crate::audit::Reason;
 use crate::swarm::EngineError;

@@ -13,6 +13,7 @@ pub(super) const INVITE_KEY: &str = "invite-key";
 pub(super) const BROKER: &str = "broker";
 pub(super) const SENTINEL: &str = "sentinel";
 pub(super) const JOINER: &str = "joiner";
+pub(super) const ROTATION: &str = "rotation";
 
 /// The label on an invite's object that says since when it is revoked.
 pub(super) const REVOKED: &str = "swarm-broker.revoked";
@@ -20,6 +21,12 @@ pub(super) const REVOKED: &str = "swarm-broker.revoked";
 pub(super) const FLOOR: &str = "swarm-broker.floor";
 /// The label on a joiner's object until when it is kept, in seconds since 1970.
 pub(super) const UNTIL: &str = "swarm-broker.until";
+
+/// The labels on the rotation's object: each token's generation, the swarm's root, and the rotation under way.
+pub(super) const GENERATION_OF_WORKER: &str = "swarm-broker.generation.worker";
+pub(super) const GENERATION_OF_MANAGER: &str = "swarm-broker.generation.manager";
+pub(super) const ROOT: &str = "swarm-broker.root";
+pub(super) const ROTATING: &str = "swarm-broker.rotating";
 
 const USE: &str = "swarm-broker.use.";
 
@@ -42,6 +49,10 @@ pub(super) fn joiner(hash: &JoinerHash) -> String {
 
 pub(super) fn sentinel() -> String {
     "swarm-broker.sentinel".into()
+}
+
+pub(super) fn rotation() -> String {
+    "swarm-broker.rotation".into()
 }
 
 /// The label of a key's use.

@@ -1,4 +1,5 @@
-//! What a running broker does by itself: renews its entry, follows the swarm's root, watches the nodes, sweeps.
+//! What a running broker does by itself: renews its entry, follows the swarm's root, watches nodes and
+//! tokens, sweeps.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use certs::ServerTls;
 use crate::audit::{Event, Record};
 use crate::broker::Broker;
 use crate::clock;
+use crate::fleet::Look;
 use crate::ledger::{Health, LedgerError, WINDOW};
 
 /// How often the engine is looked at.
@@ -19,6 +21,8 @@ const SWEEP: Duration = Duration::from_mins(10);
 /// How long a sweep may take; what is left is swept the next time. All else that the keeper does is bounded by what a
 /// call to the engine may take, so systemd hears of it every minute at the latest.
 const SWEEPING: Duration = Duration::from_secs(10);
+/// How long a look at the tokens may take; what it was about to write down, the next one does.
+const TOKENS: Duration = Duration::from_secs(10);
 /// Invites stay listed for this long after their last use's window, in seconds.
 const KEPT: u64 = 24 * 60 * 60;
 
@@ -40,7 +44,7 @@ pub(super) async fn keep(broker: Arc<Broker>, tls: Arc<ServerTls>, mut renew_at:
             let _ = broker.audit.record(summary).await;
         }
         if broker.membership().is_some() {
-            crate::fleet::watch(&broker).await;
+            watch(&broker).await;
         }
         if clock::now() >= renew_at {
             renew_at = renew_certificate(&broker, &tls);
@@ -65,6 +69,15 @@ async fn look(broker: &Broker) {
             *broker.membership.write().unwrap_or_else(PoisonError::into_inner) = seen;
         }
         Err(error) => tracing::warn!(%error, "the engine does not answer as a manager"),
+    }
+}
+
+/// Looks at the nodes and at the tokens, by one reading of the invites.
+async fn watch(broker: &Arc<Broker>) {
+    let Ok(Look { report, invites }) = crate::fleet::look(broker).await else { return };
+    crate::fleet::watch(broker, report).await;
+    if broker.sentinel.check().is_ok() {
+        let _ = tokio::time::timeout(TOKENS, crate::rotation::look(broker, &invites)).await;
     }
 }
 

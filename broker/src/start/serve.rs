@@ -17,8 +17,9 @@ use crate::exit::{Code, Failure};
 use crate::fleet::Recent;
 use crate::joiners::{self, Joiners};
 use crate::jwt::Signer;
-use crate::ledger::{Directory, Invites, Listings, Sentinel};
+use crate::ledger::{Directory, Invites, Listings, Rotations, Sentinel};
 use crate::metrics::Metrics;
+use crate::rotation::Rotation;
 use crate::server::{Listener, bind};
 use crate::state::Cluster;
 use crate::swarm::Engine;
@@ -86,6 +87,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         invites: Invites::new(engine.clone(), sentinel.clone()),
         listings: Listings::new(engine.clone(), sentinel.clone()),
         joiners,
+        rotations: Rotations::new(engine.clone(), sentinel.clone()),
+        rotation: Rotation::new(settings.policies, known.tokens.clone()),
         engine,
         audit,
         refusals: Refusals::default(),
@@ -100,6 +103,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
     if new {
         steps::adopt_first(&broker, &membership).await?;
     }
+    steps::tokens(&broker).await?;
     run(broker, tls, tls_config, renew_at, socket, metrics, &settings).await
 }
 

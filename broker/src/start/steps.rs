@@ -118,6 +118,23 @@ pub(super) fn addresses(
     })
 }
 
+/// Ends a rotation of a token that was left half done. Nothing is done about a ledger that was lost.
+pub(super) async fn tokens(broker: &Broker) -> Result<(), Failure> {
+    if broker.sentinel.check().is_err() {
+        return Ok(());
+    }
+    match crate::rotation::start(broker).await {
+        Ok(()) => Ok(()),
+        // The keeper looks again, and until then no token is handed out.
+        Err(Denial::Unavailable(why)) if broker.audit.is_writable() => {
+            tracing::warn!(why, "the join tokens cannot be looked at yet");
+            Ok(())
+        }
+        Err(Denial::Unavailable(why)) => Err(Failure::new(Code::Io, why)),
+        Err(other) => Err(Failure::new(Code::Internal, format!("looking at the join tokens failed: {other:?}"))),
+    }
+}
+
 /// Adopts what was there before the first broker, where one manager can say so for all.
 pub(super) async fn adopt_first(broker: &Broker, membership: &Membership) -> Result<(), Failure> {
     if membership.managers != 1 {

@@ -29,6 +29,14 @@ pub(crate) struct Stored {
     id: String,
 }
 
+impl Stored {
+    /// A stored object, for what is tested without an engine.
+    #[cfg(test)]
+    pub(crate) fn example(object: Object, version: u64) -> Self {
+        Self { object, version, id: String::new() }
+    }
+}
+
 impl Engine {
     /// Creates an object. `Exists` when the name is taken.
     pub(crate) async fn create(&self, object: &Object) -> Result<(), EngineError> {

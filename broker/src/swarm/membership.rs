@@ -1,10 +1,9 @@
-//! What the local engine is in its swarm, and the swarm's own secrets, read at the moment they are needed.
+//! What the local engine is in its swarm.
 //!
-//! Keeps DESIGN §5: the tokens are stored nowhere. Must not cache a token.
+//! Must not take an engine that knows no cluster for a manager: it has no quorum.
 
 use bollard::models::LocalNodeState;
-use certs::{ManagerIdentity, WorkerIdentity};
-use protocol::{NodeId, Role, SwarmId, SwarmToken};
+use protocol::{NodeId, SwarmId};
 
 use super::{Engine, EngineError};
 
@@ -48,30 +47,6 @@ impl Engine {
             nodes: swarm.nodes.unwrap_or(0),
             address: swarm.node_addr.unwrap_or_default(),
         })
-    }
-
-    /// The live worker token, for a machine that may become a worker.
-    pub(crate) async fn worker_token(&self, _for: &WorkerIdentity) -> Result<SwarmToken, EngineError> {
-        self.token(Role::Worker).await
-    }
-
-    /// The live manager token, for a machine that may become a manager.
-    pub(crate) async fn manager_token(&self, _for: &ManagerIdentity) -> Result<SwarmToken, EngineError> {
-        self.token(Role::Manager).await
-    }
-
-    /// The live join token for a role. Read anew at each call.
-    async fn token(&self, role: Role) -> Result<SwarmToken, EngineError> {
-        let swarm = self.call(|docker| async move { docker.inspect_swarm().await }).await?;
-        let mut tokens = swarm.join_tokens.ok_or(EngineError::Incomplete("the join tokens"))?;
-        let wanted = match role {
-            Role::Worker => tokens.worker.take(),
-            Role::Manager => tokens.manager.take(),
-        };
-        for other in [tokens.worker, tokens.manager].into_iter().flatten() {
-            drop(zeroize::Zeroizing::new(other));
-        }
-        SwarmToken::parse(wanted.unwrap_or_default()).map_err(|_| EngineError::Incomplete("a join token"))
     }
 }
 

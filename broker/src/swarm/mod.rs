@@ -7,8 +7,10 @@ mod configs;
 mod engine;
 mod membership;
 mod nodes;
+mod tokens;
 
 pub(crate) use configs::{Object, Stored};
 pub(crate) use engine::{Engine, EngineError, TRIED_WITH};
 pub(crate) use membership::Membership;
 pub(crate) use nodes::{Availability, Node, NodeChange};
+pub(crate) use tokens::{Live, Mark};

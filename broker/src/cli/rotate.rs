@@ -1,0 +1,108 @@
+//! `broker rotate`.
+
+use clap::ValueEnum;
+use protocol::Role;
+
+use super::AdminSocket;
+use crate::admin::{RotateOrder, RotateReply, RotationPreview};
+use crate::exit::Failure;
+
+/// Replace join tokens: whoever still holds one cannot join with it any more
+///
+/// Machines that are joining at this moment are waited for, 2 s at most unless 'broker serve' was told otherwise; those
+/// that come in between get the next token. Give --now after a leak: it waits for nobody, and whoever is in the middle
+/// of a join tries again by itself, some 10 s later.
+#[derive(clap::Args)]
+#[command(after_help = crate::exit::HELP)]
+pub(super) struct Rotate {
+    /// What to replace
+    #[arg(value_name = "WHAT")]
+    what: What,
+    /// Wait for no machine that is joining
+    #[arg(long)]
+    now: bool,
+    /// Say what would be done and who is joining at this moment; change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Why; it goes into the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    admin: AdminSocket,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    /// The worker join token
+    Worker,
+    /// The manager join token
+    Manager,
+    /// Both
+    All,
+}
+
+impl Rotate {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let roles = match self.what {
+            What::Worker => vec![Role::Worker],
+            What::Manager => vec![Role::Manager],
+            What::All => vec![Role::Worker, Role::Manager],
+        };
+        let order = RotateOrder { roles, now: self.now, reason: self.reason };
+        if self.dry_run {
+            let preview: RotationPreview = self.admin.open().post("/v1/rotate/preview", &order)?;
+            return if self.json { super::print_json(&preview) } else { super::print(&previewed(&preview)) };
+        }
+        let rotated: RotateReply = self.admin.open().post("/v1/rotate", &order)?;
+        if self.json { super::print_json(&rotated) } else { super::print(&told(&rotated)) }
+    }
+}
+
+fn told(rotated: &RotateReply) -> String {
+    let mut lines: Vec<String> = rotated
+        .rotated
+        .iter()
+        .map(|token| format!("{} token: generation {} since {}", token.role, token.generation, token.rotated_at))
+        .collect();
+    if rotated.shared {
+        lines.push("another rotation at the same time did it".into());
+    }
+    match rotated.not_waited_for {
+        0 => {}
+        1 => lines.push("1 machine was joining with the old one: it tries again by itself".into()),
+        more => lines.push(format!("{more} machines were joining with the old one: they try again by themselves")),
+    }
+    lines.join("\n")
+}
+
+fn previewed(preview: &RotationPreview) -> String {
+    let mut lines: Vec<String> = preview
+        .tokens
+        .iter()
+        .map(|token| {
+            format!(
+                "{} token: generation {} since {}, policy {}: it would become generation {}",
+                token.role,
+                token.generation,
+                token.rotated_at,
+                token.policy,
+                token.generation + 1
+            )
+        })
+        .collect();
+    lines.extend(preview.in_flight.iter().map(|machine| {
+        format!(
+            "in flight: key {} of invite {} has the {} token since {}",
+            machine.key, machine.invite, machine.role, machine.since
+        )
+    }));
+    lines.extend(preview.under_way.iter().map(|broker| format!("broker {broker} is replacing one at this moment")));
+    lines.push(match preview.in_flight.len() {
+        0 => "nobody is joining at this moment; nothing was changed".into(),
+        _ => format!("it would wait for them, {} ms at most; nothing was changed", preview.wait_ms),
+    });
+    lines.join("\n")
+}
