@@ -5,11 +5,13 @@
 #![allow(clippy::missing_panics_doc, reason = "what a test cannot do without, it panics without")]
 
 mod broker;
+mod gate;
 mod joiner;
 mod machine;
 mod relay;
 
 pub use broker::{Broker, Run, run};
+pub use gate::{Gate, Held};
 pub use joiner::{Joiner, finish};
 pub use machine::{Answer, Machine, Told, Wire};
 pub use relay::{Relay, Rule};

@@ -134,6 +134,10 @@ pub(crate) fn a_joined_machine_joins_again_as_a_no_op(pool: &Pool) -> Result<(),
     let invite = broker.invite(&["--uses", "2", "--label", "zone=a"])?;
     let joiner = Joiner::new(machine, &invite);
     joiner.joins()?;
+    // What the broker does by itself after a join is done.
+    until(Duration::from_secs(20), "the token to be replaced", || {
+        (broker.count("token.rotated", None).ok()? == 1).then_some(())
+    })?;
     let records = broker.records()?.len();
     let again = joiner.joins()?;
     assert!(again.stdout.contains("already joined"), "{}", again.stdout);

@@ -15,6 +15,8 @@ mod never_shows;
 mod one_key;
 mod peers;
 mod rotation;
+mod rotation_cut_off;
+mod rotation_policy;
 mod serving;
 mod unit;
 mod verify_then_spend;
@@ -81,7 +83,20 @@ fn main() -> ExitCode {
             one_key::a_repeated_confirm_changes_nothing,
             peers::a_peer_that_gives_other_bytes_is_not_believed,
             rotation::a_token_rotated_between_redeem_and_join_strands_nobody,
-            rotation::boots_during_a_storm_of_rotations_all_join,
+            rotation::a_rotation_waits_for_a_machine_with_the_token_up_to_its_bound,
+            rotation::twenty_boots_through_a_loop_of_rotations_all_join_at_once,
+            rotation::boots_while_the_token_is_rotated_without_courtesy_all_join,
+            rotation::boots_while_somebody_else_rotates_the_token_all_join,
+            rotation::thirty_machines_at_two_brokers_are_never_given_a_token_that_is_about_to_go,
+            rotation::two_who_rotate_at_once_get_one_clear_result,
+            rotation_cut_off::a_broker_killed_at_any_step_of_a_rotation_finishes_or_undoes_it,
+            rotation_cut_off::settings_that_change_under_a_rotation_are_kept_and_it_is_done,
+            rotation_cut_off::a_rotation_without_quorum_says_so_and_is_undone,
+            rotation_cut_off::a_rotation_where_none_can_be_done_has_words_and_a_code,
+            rotation_policy::a_token_is_dead_within_seconds_of_the_join_it_was_given_for,
+            rotation_policy::a_swarm_that_was_there_before_keeps_its_token_unless_told_otherwise,
+            rotation_policy::what_somebody_else_replaces_is_noticed_and_written_down,
+            rotation_policy::boots_while_the_swarms_root_is_replaced_all_join_and_confirm,
             serving::ready_means_that_machines_can_be_admitted,
             serving::an_engine_that_hangs_does_not_starve_the_watchdog,
             serving::an_invite_made_before_the_broker_ran_admits,

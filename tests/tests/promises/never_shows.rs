@@ -55,7 +55,8 @@ pub(crate) fn the_token_shows_nowhere_at_trace(pool: &Pool) -> Result<(), Failed
     let manager = cluster.manager();
     let mut broker = Broker::start_with(manager, &["--log", "trace"])?;
     let invite = broker.invite(&["--uses", "3"])?;
-    let tokens = [manager.join_token(Role::Worker)?, manager.join_token(Role::Manager)?];
+    let live = || Ok::<_, Failed>([manager.join_token(Role::Worker)?, manager.join_token(Role::Manager)?]);
+    let mut tokens = live()?.to_vec();
 
     let (done, seen) = (AtomicBool::new(false), Mutex::new(BTreeSet::new()));
     let joined = std::thread::scope(|scope| {
@@ -76,6 +77,12 @@ pub(crate) fn the_token_shows_nowhere_at_trace(pool: &Pool) -> Result<(), Failed
     let seen = seen.into_inner().expect("no panic");
     assert!(seen.iter().any(|text| text.contains("joiner\0join")), "the joiners' command lines were looked at");
     let failed = broker.run(&["invite", "create", "--uses", "0"])?;
+    tokens.extend(live()?);
+    let mut rotated = broker.ok(&["rotate", "all", "--reason", "a test"])?;
+    rotated += &broker.ok(&["rotate", "worker", "--now", "--json"])?;
+    rotated += &broker.ok(&["rotate", "all", "--dry-run", "--json"])?;
+    rotated += &broker.ok(&["status"])?;
+    tokens.extend(live()?);
     let stopped = broker.stop()?;
     assert!(stopped.stderr.contains("TRACE") || stopped.stderr.contains("DEBUG"), "the log was at its loudest");
 
@@ -84,6 +91,7 @@ pub(crate) fn the_token_shows_nowhere_at_trace(pool: &Pool) -> Result<(), Failed
         texts.push(("a joiner's output".into(), run.stdout + &run.stderr));
     }
     texts.push(("the broker's output".into(), stopped.stdout + &stopped.stderr + &failed.stderr));
+    texts.push(("what rotating printed".into(), rotated));
     for id in manager.docker(&["config", "ls", "-q"])?.split_whitespace() {
         let config = manager.json(&["config", "inspect", id])?;
         let data = config[0]["Spec"]["Data"].as_str().unwrap_or_default();
