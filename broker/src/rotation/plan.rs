@@ -17,8 +17,12 @@ use crate::swarm::Live;
 /// the token long before, or never will.
 pub(crate) const LONGEST_ON_THE_WAY: u64 = 30;
 
-/// A rotation that another broker should have ended this long ago was left by it: longer than its last call may take.
-const GRACE: Duration = Duration::from_secs(10);
+/// A broker that comes back to its own rotation so long after it should have ended it (it was stopped for a while) does
+/// not go on with it: another one may be about to undo it.
+const OVERDUE: Duration = Duration::from_secs(5);
+/// A rotation that another broker should have ended this long ago was left by it. Longer than [`OVERDUE`], a look and a
+/// call to the engine together may take: two brokers are never at one rotation.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// What was read.
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +139,7 @@ fn under_way(now: u64, view: View<'_>, rotating: &Rotating, mine: Mine<'_>) -> O
         return match on_the_way {
             _ if done => Operation::Settle(Settling::Done),
             on_the_way if on_the_way > 0 && waited < longest => Operation::Wait(on_the_way),
+            _ if waited > longest + OVERDUE => Operation::Settle(Settling::Undone),
             on_the_way => Operation::Replace(on_the_way),
         };
     }
