@@ -1,5 +1,7 @@
 //! The admin socket's routes for `broker rotate`.
 
+use std::sync::Arc;
+
 use protocol::{ProblemKind, Role};
 
 use super::server::{Reply, complaint, read, unfit};
@@ -11,7 +13,7 @@ use crate::ledger::Generation;
 use crate::rotation::{self, Policy};
 use crate::server::json;
 
-pub(super) async fn rotate(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply, Denial> {
+pub(super) async fn rotate(broker: &Arc<Broker>, operator: String, body: &[u8]) -> Result<Reply, Denial> {
     let order: RotateOrder = read(body)?;
     if let Some(wrong) = order.reason.as_deref().and_then(unfit) {
         return Ok(wrong);
@@ -22,8 +24,13 @@ pub(super) async fn rotate(broker: &Broker, operator: String, body: &[u8]) -> Re
         let what = format!("{lost}. Until then, rotate by hand: {}", by_hand.join("; "));
         return Ok(complaint(ProblemKind::Unavailable, what));
     }
-    let reason = order.reason.as_deref().map_or("no reason was given", str::trim);
-    let done = rotation::rotate(broker, order.roles, order.now, reason, operator).await?;
+    // A task of its own: what was begun is ended, though who asked for it went away.
+    let broker = broker.clone();
+    let done = tokio::spawn(async move {
+        let reason = order.reason.as_deref().map_or("no reason was given", str::trim);
+        rotation::rotate(&broker, order.roles, order.now, reason, operator).await
+    });
+    let done = done.await.map_err(|_| Denial::Unavailable("the broker is stopping".into()))??;
     let rotated: Vec<TokenRotated> =
         done.rotated.into_iter().map(|(role, generation)| token_rotated(role, &generation)).collect();
     let one = match &rotated[..] {

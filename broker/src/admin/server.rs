@@ -102,7 +102,7 @@ fn denied(denial: Denial) -> Reply {
     }
 }
 
-async fn answer(broker: &Broker, operator: String, request: Request<Incoming>) -> Reply {
+async fn answer(broker: &Arc<Broker>, operator: String, request: Request<Incoming>) -> Reply {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     let upload = (&parts.method, path.as_str()) == (&Method::POST, joiners::UPLOAD);

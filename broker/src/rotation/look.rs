@@ -3,8 +3,6 @@
 //! Keeps promise 6 across crashes: what a broker left half done is finished or undone, and said. Keeps an outside
 //! rotation from being a riddle: it is the next generation, with a record.
 
-use std::sync::Arc;
-
 use protocol::Role;
 
 use super::perform::{carry_out, ended};
@@ -27,20 +25,16 @@ pub(crate) async fn start(broker: &Broker) -> Result<(), Denial> {
     Ok(())
 }
 
-/// Looks once. What the policy asks for is begun, and not waited for.
-pub(crate) async fn look(broker: &Arc<Broker>, invites: &[InviteState]) {
-    match looked(broker, invites).await {
-        Ok(Operation::Begin(..)) => {
-            let broker = broker.clone();
-            tokio::spawn(async move {
-                let wait = broker.rotation.policies.wait;
-                if let Err(error) = carry_out(&broker, None, None, wait).await {
-                    tracing::warn!(?error, "a token was not replaced; it is tried again");
-                }
-            });
+/// Looks once, and does what the policy asks for.
+pub(crate) async fn look(broker: &Broker, invites: &[InviteState]) {
+    let looked = async {
+        if let Operation::Begin(..) = looked(broker, invites).await? {
+            carry_out(broker, None, None, broker.rotation.policies.wait).await?;
         }
-        Ok(_) => {}
-        Err(error) => tracing::warn!(?error, "the tokens cannot be looked at"),
+        Ok::<_, Denial>(())
+    };
+    if let Err(error) = looked.await {
+        tracing::warn!(?error, "the tokens cannot be looked after; it is tried again");
     }
 }
 

@@ -144,8 +144,11 @@ impl Carrier<'_> {
                 }
                 let wait = u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX);
                 let rotating = Rotating { by: broker.id.clone(), since: clock::now(), roles, wait };
+                let asked = Instant::now();
                 if broker.rotations.change(&read, &read.state.with(rotating.clone())).await? {
-                    self.carrying = Some((rotating, Instant::now()));
+                    // Others count from the commit. Where that is not known well enough, it is undone, and begun anew.
+                    let begun = Instant::now();
+                    self.carrying = (begun.duration_since(asked) <= FRESH).then_some((rotating, begun));
                 } else {
                     self.overtaken += 1;
                 }

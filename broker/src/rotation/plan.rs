@@ -19,10 +19,11 @@ pub(crate) const LONGEST_ON_THE_WAY: u64 = 30;
 
 /// A broker that comes back to its own rotation so long after it should have ended it (it was stopped for a while) does
 /// not go on with it: another one may be about to undo it.
-const OVERDUE: Duration = Duration::from_secs(5);
-/// A rotation that another broker should have ended this long ago was left by it. Longer than [`OVERDUE`], a look and a
-/// call to the engine together may take: two brokers are never at one rotation.
-const GRACE: Duration = Duration::from_secs(15);
+pub(super) const OVERDUE: Duration = Duration::from_secs(5);
+/// A rotation that another broker should have ended this long ago was left by it. Two brokers are never at one, since it
+/// is longer than all that the first one may take: 2 s until it knows that it has begun, [`OVERDUE`], and 10 s for the
+/// engine to take its last call (5 s to agree on a version, 5 s for the call).
+const GRACE: Duration = Duration::from_secs(20);
 
 /// What was read.
 #[derive(Clone, Copy, Debug)]

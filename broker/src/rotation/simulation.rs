@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use protocol::Role;
 
 use super::courtesy::stands;
-use super::plan::{Handed, LONGEST_ON_THE_WAY, Mine, Operation, Order, View, Why, plan};
+use super::plan::{Handed, LONGEST_ON_THE_WAY, Mine, OVERDUE, Operation, Order, Settling, View, Why, plan};
 use super::{Policies, Policy};
 use crate::ledger::{Rotating, TokenState, live};
 use crate::swarm::Live;
@@ -18,17 +18,22 @@ use crate::swarm::Live;
 const BROKERS: usize = 3;
 const MACHINES: usize = 4;
 const WAIT: u64 = 2000;
-/// A step of a broker or of an answer takes no longer than this: calls to the engine are bounded, and what was read
-/// longer ago is read again.
-const LONGEST_STEP: u64 = 5000;
+/// What was read longer ago than this is read again before a token is replaced; and so long after a rotation's begin at
+/// most a broker knows of it.
+const FRESH: u64 = 2000;
+/// A call to the engine takes no longer than this, and neither does what a redemption does between its commit and its
+/// answer.
+const LONGEST_CALL: u64 = 10_000;
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     /// A broker reads.
     Read(usize),
-    /// It does what the plan says of what it read.
+    /// It does what the plan says of what it read; a token that is to be replaced is asked of the engine.
     Act(usize),
+    /// The engine has replaced it, if nothing came in between.
+    Replaced(usize),
     /// It is killed and starts again.
     Crash(usize),
     /// Somebody asks it to replace the worker token.
@@ -57,6 +62,8 @@ struct Snapshot {
 struct Broker {
     snapshot: Option<Snapshot>,
     carrying: Option<(Rotating, u64)>,
+    /// What the engine is asked for: to replace the token at this version, since when.
+    call: Option<(u64, u64)>,
     seen: Option<(u64, u64)>,
     order: Option<Order>,
 }
@@ -123,6 +130,7 @@ impl World {
             Event::Act(broker) => {
                 self.act(broker)?;
             }
+            Event::Replaced(broker) => self.call_ends(broker)?,
             Event::Crash(broker) => self.brokers[broker] = Broker::default(),
             Event::Ask(broker) => {
                 self.brokers[broker].order = Some(Order { roles: vec![Role::Worker], from: self.live.clone() });
@@ -143,6 +151,9 @@ impl World {
     }
 
     fn read(&mut self, broker: usize) {
+        if self.brokers[broker].call.is_some() {
+            return;
+        }
         let seen = &mut self.brokers[broker].seen;
         match (&self.state.rotating, *seen) {
             (None, _) => *seen = None,
@@ -163,9 +174,12 @@ impl World {
     fn act(&mut self, number: usize) -> Result<Option<Operation>, TestCaseError> {
         let id = format!("broker {number}");
         let (clock, broker) = (self.clock, &mut self.brokers[number]);
-        let Some(read) = broker.snapshot.take().filter(|read| clock - read.at <= LONGEST_STEP) else { return Ok(None) };
-        let carrying =
-            broker.carrying.as_ref().map(|(rotating, since)| (rotating, Duration::from_millis(clock - since)));
+        let Some(read) = broker.snapshot.take().filter(|read| clock - read.at <= LONGEST_CALL) else { return Ok(None) };
+        let age = clock - read.at;
+        let carrying = broker
+            .carrying
+            .as_ref()
+            .map(|(rotating, since)| (rotating, Duration::from_millis(clock.saturating_sub(*since))));
         let seen = Duration::from_millis(broker.seen.map_or(0, |(_, since)| clock - since));
         let mine = Mine { broker: &id, carrying, seen, order: broker.order.as_ref() };
         let view = View { state: &read.state, live: &read.live, handed: &read.handed };
@@ -178,23 +192,14 @@ impl World {
                 let (roles, wait) = (roles.clone(), self.wait);
                 let rotating = Rotating { by: id, since: clock / 1000, roles, wait };
                 if self.version == read.version {
-                    broker.carrying = Some((rotating.clone(), clock));
+                    // The answer takes as long as the way there.
+                    broker.carrying = (age <= FRESH).then(|| (rotating.clone(), clock + age));
                     self.state = self.state.with(rotating);
                     self.version += 1;
                 }
             }
-            Operation::Replace(_) => {
-                if self.swarm_version == read.swarm_version {
-                    for stage in &self.stages {
-                        if let Stage::Given(token, at) = stage
-                            && *token == self.token
-                        {
-                            prop_assert!(clock - at >= self.wait, "replaced under a machine after {} ms", clock - at);
-                        }
-                    }
-                    self.replace();
-                }
-            }
+            Operation::Replace(_) if age > FRESH => {}
+            Operation::Replace(_) => broker.call = Some((read.swarm_version, clock)),
             Operation::Settle(_) => {
                 if self.version == read.version {
                     self.state = self.state.settled(&read.live, &id, clock / 1000);
@@ -204,6 +209,23 @@ impl World {
             }
         }
         Ok(Some(planned))
+    }
+
+    fn call_ends(&mut self, broker: usize) -> Result<(), TestCaseError> {
+        let Some((version, since)) = self.brokers[broker].call.take() else { return Ok(()) };
+        if self.clock - since > LONGEST_CALL || version != self.swarm_version {
+            return Ok(());
+        }
+        for stage in &self.stages {
+            if let Stage::Given(token, at) = stage
+                && *token == self.token
+            {
+                let had = self.clock - at;
+                prop_assert!(had >= self.wait, "replaced under a machine after {had} ms");
+            }
+        }
+        self.replace();
+        Ok(())
     }
 
     fn machine(&mut self, machine: usize) {
@@ -219,7 +241,7 @@ impl World {
                     Some(Handed { role: Role::Worker, generation, last, joined: false, held: false });
                 Stage::Committed(before, clock)
             }
-            Stage::Committed(_, at) if clock - at > LONGEST_STEP => Stage::Idle,
+            Stage::Committed(_, at) if clock - at > LONGEST_CALL => Stage::Idle,
             Stage::Committed(before, _) if stands(Role::Worker, &before, &self.state, &live) => {
                 Stage::Given(self.token, clock)
             }
@@ -263,6 +285,7 @@ impl World {
             }
             let mut resting = 0;
             for broker in (0..BROKERS).filter(|broker| *broker != gone) {
+                self.call_ends(broker)?;
                 self.read(broker);
                 resting += usize::from(self.act(broker)? == Some(Operation::Rest));
             }
@@ -279,6 +302,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => (0..BROKERS).prop_map(Event::Read),
         4 => (0..BROKERS).prop_map(Event::Act),
+        3 => (0..BROKERS).prop_map(Event::Replaced),
         1 => (0..BROKERS).prop_map(Event::Crash),
         1 => (0..BROKERS).prop_map(Event::Ask),
         8 => (0..MACHINES).prop_map(Event::Machine),
@@ -335,6 +359,43 @@ proptest! {
         }
         prop_assert_eq!((world.replaced, world.version), (replaced, version));
     }
+}
+
+#[test]
+fn a_broker_that_was_stopped_does_not_replace_a_token_that_another_one_already_lets_out() -> Result<(), TestCaseError> {
+    // The longest that a broker can take: to know that it has begun, to come back, and to be answered. Meanwhile another
+    // one looks, and a machine asks.
+    let mut world = World::new(Policy::Manual);
+    world.happens(Event::Ask(0))?;
+    world.read(0);
+    world.clock += FRESH;
+    prop_assert_eq!(world.act(0)?, Some(Operation::Begin(vec![Role::Worker], Why::Order)));
+    world.read(1);
+    let overdue = u64::try_from(OVERDUE.as_millis()).expect("a few seconds");
+    world.clock += FRESH + WAIT + overdue - FRESH;
+    world.read(0);
+    world.clock += FRESH;
+    prop_assert_eq!(world.act(0)?, Some(Operation::Replace(0)));
+    for _ in 0..LONGEST_CALL / 100 {
+        world.clock += 100;
+        world.read(1);
+        world.act(1)?;
+        // Which takes its time to join.
+        if !matches!(world.stages[0], Stage::Given(..)) {
+            world.machine(0);
+        }
+    }
+    world.call_ends(0)?;
+    prop_assert_eq!(world.replaced, 1);
+    // A moment later it would not have asked.
+    let mut world = World::new(Policy::Manual);
+    world.happens(Event::Ask(0))?;
+    world.read(0);
+    world.act(0)?;
+    world.clock += WAIT + overdue + 1;
+    world.read(0);
+    prop_assert_eq!(world.act(0)?, Some(Operation::Settle(Settling::Undone)));
+    Ok(())
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use certs::ServerTls;
+use tokio::task::JoinHandle;
 
 use crate::audit::{Event, Record};
 use crate::broker::Broker;
@@ -21,8 +22,6 @@ const SWEEP: Duration = Duration::from_mins(10);
 /// How long a sweep may take; what is left is swept the next time. All else that the keeper does is bounded by what a
 /// call to the engine may take, so systemd hears of it every minute at the latest.
 const SWEEPING: Duration = Duration::from_secs(10);
-/// How long a look at the tokens may take; what it was about to write down, the next one does.
-const TOKENS: Duration = Duration::from_secs(10);
 /// Invites stay listed for this long after their last use's window, in seconds.
 const KEPT: u64 = 24 * 60 * 60;
 
@@ -30,6 +29,7 @@ const KEPT: u64 = 24 * 60 * 60;
 pub(super) async fn keep(broker: Arc<Broker>, tls: Arc<ServerTls>, mut renew_at: u64) {
     let (mut renewed, mut swept) = (Instant::now(), Instant::now());
     let mut lost = matches!(broker.sentinel.health(), Health::Lost(_));
+    let mut tokens = None;
     loop {
         tokio::time::sleep(LOOK).await;
         look(&broker).await;
@@ -44,7 +44,7 @@ pub(super) async fn keep(broker: Arc<Broker>, tls: Arc<ServerTls>, mut renew_at:
             let _ = broker.audit.record(summary).await;
         }
         if broker.membership().is_some() {
-            watch(&broker).await;
+            watch(&broker, &mut tokens).await;
         }
         if clock::now() >= renew_at {
             renew_at = renew_certificate(&broker, &tls);
@@ -72,12 +72,14 @@ async fn look(broker: &Broker) {
     }
 }
 
-/// Looks at the nodes and at the tokens, by one reading of the invites.
-async fn watch(broker: &Arc<Broker>) {
+/// Looks at the nodes and at the tokens, by one reading of the invites. What is done about the tokens is a task of its
+/// own, one at a time: a rotation waits for machines, and nothing else of the keeper's waits for a rotation.
+async fn watch(broker: &Arc<Broker>, tokens: &mut Option<JoinHandle<()>>) {
     let Ok(Look { report, invites }) = crate::fleet::look(broker).await else { return };
     crate::fleet::watch(broker, report).await;
-    if broker.sentinel.check().is_ok() {
-        let _ = tokio::time::timeout(TOKENS, crate::rotation::look(broker, &invites)).await;
+    if broker.sentinel.check().is_ok() && tokens.as_ref().is_none_or(JoinHandle::is_finished) {
+        let broker = broker.clone();
+        *tokens = Some(tokio::spawn(async move { crate::rotation::look(&broker, &invites).await }));
     }
 }
 

@@ -119,3 +119,33 @@ pub(crate) fn an_engine_that_hangs_does_not_starve_the_watchdog(pool: &Pool) -> 
     assert!(silence < Duration::from_secs(30), "{silence:?}");
     Ok(())
 }
+
+pub(crate) fn a_rotation_that_waits_does_not_starve_the_watchdog(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let mut broker = Broker::init(manager)?;
+    let notify = manager.folder().join("notify");
+    let systemd = UnixDatagram::bind(&notify)?;
+    broker.with("NOTIFY_SOCKET", &notify.display().to_string());
+    broker.serve_with(&["--rotation-wait", "30s", "--grant-lifetime", "5m"])?;
+    let mut told = [0; 64];
+    let length = systemd.recv(&mut told)?;
+    assert_eq!(&told[..length], b"READY=1\n");
+    // By its policy the token is replaced 30 s after the first machine got it, and the second one is waited for then.
+    let invite = broker.invite(&["--uses", "2"])?;
+    let address = broker.address();
+    let given = || on(manager, || async { Machine::new(&invite, address).admitted().await.map(drop) });
+    given()?.map_err(|told| format!("{told:?}"))?;
+    longest_silence(&systemd, Duration::from_secs(20))?;
+    given()?.map_err(|told| format!("{told:?}"))?;
+    until(Duration::from_secs(20), "the rotation", || {
+        let dry = broker.json(&["rotate", "worker", "--dry-run", "--json"]).ok()?;
+        (!dry["under_way"].is_null()).then_some(())
+    })?;
+    let silence = longest_silence(&systemd, Duration::from_secs(10))?;
+    let dry = broker.json(&["rotate", "worker", "--dry-run", "--json"])?;
+    assert!(!dry["under_way"].is_null(), "it still waits: {dry}");
+    // What the keeper does besides goes on: it says so every two seconds.
+    assert!(silence < Duration::from_secs(5), "{silence:?}");
+    Ok(())
+}
