@@ -4,7 +4,7 @@
 //! Must not print or copy the private part, except as the PEM for a file of mode 0600.
 
 use pem::{EncodeConfig, LineEnding, Pem};
-use protocol::{KeyHash, Statement};
+use protocol::{KeyHash, Signable};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING as P256, EcdsaKeyPair, KeyPair as _};
 use rustls_pki_types::pem::PemObject as _;
@@ -90,8 +90,8 @@ impl SigningKey {
         params.serialize_request(self).and_then(|csr| csr.pem()).map_err(KeyError::Crypto)
     }
 
-    /// Signs the statement of a join (ECDSA with SHA-256, ASN.1 DER).
-    pub fn sign(&self, statement: &Statement<'_>) -> Result<Vec<u8>, KeyError> {
+    /// Signs a statement (ECDSA with SHA-256, ASN.1 DER).
+    pub fn sign(&self, statement: &impl Signable) -> Result<Vec<u8>, KeyError> {
         rcgen::SigningKey::sign(self, &statement.bytes()).map_err(KeyError::Crypto)
     }
 }

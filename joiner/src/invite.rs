@@ -17,8 +17,8 @@ use crate::exit::Error;
 use crate::narrate;
 
 /// Where the invite is.
-#[derive(PartialEq)]
-pub(crate) enum InviteSource {
+#[derive(Clone, PartialEq)]
+pub enum InviteSource {
     /// On the command line.
     Argument(Zeroizing<String>),
     /// On stdin.
@@ -39,7 +39,8 @@ impl fmt::Debug for InviteSource {
 
 impl InviteSource {
     /// An invite on the command line.
-    pub(crate) fn argument(text: String) -> Self {
+    #[must_use]
+    pub fn argument(text: String) -> Self {
         Self::Argument(Zeroizing::new(text))
     }
 

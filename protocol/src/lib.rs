@@ -9,6 +9,7 @@ mod invite;
 mod messages;
 mod problem;
 mod random;
+mod secret;
 mod statement;
 mod token;
 
@@ -18,12 +19,14 @@ pub use ids::{
 };
 pub use invite::{INVITE_AUDIENCE, INVITE_PREFIX, INVITE_TYP, Invite, InviteError, InviteLine, MAX_INVITE_LINE};
 pub use messages::{
-    GRANTS, GrantReply, HEALTHZ, IDENTITIES, IdentityReply, IdentityRequest, JOINER, JOINS, JoinReply, JoinRequest,
-    MAX_BODY, MAX_GRANT, MAX_HOSTNAME, MembershipReply, READYZ, REDEEM, RedeemReply, RedeemRequest,
+    GRANTS, GrantReply, HANDOVERS, HEALTHZ, HandoverReply, HandoverRequest, IDENTITIES, IdentityReply, IdentityRequest,
+    JOINER, JOINS, JoinReply, JoinRequest, MAX_BODY, MAX_GRANT, MAX_HOSTNAME, MembershipReply, Proof, READYZ, REDEEM,
+    RedeemReply, RedeemRequest,
 };
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
 pub use random::random;
-pub use statement::Statement;
+pub use secret::KeyText;
+pub use statement::{HandoverStatement, Signable, Statement};
 pub use token::{SwarmToken, TokenError};
 
 /// The one name in every broker's server certificate: the joiner checks it whatever address it dialled.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{BrokerAddress, GrantId, InviteId, NodeId, Role, SwarmId, SwarmToken};
+use crate::{BrokerAddress, ClusterId, GrantId, InviteId, KeyText, NodeId, Role, SwarmId, SwarmToken};
 
 /// `POST`: a certificate signing request and an invite, for an identity.
 pub const IDENTITIES: &str = "/v1/identities";
@@ -18,6 +18,8 @@ pub const GRANTS: &str = "/v1/grants";
 pub const REDEEM: &str = "/v1/grants/redeem";
 /// `POST` over mTLS with the swarm node certificate: the confirm. `GET`: is this node in, and explained?
 pub const JOINS: &str = "/v1/joins";
+/// `POST` over mTLS with a manager's swarm node certificate: the cluster's keys, for the broker on that manager.
+pub const HANDOVERS: &str = "/v1/handovers";
 /// `GET` or `HEAD` by anybody: the joiner program whose [`JoinerHash`](crate::JoinerHash) follows. The caller checks the
 /// hash, which it has from its user-data: who gave the bytes does not matter.
 pub const JOINER: &str = "/v1/joiner/sha256/";
@@ -150,4 +152,49 @@ pub struct MembershipReply {
     pub node: NodeId,
     /// Whether the swarm has it and a grant or an adoption explains it.
     pub explained: bool,
+}
+
+/// Asks for the cluster's keys, over mTLS with the swarm node certificate of the manager that the new broker runs on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HandoverRequest {
+    /// The id that the new broker gave itself: 16 hex digits.
+    pub broker: String,
+    /// The public key of its grants: an uncompressed point in base64url.
+    pub grant_key: String,
+    /// Where it will be reached.
+    pub addresses: Vec<BrokerAddress>,
+    /// Its release.
+    pub release: String,
+    /// Of a manager that joined by a grant: the identity key that confirmed, and its signature over the
+    /// [`HandoverStatement`](crate::HandoverStatement).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
+/// A public key, and what it signed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Proof {
+    /// DER of the SubjectPublicKeyInfo in base64url.
+    pub key: String,
+    /// ASN.1 DER in base64url.
+    pub signature: String,
+}
+
+/// What all brokers of a cluster share. It has no `Debug`: it holds keys.
+#[derive(Serialize, Deserialize)]
+pub struct HandoverReply {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// What people call it.
+    pub name: String,
+    /// When it was made, in seconds since 1970.
+    pub made: u64,
+    /// The root's certificate, PEM. Its key never leaves where it is.
+    pub root: String,
+    /// The issuing CA's certificate, PEM.
+    pub issuing: String,
+    /// Its key; none where the brokers have it from elsewhere than their state.
+    pub issuing_key: Option<KeyText>,
+    /// The key that signs invites.
+    pub invite_key: KeyText,
 }

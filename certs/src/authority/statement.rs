@@ -1,6 +1,6 @@
 //! Verifying what an identity key signed.
 
-use protocol::{KeyHash, Statement};
+use protocol::{KeyHash, Signable};
 use rcgen::{PublicKeyData as _, SubjectPublicKeyInfo};
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::SubjectPublicKeyInfoDer;
@@ -36,7 +36,7 @@ impl IdentityKey {
 
     /// Whether this key signed the statement (ECDSA with SHA-256, ASN.1 DER).
     #[must_use]
-    pub fn has_signed(&self, statement: &Statement<'_>, signature: &[u8], provider: &CryptoProvider) -> bool {
+    pub fn has_signed(&self, statement: &impl Signable, signature: &[u8], provider: &CryptoProvider) -> bool {
         let algorithms = provider.signature_verification_algorithms.mapping.iter();
         let wanted = algorithms
             .filter(|(scheme, _)| *scheme == rustls::SignatureScheme::ECDSA_NISTP256_SHA256)

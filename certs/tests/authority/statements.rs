@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use certs::{AuthorityError, IdentityKey, SigningKey};
-use protocol::{ClusterId, GrantId, KeyHash, NodeId, Statement};
+use protocol::{ClusterId, GrantId, HandoverStatement, KeyHash, NodeId, Signable as _, Statement};
 use rcgen::{KeyPair, PublicKeyData as _};
 use rustls::crypto::CryptoProvider;
 use x509_parser::prelude::{FromDer as _, X509CertificationRequest};
@@ -153,4 +153,25 @@ fn a_point_that_is_not_on_the_curve_or_not_uncompressed_has_signed_nothing() {
         assert!(!taken.is_ok_and(|key| key.has_signed(&statement, &signature, &provider())), "{wrong:02x?}");
     }
     assert!(public(&key).has_signed(&statement, &signature, &provider()));
+}
+
+#[test]
+fn what_is_signed_for_a_hand_over_is_for_one_broker_and_confirms_no_join() {
+    let (key, node, cluster) = (key(), node("k9vqn1p0r3a8j2m4x6t5b7c1d"), ClusterId::random());
+    let other_node = self::node("k9vqn1p0r3a8j2m4x6t5b7c1e");
+    let statement = HandoverStatement { broker: "0123", grant_key: "abcd", node: &node, cluster: &cluster };
+    let signature = key.sign(&statement).expect("signed");
+    assert!(public(&key).has_signed(&statement, &signature, &provider()));
+    for other in [
+        HandoverStatement { broker: "0124", ..statement },
+        HandoverStatement { grant_key: "abce", ..statement },
+        HandoverStatement { broker: "012", grant_key: "3abcd", ..statement },
+        HandoverStatement { node: &other_node, ..statement },
+        HandoverStatement { cluster: &ClusterId::random(), ..statement },
+    ] {
+        assert!(!public(&key).has_signed(&other, &signature, &provider()), "{other:?}");
+    }
+    let grant = GrantId::random();
+    let join = Statement { grant: &grant, node: &node, cluster: &cluster };
+    assert!(!public(&key).has_signed(&join, &signature, &provider()));
 }

@@ -16,7 +16,7 @@ use crate::invite::InviteSource;
 use crate::narrate::{self, Level};
 use values::{duration, folder, own_address, socket, text, yes};
 
-pub(crate) use values::OwnAddress;
+pub use values::OwnAddress;
 
 /// What to do.
 #[derive(Debug, PartialEq)]
@@ -33,32 +33,32 @@ pub(crate) enum Command {
 
 /// How to join.
 #[derive(Debug, PartialEq)]
-pub(crate) struct JoinOptions {
+pub struct JoinOptions {
     /// Where the invite is.
-    pub(crate) invite: Option<InviteSource>,
+    pub invite: Option<InviteSource>,
     /// Docker's socket.
-    pub(crate) docker: PathBuf,
+    pub docker: PathBuf,
     /// Which addresses the engine uses.
-    pub(crate) addresses: Addresses,
+    pub addresses: Addresses,
     /// The state folder.
-    pub(crate) state: PathBuf,
+    pub state: PathBuf,
     /// For everything together.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
     /// Whether the invite and its copies on this machine go when it is in.
-    pub(crate) shred: bool,
+    pub shred: bool,
     /// What to run when this machine will not join.
-    pub(crate) on_failure: Option<OsString>,
+    pub on_failure: Option<OsString>,
 }
 
 /// The addresses of a swarm node.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Addresses {
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Addresses {
     /// What other nodes reach it at.
-    pub(crate) advertise: Option<OwnAddress>,
+    pub advertise: Option<OwnAddress>,
     /// What the overlay networks use.
-    pub(crate) data_path: Option<OwnAddress>,
+    pub data_path: Option<OwnAddress>,
     /// What it listens on.
-    pub(crate) listen: Option<OwnAddress>,
+    pub listen: Option<OwnAddress>,
 }
 
 /// What to say about this machine.

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -19,23 +20,30 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// One of this machine's own addresses, as an operator says it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum OwnAddress {
+pub enum OwnAddress {
     /// An address or the name of an interface, as Docker takes it.
     Named(String),
     /// The one address that this machine has in a network.
     Within(IpNet),
 }
 
+impl FromStr for OwnAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.contains('/') {
+            return text.parse().map(Self::Within).map_err(|_| "a network: write it as 10.0.0.0/8 or fd00::/8");
+        }
+        Ok(Self::Named(text.to_owned()))
+    }
+}
+
 pub(super) fn own_address(value: Option<OsString>, what: &str) -> Result<Option<OwnAddress>, UsageError> {
     let Some(value) = text(value, what)? else { return Ok(None) };
-    if !value.contains('/') {
-        return Ok(Some(OwnAddress::Named(value)));
-    }
-    let network = value.parse().map_err(|_| {
+    value.parse().map(Some).map_err(|wanted| {
         let value = narrate::foreign(&value);
-        UsageError(format!("{what} '{value}' is not a network: write it as 10.0.0.0/8 or fd00::/8"))
-    })?;
-    Ok(Some(OwnAddress::Within(network)))
+        UsageError(format!("{what} '{value}' is not {wanted}"))
+    })
 }
 
 pub(super) fn text(value: Option<OsString>, what: &str) -> Result<Option<String>, UsageError> {

@@ -20,14 +20,17 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// What was given, as Docker takes it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Settled {
-    advertise: Option<String>,
-    data_path: Option<String>,
-    listen: Option<String>,
+pub struct OwnAddresses {
+    /// What other nodes reach it at.
+    pub advertise: Option<String>,
+    /// What the overlay networks use.
+    pub data_path: Option<String>,
+    /// What it listens on.
+    pub listen: Option<String>,
 }
 
 /// Finds this machine's addresses in the networks that were given. One may still be on its way (DHCP): waits for it.
-pub(super) async fn settle(given: &Addresses, deadline: Deadline) -> Result<Settled, Error> {
+pub(crate) async fn settle(given: &Addresses, deadline: Deadline) -> Result<OwnAddresses, Error> {
     loop {
         let own = interfaces::own();
         let none = match all(given, &own) {
@@ -42,8 +45,8 @@ pub(super) async fn settle(given: &Addresses, deadline: Deadline) -> Result<Sett
     }
 }
 
-fn all(given: &Addresses, own: &[Own]) -> Result<Settled, Error> {
-    Ok(Settled {
+fn all(given: &Addresses, own: &[Own]) -> Result<OwnAddresses, Error> {
+    Ok(OwnAddresses {
         advertise: one("--advertise-addr", given.advertise.as_ref(), own)?,
         data_path: one("--data-path-addr", given.data_path.as_ref(), own)?,
         listen: one("--listen-addr", given.listen.as_ref(), own)?,
@@ -64,7 +67,7 @@ fn one(flag: &'static str, given: Option<&OwnAddress>, own: &[Own]) -> Result<Op
     }
 }
 
-impl Settled {
+impl OwnAddresses {
     /// What to listen on: the given address, with Docker's port where it has none; else every address of the family
     /// that the managers are reached by.
     pub(super) fn listen(&self, managers: &[String]) -> String {
@@ -131,7 +134,7 @@ mod tests {
 
     fn listening(given: Option<&str>, managers: &[&str]) -> String {
         let managers: Vec<String> = managers.iter().map(ToString::to_string).collect();
-        Settled { advertise: None, data_path: None, listen: given.map(str::to_owned) }.listen(&managers)
+        OwnAddresses { advertise: None, data_path: None, listen: given.map(str::to_owned) }.listen(&managers)
     }
 
     #[test]

@@ -25,25 +25,25 @@ use crate::narrate;
 use crate::process::Cost;
 use crate::shred::shred;
 use crate::state::{Ending, Folder, Machine, Record};
-use addresses::Settled;
+pub use addresses::OwnAddresses;
+pub(crate) use addresses::settle as own_addresses;
 use admission::{Admission, Admitting, Identity};
 use plan::{Beginning, Step, Stop};
 
 /// How often to look at something that will change by itself.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Brings this machine into the swarm, or finds that it is in.
-pub(crate) async fn join(options: &JoinOptions) -> Result<(), Error> {
+/// Brings this machine into the swarm, or finds that it is in. Gives what to tell at the end.
+pub(crate) async fn join(options: &JoinOptions) -> Result<String, Error> {
     let cost = Cost::from_now();
     let deadline = Deadline::after(options.timeout);
     let folder = take(&options.state, deadline).await?;
     let ended = join_with(options, &folder, deadline, cost).await;
     folder.note_end(ended.as_ref().err().map(Ending::of).as_ref());
-    narrate::answer(&ended?);
-    Ok(())
+    ended
 }
 
-/// With the state folder to itself. Gives what to tell at the end.
+/// With the state folder to itself.
 async fn join_with(options: &JoinOptions, folder: &Folder, deadline: Deadline, cost: Cost) -> Result<String, Error> {
     let record = folder.record()?;
     let machine = Machine::this();
@@ -149,7 +149,7 @@ struct Boot<'a> {
     brokers: Brokers,
     given: &'a Addresses,
     /// The given addresses, once they were found on this machine.
-    addresses: Option<Settled>,
+    addresses: Option<OwnAddresses>,
     identity: Option<Identity>,
     cost: Cost,
     /// When Docker was told to join.

@@ -13,6 +13,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use certs::{KeyError, SigningKey};
+use protocol::NodeId;
 
 use crate::narrate;
 
@@ -143,6 +144,14 @@ impl Folder {
     fn damaged(&self, name: &str, why: String) -> StateError {
         StateError::Damaged { path: self.path.join(name), folder: self.path.clone(), why }
     }
+}
+
+/// The key that confirmed this node, if the boot recorded here is the one that did.
+pub(crate) fn confirmed_key(path: &Path, node: &NodeId) -> Result<Option<SigningKey>, StateError> {
+    let ours = |record: &Record| record.confirmed && record.node.as_ref() == Some(node) && record.key.is_some();
+    let Some(record) = read_record(path)?.filter(ours) else { return Ok(None) };
+    let handle = File::open(path).map_err(|error| inaccessible(path, &error))?;
+    Folder { path: path.to_owned(), handle }.key(record).map(|(_, key)| Some(key))
 }
 
 /// Reads the record without taking the folder, for `joiner status`.
