@@ -3,6 +3,7 @@
 //! Must not hold a decision or a listener: those know the broker, it does not know them.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -32,10 +33,14 @@ pub(crate) struct Broker {
     pub(crate) addresses: Vec<BrokerAddress>,
     pub(crate) provider: Arc<CryptoProvider>,
     pub(crate) issuing: Issuing,
-    /// Where its key came from.
+    /// The state directory.
+    pub(crate) state: PathBuf,
+    /// Where the issuing key came from.
     pub(crate) issuing_key: KeySource,
     pub(crate) trust: Arc<ClientTrust>,
     pub(crate) invite_signer: Signer,
+    /// Signs by the invite key, too: see [`crate::handover`].
+    pub(crate) voucher_signer: Signer,
     pub(crate) grant_signer: Signer,
     /// How long a grant is good for.
     pub(crate) grant_lifetime: Duration,

@@ -33,6 +33,27 @@ pub(crate) enum Code {
     Config = 78,
 }
 
+impl Code {
+    /// The one with this number; internal where there is none.
+    pub(crate) fn of(number: u8) -> Self {
+        let all = [
+            Self::Usage,
+            Self::Data,
+            Self::NoInput,
+            Self::Unavailable,
+            Self::Internal,
+            Self::System,
+            Self::OsFile,
+            Self::CannotCreate,
+            Self::Io,
+            Self::TryAgain,
+            Self::NotAllowed,
+            Self::Config,
+        ];
+        all.into_iter().find(|code| *code as u8 == number).unwrap_or(Self::Internal)
+    }
+}
+
 /// What `--help` says about exit codes.
 pub(crate) const HELP: &str = "Exit codes (sysexits.h): 0 done, 64 usage, 65 data does not read, 66 no such file, \
 69 unavailable, 70 internal, 71 operating system, 72 Docker socket missing, 73 cannot create, 74 I/O, 75 try again, \

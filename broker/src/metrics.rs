@@ -19,6 +19,7 @@ pub(crate) enum Step {
     redeem,
     join,
     membership,
+    handover,
     joiner,
     health,
     other,

@@ -9,6 +9,7 @@ mod joiners;
 mod operator;
 mod rotate;
 mod server;
+mod status;
 mod words;
 
 pub(crate) use arrivals::{Arrivals, ArrivalsOrder};

@@ -12,19 +12,20 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use protocol::{InviteId, Problem, ProblemKind};
+use protocol::{InviteId, Problem, ProblemKind, Role};
 use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::arrivals::arrivals;
-use super::words::{AdoptOrder, Adopted, BrokerShown, InviteLineReply, InviteShown, Revoked, Status};
-use super::{joiners, operator, rotate};
+use super::words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, Revoked};
+use super::{joiners, operator, rotate, status};
 use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
 use crate::broker::Broker;
 use crate::denial::Denial;
 use crate::exit::{Code, Failure};
+use crate::fleet::NodeLine;
 use crate::server::{body_of, json, problem};
-use crate::{clock, fleet, health};
+use crate::{clock, fleet, handover};
 
 pub(super) type Reply = Response<http_body_util::Full<hyper::body::Bytes>>;
 
@@ -112,7 +113,7 @@ async fn answer(broker: &Arc<Broker>, operator: String, request: Request<Incomin
         Err(wrong) => return problem(&wrong),
     };
     let answered = match (&parts.method, path.as_str()) {
-        (&Method::GET, "/v1/status") => status(broker).await,
+        (&Method::GET, "/v1/status") => status::status(broker).await,
         (&Method::GET, "/v1/nodes") => fleet::report(broker).await.map(|report| json(&report)),
         (&Method::GET, "/v1/invites") => invites(broker).await,
         (&Method::POST, "/v1/invites") => create(broker, operator, &body).await,
@@ -196,7 +197,9 @@ async fn adopt(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply, 
         nodes.extend(&explained.nodes);
     }
     let mut unexplained = Vec::new();
-    for node in nodes.into_iter().filter(|node| !node.explained) {
+    // A manager may be explained as a node, and not as one whose broker may have the cluster's keys.
+    let vouched = |node: &NodeLine| node.role == Role::Worker || handover::is_vouched(broker, &node.id, &node.labels);
+    for node in nodes.into_iter().filter(|node| !node.explained || !vouched(node)) {
         unexplained.push(broker.engine.node(&node.id).await?);
     }
     let adopted = fleet::adopt(broker, unexplained, order.reason.trim(), &operator).await?;
@@ -207,35 +210,4 @@ async fn adopt(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply, 
 pub(super) fn unfit(reason: &str) -> Option<Reply> {
     (reason.trim().is_empty() || reason.len() > 200 || reason.contains(char::is_control))
         .then(|| complaint(ProblemKind::Malformed, "--reason must say why, on one line of at most 200 bytes"))
-}
-
-async fn status(broker: &Broker) -> Result<Reply, Denial> {
-    let missing = health::missing(broker);
-    let nodes = broker.engine.nodes().await.unwrap_or_default();
-    let brokers = broker.directory.live(clock::now()).into_iter().map(|peer| BrokerShown {
-        ready: peer.id != broker.id || missing.is_empty(),
-        leader: nodes.iter().any(|node| node.id == peer.node && node.leader),
-        address: peer.addresses.first().cloned(),
-        addresses: peer.addresses,
-        id: peer.id,
-        node: peer.node,
-        release: peer.release,
-    });
-    Ok(json(&Status {
-        cluster: broker.cluster.clone(),
-        name: broker.name.clone(),
-        pin: broker.pin(),
-        generation: broker.issuing.public().generation,
-        issuing_ends: clock::shown(broker.issuing.public().ends),
-        issuing_key: broker.issuing_key.kind().into(),
-        swarm: broker.membership().map(|membership| membership.swarm),
-        release: env!("CARGO_PKG_VERSION").into(),
-        ready: missing.is_empty(),
-        tokens: rotate::tokens(broker).await,
-        brokers: brokers.collect(),
-        missing,
-        alarms: broker.audit.alarms(),
-        joiners: broker.joiners.shown(),
-        joiners_left_out: broker.joiners.left_out(),
-    }))
 }

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certs::{IdentityKey, NodeCertificate};
-use protocol::{GrantHash, Invite, JoinReply, JoinRequest, MembershipReply, Statement};
+use protocol::{GrantHash, Invite, JoinReply, JoinRequest, MembershipReply, Role, Statement};
 
 use super::{ADOPTED_LABEL, GRANT_LABEL};
 use crate::audit::{Event, Reason, Record};
 use crate::broker::{Broker, Call};
 use crate::denial::Denial;
+use crate::handover;
 use crate::ledger::{Operation, Outcome};
 use crate::swarm::{Availability, EngineError, Node, NodeChange};
 
@@ -78,7 +79,11 @@ async fn join(
         broker.audit.record(call.on(record.clone())).await?;
     }
 
-    let changed = label(broker, node, &grant, invite).await?;
+    let voucher = match invite.role {
+        Role::Manager => Some(handover::vouch(broker, &node.id, Some(key.hash().clone()))?),
+        Role::Worker => None,
+    };
+    let changed = label(broker, node, &grant, invite, voucher).await?;
     if changed {
         let labelled = Record { event: Event::NodeLabelled, labels: invite.labels.clone(), ..record };
         broker.audit.record(call.on(labelled)).await?;
@@ -107,15 +112,22 @@ fn signed_by(broker: &Broker, certificate: &NodeCertificate, request: &JoinReque
     }
 }
 
-/// Sets the invite's labels, the grant's, and active, in one update. A node that carries the grant's label already
+/// Sets the invite's labels, the grant's, a manager's voucher, and active, in one update. A node that carries the grant's label already
 /// stays as it is: an operator may have drained it since.
-async fn label(broker: &Broker, mut node: Node, grant: &GrantHash, invite: &Invite) -> Result<bool, Denial> {
+async fn label(
+    broker: &Broker,
+    mut node: Node,
+    grant: &GrantHash,
+    invite: &Invite,
+    voucher: Option<String>,
+) -> Result<bool, Denial> {
     for _ in 0..TRIES {
         if node.labels.contains_key(GRANT_LABEL) {
             return Ok(false);
         }
         let mut labels: BTreeMap<String, String> = invite.labels.clone();
         labels.insert(GRANT_LABEL.to_owned(), grant.to_string());
+        labels.extend(voucher.iter().map(|voucher| (handover::LABEL.to_owned(), voucher.clone())));
         let change = NodeChange { labels, availability: Some(Availability::Active) };
         match broker.engine.change_node(&node, change).await {
             Ok(()) => return Ok(true),

@@ -198,6 +198,12 @@ pub(crate) fn record_once(path: &Path, broker: &str, record: Record) -> Result<(
     audit.record_blocking(record).map(|_| ())
 }
 
+/// The same, where others run on this thread.
+pub(crate) async fn record_one(path: &Path, broker: &str, record: Record) -> Result<(), AuditError> {
+    let (audit, _) = Audit::open(path, broker)?;
+    audit.record(record).await.map(|_| ())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ mod record;
 mod refusals;
 mod sightings;
 
-pub(crate) use log::{Audit, AuditError, record_once};
+pub(crate) use log::{Audit, AuditError, record_once, record_one};
 pub(crate) use reading::{Claimed, Known, KnownToken};
 pub(crate) use reason::Reason;
 pub(crate) use record::{Event, Outcome, Record};

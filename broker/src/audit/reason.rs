@@ -50,6 +50,8 @@ pub(crate) enum Reason {
     Statement,
     /// The grant was never redeemed by this key.
     NotRedeemed,
+    /// The cluster's keys were asked for by a manager that no broker vouched for: an alarm.
+    NoManager,
 }
 
 impl Reason {
@@ -77,13 +79,16 @@ impl Reason {
             Self::OtherNode => "its grant is another node's: a grant or a state folder was copied",
             Self::Statement => "its confirm is not signed by its key: a grant or a state folder was copied",
             Self::NotRedeemed => "it confirmed a grant that it never redeemed: it is not a joiner of ours",
+            Self::NoManager => {
+                "it asked for the cluster's keys, and nothing explains it as a manager: if it is one of yours, 'broker adopt' it; else remove it and rotate the manager token"
+            }
         }
     }
 
     /// Whether the refusal is a sign of an attack rather than of bad luck.
     pub(crate) fn is_alarm(self) -> bool {
         match self {
-            Self::OtherKey | Self::OtherNode | Self::Statement => true,
+            Self::OtherKey | Self::OtherNode | Self::Statement | Self::NoManager => true,
             Self::NotSigned
             | Self::OtherCluster
             | Self::NotOurs

@@ -16,6 +16,9 @@ pub(crate) enum Event {
     /// `broker init` made the cluster's identity.
     #[serde(rename = "cluster.made")]
     ClusterMade,
+    /// `broker up --form` made the swarm.
+    #[serde(rename = "swarm.formed")]
+    SwarmFormed,
     /// The ledger's sentinel was written.
     #[serde(rename = "ledger.made")]
     LedgerMade,
@@ -58,6 +61,15 @@ pub(crate) enum Event {
     /// A node was adopted.
     #[serde(rename = "node.adopted")]
     NodeAdopted,
+    /// All checks of a hand-over passed; the commit is about to be made.
+    #[serde(rename = "keys.handing-over")]
+    KeysHandingOver,
+    /// The cluster's keys are about to be sent to another manager's broker.
+    #[serde(rename = "keys.handed-over")]
+    KeysHandedOver,
+    /// This broker has its keys from another one.
+    #[serde(rename = "keys.taken")]
+    KeysTaken,
     /// A node was found that nothing explains.
     #[serde(rename = "node.unexplained")]
     NodeUnexplained,

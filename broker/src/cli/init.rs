@@ -1,6 +1,7 @@
 //! `broker init`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use protocol::BrokerAddress;
 
@@ -23,6 +24,9 @@ pub(super) struct Init {
     /// An address of this broker to write into invites; may be repeated
     #[arg(long, value_name = "HOST[:PORT]", env = "BROKER_ADVERTISE", value_delimiter = ',')]
     advertise: Vec<BrokerAddress>,
+    /// How long 'broker up --form' may make the cluster's swarm: a machine that is made again later must not make another
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = super::duration)]
+    form_within: Duration,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -38,7 +42,7 @@ impl Init {
             ));
         }
         let operator = operator(rustix::process::getuid().as_raw());
-        let (id, pin) = state::init(&self.state, name, self.advertise)?;
+        let (id, pin) = state::init(&self.state, name, self.advertise, self.form_within)?;
         let cluster = state::Cluster::open(&self.state)?;
         let record = Record { operator: Some(operator), ..Record::new(Event::ClusterMade) };
         audit::record_once(&cluster.folder().path(audit::FILE), cluster.broker(), record)

@@ -11,6 +11,7 @@ mod nodes;
 mod rotate;
 mod serve;
 mod status;
+mod up;
 mod wait;
 
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     Init(init::Init),
+    Up(Box<up::Up>),
     Serve(serve::Serve),
     #[command(subcommand)]
     Invite(invite::Invite),
@@ -66,6 +68,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     match CommandLine::try_parse() {
         Ok(line) => match line.command {
             Command::Init(init) => init.run(),
+            Command::Up(up) => up.run(),
             Command::Serve(serve) => serve.run(),
             Command::Invite(invite) => invite.run(),
             Command::Joiner(joiner) => joiner.run(),

@@ -14,6 +14,13 @@ use crate::start;
 pub(super) struct Serve {
     #[command(flatten)]
     flags: Flags,
+    #[command(flatten)]
+    logged: Logged,
+}
+
+/// How a running broker logs.
+#[derive(Clone, Copy, clap::Args)]
+pub(super) struct Logged {
     /// How much to log: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", env = "BROKER_LOG", default_value = "info")]
     log: LevelFilter,
@@ -22,21 +29,26 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let settings = Settings::read(&self.flags)?;
-        // Records of the `log` crate are not taken in on purpose: below INFO, the Docker client writes requests and
-        // replies there, join tokens included.
-        tracing_subscriber::fmt()
-            .with_max_level(self.log)
-            .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
-            .with_target(false)
-            .init();
-        keep_memory_private()?;
-        tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new(Code::System, format!("no threads: {error}")))?
-            .block_on(start::serve(settings))
+        run(self.logged, start::serve(settings))
     }
+}
+
+/// Runs a broker: its log, its memory and its threads are set up first.
+pub(super) fn run(logged: Logged, broker: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    // Records of the `log` crate are not taken in on purpose: below INFO, the Docker client writes requests and
+    // replies there, join tokens included.
+    tracing_subscriber::fmt()
+        .with_max_level(logged.log)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_target(false)
+        .init();
+    keep_memory_private()?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Code::System, format!("no threads: {error}")))?
+        .block_on(broker)
 }
 
 /// No core dumps, and no reading of our memory by other processes of the same user (promise 7).

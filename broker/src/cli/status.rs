@@ -48,7 +48,14 @@ impl Status {
         for broker in status.brokers {
             let addresses: Vec<String> = broker.addresses.iter().map(ToString::to_string).collect();
             let leader = if broker.leader { ", on the leader" } else { "" };
-            let _ = writeln!(text, "broker {} at {} (node {}{leader})", broker.id, addresses.join(", "), broker.node);
+            let ready = if broker.ready { "" } else { ", not ready" };
+            let _ = writeln!(
+                text,
+                "broker {} at {} (node {}{leader}{ready})",
+                broker.id,
+                addresses.join(", "),
+                broker.node
+            );
         }
         for joiner in status.joiners {
             let here = if joiner.served { "served" } else { "not here" };

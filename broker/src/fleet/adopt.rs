@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 
+use protocol::Role;
+
 use crate::admission::ADOPTED_LABEL;
 use crate::audit::{Event, Record};
 use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
+use crate::handover;
 use crate::swarm::{EngineError, Node, NodeChange};
 
 /// Adopts nodes that nothing explains yet. Gives those that were adopted.
@@ -44,7 +47,11 @@ pub(crate) async fn adopt_first(broker: &Broker) -> Result<usize, Denial> {
 async fn label(broker: &Broker, mut node: Node, reason: &str) -> Result<Node, Denial> {
     for _ in 0..8 {
         let value = format!("{} {reason}", clock::shown(clock::now()));
-        let change = NodeChange { labels: BTreeMap::from([(ADOPTED_LABEL.to_owned(), value)]), availability: None };
+        let mut labels = BTreeMap::from([(ADOPTED_LABEL.to_owned(), value)]);
+        if node.role == Role::Manager {
+            labels.insert(handover::LABEL.to_owned(), handover::vouch(broker, &node.id, None)?);
+        }
+        let change = NodeChange { labels, availability: None };
         match broker.engine.change_node(&node, change).await {
             Ok(()) => return Ok(node),
             Err(EngineError::OutOfSequence) => node = broker.engine.node(&node.id).await?,

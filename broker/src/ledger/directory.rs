@@ -7,17 +7,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use protocol::{BrokerAddress, NodeId};
+use protocol::{BrokerAddress, NodeId, Role};
 use serde::{Deserialize, Serialize};
 
 use super::{LedgerError, Sentinel, names};
 use crate::jwt::{KeyId, PublicKey};
-use crate::swarm::{Engine, EngineError, Object};
+use crate::swarm::{Engine, EngineError, Node, Object, Stored};
 
 /// An unknown key id makes the directory read again, but not more often than this.
 const REREAD: Duration = Duration::from_secs(1);
 /// A broker that did not renew its entry for this long, in seconds, is not live.
 pub(crate) const LIVE: u64 = 60;
+
+/// The entry of a broker that is gone for good goes after this long, in seconds: a grant lives for minutes.
+const GONE: u64 = 60 * 60;
 
 const ENTRY: &str = "swarm-broker.entry";
 
@@ -54,6 +57,17 @@ struct Read {
     invites: HashMap<KeyId, PublicKey>,
 }
 
+/// Where the brokers of a swarm are, the one that was heard of last first: for a broker that does not serve yet.
+pub(crate) async fn addresses(engine: &Engine) -> Result<Vec<BrokerAddress>, EngineError> {
+    let mut peers = peers(&engine.list(names::KIND, names::BROKER).await?);
+    peers.sort_by_key(|peer| std::cmp::Reverse(peer.renewed));
+    Ok(peers.into_iter().flat_map(|peer| peer.addresses).collect())
+}
+
+fn peers(stored: &[Stored]) -> Vec<Peer> {
+    stored.iter().filter_map(|stored| serde_json::from_str(stored.object.labels.get(ENTRY)?).ok()).collect()
+}
+
 #[derive(Serialize, Deserialize)]
 struct InviteKey {
     key: String,
@@ -85,6 +99,15 @@ impl Directory {
         self.sentinel.moved_on(before, after.version)
     }
 
+    /// Writes the entry of a broker that does not serve yet. When this returns, this engine has committed to it.
+    pub(crate) async fn enlist(&self, peer: &Peer) -> Result<(), LedgerError> {
+        let renewed = {
+            let read = self.read.read().unwrap_or_else(PoisonError::into_inner);
+            read.peers.iter().find(|known| known.id == peer.id).map_or(peer.renewed, |known| known.renewed)
+        };
+        self.renew(&Peer { renewed, ..peer.clone() }).await
+    }
+
     /// Lists an invite key, so that invites signed by it are accepted.
     pub(crate) async fn list_invite_key(&self, key: &PublicKey) -> Result<(), LedgerError> {
         let data = serde_json::to_vec(&InviteKey { key: key.to_text() })
@@ -100,8 +123,7 @@ impl Directory {
     pub(crate) async fn refresh(&self) -> Result<(), LedgerError> {
         let brokers = self.engine.list(names::KIND, names::BROKER).await?;
         let keys = self.engine.list(names::KIND, names::INVITE_KEY).await?;
-        let peers: Vec<Peer> =
-            brokers.iter().filter_map(|stored| serde_json::from_str(stored.object.labels.get(ENTRY)?).ok()).collect();
+        let peers = peers(&brokers);
         let by_id = |key: PublicKey| (key.id(), key);
         let grants = peers.iter().filter_map(|peer| PublicKey::from_text(&peer.key)).map(by_id).collect();
         let invites = keys
@@ -129,6 +151,23 @@ impl Directory {
     pub(crate) fn live(&self, now: u64) -> Vec<Peer> {
         let read = self.read.read().unwrap_or_else(PoisonError::into_inner);
         read.peers.iter().filter(|peer| now < peer.renewed.saturating_add(LIVE)).cloned().collect()
+    }
+
+    /// All brokers that the ledger lists, the dead ones, too.
+    pub(crate) fn all(&self) -> Vec<Peer> {
+        self.read.read().unwrap_or_else(PoisonError::into_inner).peers.clone()
+    }
+
+    /// Removes the entries of brokers whose node is no manager any more, once nothing that they signed can be good.
+    pub(crate) async fn sweep(&self, nodes: &[Node], now: u64) -> Result<(), LedgerError> {
+        for stored in self.engine.list(names::KIND, names::BROKER).await? {
+            let Some(peer) = peers(std::slice::from_ref(&stored)).pop() else { continue };
+            let manages = nodes.iter().any(|node| node.id == peer.node && node.role == Role::Manager);
+            if !manages && now >= peer.renewed.saturating_add(GONE) {
+                self.engine.remove(&stored).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Looks again in the ledger for what is not known here. An honest key may be a second old; a forged one costs

@@ -14,12 +14,12 @@ mod rotation;
 mod sentinel;
 
 pub(crate) use claims::{Claims, Operation, Outcome, Use};
-pub(crate) use directory::{Directory, Peer};
+pub(crate) use directory::{Directory, Peer, addresses};
 pub(crate) use invites::{InviteState, Invites};
 pub(crate) use joiners::{Facts, Listing, Listings, MOST_JOINERS, is_room_for};
 pub(crate) use policy::Policy;
 pub(crate) use rotation::{Generation, ReadState, Rotating, Rotations, TokenState};
-pub(crate) use sentinel::{Health, Raised, Sentinel};
+pub(crate) use sentinel::{Health, Raised, Sentinel, cluster_of};
 
 #[cfg(test)]
 pub(crate) use claims::tests;

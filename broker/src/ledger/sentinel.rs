@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
-use protocol::{ClusterId, InviteId, KeyHash};
+use protocol::{ClusterId, InviteId, KeyHash, Pin};
 use serde::{Deserialize, Serialize};
 
 use super::{LedgerError, names};
@@ -50,6 +50,16 @@ impl Raised {
 struct Data {
     cluster: ClusterId,
     made: u64,
+    /// The cluster's root, for a manager that comes later.
+    #[serde(default)]
+    pin: Option<Pin>,
+}
+
+/// The cluster that a swarm's ledger belongs to, and its root.
+pub(crate) async fn cluster_of(engine: &Engine) -> Result<Option<(ClusterId, Option<Pin>)>, EngineError> {
+    let stored = engine.read(&names::sentinel()).await?;
+    let data = stored.and_then(|stored| serde_json::from_slice::<Data>(&stored.object.data).ok());
+    Ok(data.map(|data| (data.cluster, data.pin)))
 }
 
 impl Sentinel {
@@ -89,8 +99,8 @@ impl Sentinel {
     }
 
     /// Makes the sentinel of a new ledger. False if there is one.
-    pub(crate) async fn make(&self, engine: &Engine, now: u64) -> Result<bool, LedgerError> {
-        let data = Data { cluster: self.cluster.clone(), made: now };
+    pub(crate) async fn make(&self, engine: &Engine, pin: Pin, now: u64) -> Result<bool, LedgerError> {
+        let data = Data { cluster: self.cluster.clone(), made: now, pin: Some(pin) };
         let object = Object {
             name: names::sentinel(),
             data: serde_json::to_vec(&data).map_err(|error| LedgerError::Unavailable(error.to_string()))?,

@@ -6,7 +6,9 @@ use certs::{Caller, MachineIdentity, NodeCertificate};
 use http_body_util::Either;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request};
-use protocol::{GRANTS, HEALTHZ, IDENTITIES, JOINER, JOINS, JoinerHash, Problem, ProblemKind, READYZ, REDEEM};
+use protocol::{
+    GRANTS, HANDOVERS, HEALTHZ, IDENTITIES, JOINER, JOINS, JoinerHash, Problem, ProblemKind, READYZ, REDEEM,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,6 +20,7 @@ use crate::audit::{Reason, Record};
 use crate::broker::{Broker, Call};
 use crate::denial::Denial;
 use crate::grants;
+use crate::handover;
 use crate::health;
 use crate::metrics::{Ending, Step};
 
@@ -60,10 +63,13 @@ pub(super) async fn answer(
         }
         (Route::Redeem, Some(Caller::Identity(identity))) => redeem(broker, call, identity, &body).await,
         (Route::Join, Some(Caller::Node(node))) => join(broker, call, node, &body).await,
+        (Route::Handover, Some(Caller::Node(node))) => {
+            with(&body, |request| handover::give(broker, call, node, request)).await
+        }
         (Route::Membership, Some(Caller::Node(node))) => {
             admission::membership(broker, call, node).await.map(|reply| json(&reply))
         }
-        (Route::Identity | Route::Grant | Route::Redeem | Route::Join | Route::Membership, _) => {
+        (Route::Identity | Route::Grant | Route::Redeem | Route::Join | Route::Membership | Route::Handover, _) => {
             wrong_certificate(broker, call).await
         }
     };
@@ -79,6 +85,7 @@ enum Route {
     Redeem,
     Join,
     Membership,
+    Handover,
     Joiner(JoinerHash),
 }
 
@@ -91,9 +98,10 @@ fn route(method: &Method, path: &str) -> Result<(Step, Route), ProblemKind> {
         REDEEM if post => Ok((Step::redeem, Route::Redeem)),
         JOINS if post => Ok((Step::join, Route::Join)),
         JOINS if get => Ok((Step::membership, Route::Membership)),
+        HANDOVERS if post => Ok((Step::handover, Route::Handover)),
         HEALTHZ if get => Ok((Step::health, Route::Health)),
         READYZ if get => Ok((Step::health, Route::Ready)),
-        IDENTITIES | GRANTS | REDEEM | JOINS | HEALTHZ | READYZ => Err(ProblemKind::WrongMethod),
+        IDENTITIES | GRANTS | REDEEM | JOINS | HANDOVERS | HEALTHZ | READYZ => Err(ProblemKind::WrongMethod),
         _ => match path.strip_prefix(JOINER).map(str::parse) {
             Some(Ok(hash)) if get || *method == Method::HEAD => Ok((Step::joiner, Route::Joiner(hash))),
             Some(Ok(_)) => Err(ProblemKind::WrongMethod),

@@ -12,6 +12,7 @@ use crate::broker::Broker;
 use crate::clock;
 use crate::fleet::Look;
 use crate::ledger::{Health, LedgerError, WINDOW};
+use crate::swarm::EngineError;
 
 /// How often the engine is looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -25,14 +26,26 @@ const SWEEPING: Duration = Duration::from_secs(10);
 /// Invites stay listed for this long after their last use's window, in seconds.
 const KEPT: u64 = 24 * 60 * 60;
 
-/// Keeps the broker until it stops.
-pub(super) async fn keep(broker: Arc<Broker>, tls: Arc<ServerTls>, mut renew_at: u64) {
-    let (mut renewed, mut swept) = (Instant::now(), Instant::now());
+/// So many looks in a row must find that this machine is no manager before that is believed: an engine that starts
+/// again says many things.
+const BELIEVED: u32 = 3;
+
+/// Keeps the broker until it stops, or until this machine is no manager any more: gives why.
+pub(super) async fn keep(broker: Arc<Broker>, tls: Arc<ServerTls>, mut renew_at: u64) -> EngineError {
+    let (mut renewed, mut swept, mut no_manager) = (Instant::now(), Instant::now(), 0);
     let mut lost = matches!(broker.sentinel.health(), Health::Lost(_));
     let mut tokens = None;
     loop {
         tokio::time::sleep(LOOK).await;
-        look(&broker).await;
+        match look(&broker).await {
+            Err(why @ (EngineError::Worker | EngineError::NotManager)) => {
+                no_manager += 1;
+                if no_manager >= BELIEVED {
+                    return why;
+                }
+            }
+            Ok(()) | Err(_) => no_manager = 0,
+        }
         if renewed.elapsed() >= RENEW {
             renew(&broker).await;
             renewed = Instant::now();
@@ -58,7 +71,7 @@ pub(super) async fn keep(broker: Arc<Broker>, tls: Arc<ServerTls>, mut renew_at:
 }
 
 /// Reads the membership, and trusts the swarm's root as it is now.
-async fn look(broker: &Broker) {
+async fn look(broker: &Broker) -> Result<(), EngineError> {
     match broker.engine.membership().await {
         Ok(membership) => {
             let known = broker.membership().is_some_and(|known| known.roots == membership.roots);
@@ -67,8 +80,12 @@ async fn look(broker: &Broker) {
             }
             let seen = Some((membership, Instant::now()));
             *broker.membership.write().unwrap_or_else(PoisonError::into_inner) = seen;
+            Ok(())
         }
-        Err(error) => tracing::warn!(%error, "the engine does not answer as a manager"),
+        Err(error) => {
+            tracing::warn!(%error, "the engine does not answer as a manager");
+            Err(error)
+        }
     }
 }
 
@@ -121,6 +138,7 @@ async fn sweep(broker: &Broker) {
     let swept = async {
         match broker.sentinel.raise_floor(&broker.engine, floor).await? {
             Some(raised) => {
+                broker.directory.sweep(&broker.engine.nodes().await?, now).await?;
                 Ok::<_, LedgerError>((broker.invites.sweep(raised, now).await?, broker.listings.sweep(raised).await?))
             }
             None => Ok((0, 0)),

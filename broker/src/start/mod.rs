@@ -6,3 +6,4 @@ mod serve;
 mod steps;
 
 pub(crate) use serve::serve;
+pub(crate) use steps::{addresses, engine_failure};

@@ -23,7 +23,7 @@ use crate::rotation::Rotation;
 use crate::server::{Listener, bind};
 use crate::state::Cluster;
 use crate::swarm::Engine;
-use crate::{admin, clock, server};
+use crate::{admin, clock, handover, server};
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
@@ -54,7 +54,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
     let new = steps::ledger(&mut cluster, &engine, &sentinel, &audit).await?;
 
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let addresses = steps::addresses(&settings, &cluster, &membership)?;
+    let addresses = steps::addresses(&settings, cluster.advertise(), &membership)?;
     let directory = Directory::new(engine.clone(), sentinel.clone());
     let grant_signer = Signer::new(crate::grants::TYP, &cluster.grant_key);
     let invite_signer = Signer::new(INVITE_TYP, &cluster.invite_key);
@@ -78,9 +78,11 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         addresses,
         provider,
         issuing,
+        state: settings.state.clone(),
         issuing_key: settings.issuing_key.clone(),
         trust,
         invite_signer,
+        voucher_signer: Signer::new(handover::TYP, &cluster.invite_key),
         grant_signer,
         grant_lifetime: settings.grant_lifetime,
         limits: Limits { uses: settings.max_uses, ttl: settings.max_ttl },
@@ -122,7 +124,7 @@ async fn run(
     let (stop, stopping) = watch::channel(false);
     let admin = admin::serve(broker.clone(), &settings.admin)?;
     let scraped = metrics.map(|listener| tokio::spawn(server::serve_metrics(broker.clone(), listener)));
-    let kept = tokio::spawn(keeper::keep(broker.clone(), tls, renew_at));
+    let mut kept = tokio::spawn(keeper::keep(broker.clone(), tls, renew_at));
     let joiners = tokio::spawn(joiners::keep(broker.clone()));
     write(&broker.audit, Record::new(Event::BrokerStarted)).await?;
     let listening = tokio::spawn(Listener::new(socket, tls_config, broker.clone()).run(stopping));
@@ -130,11 +132,19 @@ async fn run(
     let addresses: Vec<String> = broker.addresses.iter().map(ToString::to_string).collect();
     tracing::info!(cluster = broker.name, listen = %settings.listen, advertise = addresses.join(","), "serving");
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let ended = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        ended = &mut kept => Some(match ended {
+            Ok(why) => steps::engine_failure(&why),
+            Err(error) => Failure::new(Code::Internal, format!("what keeps the broker has ended: {error}")),
+        }),
+    };
+    if let Some(why) = &ended {
+        tracing::error!(%why, "stopping");
+    } else {
+        tracing::info!("stopping");
     }
-    tracing::info!("stopping");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     let _ = stop.send(true);
     let _ = listening.await;
@@ -145,7 +155,9 @@ async fn run(
         scraped.abort();
     }
     let _ = std::fs::remove_file(&settings.admin);
-    write(&broker.audit, Record::new(Event::BrokerStopped)).await
+    let detail = ended.as_ref().map(ToString::to_string);
+    write(&broker.audit, Record { detail, ..Record::new(Event::BrokerStopped) }).await?;
+    ended.map_or(Ok(()), Err)
 }
 
 async fn write(audit: &Audit, record: Record) -> Result<(), Failure> {

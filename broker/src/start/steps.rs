@@ -33,11 +33,12 @@ pub(super) async fn membership(engine: &Engine) -> Result<Membership, Failure> {
     }
 }
 
-fn engine_failure(error: &EngineError) -> Failure {
+/// What to tell of an engine that does not do what is needed.
+pub(crate) fn engine_failure(error: &EngineError) -> Failure {
     let code = match error {
         EngineError::NoSocket(_) => Code::OsFile,
         EngineError::SocketDenied(_) => Code::NotAllowed,
-        EngineError::NotManager => Code::Config,
+        EngineError::NotManager | EngineError::Worker => Code::Config,
         EngineError::NoQuorum
         | EngineError::NotYet
         | EngineError::Locked
@@ -61,7 +62,13 @@ pub(super) async fn ledger(
 ) -> Result<bool, Failure> {
     let mut made = false;
     if !cluster.has_ledger() {
-        made = sentinel.make(engine, clock::now()).await.map_err(|error| ledger_failure(&error))?;
+        // A broker that has its keys from another one knows that there is a ledger: it makes none in its place.
+        if !cluster.was_taken() {
+            made = sentinel
+                .make(engine, cluster.issuing.pin(), clock::now())
+                .await
+                .map_err(|error| ledger_failure(&error))?;
+        }
         if made {
             audit
                 .record(Record::new(Event::LedgerMade))
@@ -102,12 +109,12 @@ fn ledger_failure(error: &LedgerError) -> Failure {
 }
 
 /// Where this broker can be reached: as told, or the node's own address in the swarm.
-pub(super) fn addresses(
+pub(crate) fn addresses(
     settings: &Settings,
-    cluster: &Cluster,
+    from_init: &[BrokerAddress],
     membership: &Membership,
 ) -> Result<Vec<BrokerAddress>, Failure> {
-    let told: &[BrokerAddress] = if settings.advertise.is_empty() { cluster.advertise() } else { &settings.advertise };
+    let told: &[BrokerAddress] = if settings.advertise.is_empty() { from_init } else { &settings.advertise };
     if !told.is_empty() {
         return Ok(told.to_vec());
     }

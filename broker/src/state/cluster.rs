@@ -4,13 +4,15 @@
 //! Must not hand a key to anything but the part that signs with it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use certs::{AuthorityError, Issuing, IssuingCertificate, Root, SigningKey};
-use protocol::{BrokerAddress, ClusterId, Pin};
+use protocol::{BrokerAddress, ClusterId, HandoverReply, KeyText, Pin};
 use serde::{Deserialize, Serialize};
 
 use super::{Folder, KeySource, StateError};
 use crate::clock;
+use crate::jwt::PublicKey;
 
 const CLUSTER: &str = "cluster.json";
 const ROOT_CERTIFICATE: &str = "root.crt";
@@ -32,9 +34,15 @@ struct ClusterFile {
     broker: String,
     #[serde(default)]
     advertise: Vec<BrokerAddress>,
+    /// Until when the cluster's swarm may be made, in seconds since 1970.
+    #[serde(default)]
+    form_until: u64,
     /// The ledger was made in this swarm: when it is gone, it was lost.
     #[serde(default)]
     ledger: bool,
+    /// The keys came from another broker: so there is a ledger, also before this broker has seen it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    taken: bool,
 }
 
 /// The cluster as this manager knows it.
@@ -51,7 +59,12 @@ pub(crate) struct Cluster {
 
 /// Makes the root, an issuing CA and the cluster's identity. Run again after an interruption it starts anew, since
 /// nothing can have been handed out before `cluster.json` was there.
-pub(crate) fn init(path: &Path, name: &str, advertise: Vec<BrokerAddress>) -> Result<(ClusterId, Pin), StateError> {
+pub(crate) fn init(
+    path: &Path,
+    name: &str,
+    advertise: Vec<BrokerAddress>,
+    form_within: Duration,
+) -> Result<(ClusterId, Pin), StateError> {
     let folder = Folder::create(path)?;
     let _lock = folder.lock()?;
     if folder.has(CLUSTER) {
@@ -65,7 +78,9 @@ pub(crate) fn init(path: &Path, name: &str, advertise: Vec<BrokerAddress>) -> Re
     let now = clock::now();
     let pin = make_keys(&folder, &id, name, now)?;
     let broker = protocol::GrantId::random().as_str()[..16].to_owned();
-    let file = ClusterFile { format: FORMAT, id, name: name.to_owned(), made: now, broker, advertise, ledger: false };
+    let form_until = now.saturating_add(form_within.as_secs());
+    let (name, ledger, taken) = (name.to_owned(), false, false);
+    let file = ClusterFile { format: FORMAT, id, name, made: now, broker, advertise, form_until, ledger, taken };
     write_cluster(&folder, &file)?;
     Ok((file.id, pin))
 }
@@ -82,7 +97,107 @@ fn make_keys(folder: &Folder, id: &ClusterId, name: &str, now: u64) -> Result<Pi
     Ok(root.pin())
 }
 
+/// A state directory that waits for the cluster's keys: it has this broker's own key, and its lock is held.
+pub(crate) struct Waiting {
+    folder: Folder,
+    _lock: std::fs::File,
+    /// This broker's own key that signs grants.
+    pub(crate) grant_key: SigningKey,
+    /// This broker's id.
+    pub(crate) broker: String,
+}
+
+impl Waiting {
+    /// Makes the folder, and the key once: a run that was cut off is gone on with as the same broker.
+    pub(crate) fn at(path: &Path) -> Result<Self, StateError> {
+        let folder = Folder::create(path)?;
+        let lock = folder.lock()?;
+        if was_finished(&folder) {
+            return Err(StateError::Missing { path: folder.path(CLUSTER) });
+        }
+        if !folder.has(GRANT_KEY) {
+            folder.write(GRANT_KEY, &SigningKey::generate()?.to_pem())?;
+        }
+        let grant_key = SigningKey::from_pem(&folder.read(GRANT_KEY)?)
+            .map_err(|error| StateError::Corrupt { path: folder.path(GRANT_KEY), what: error.to_string() })?;
+        let public = PublicKey::from_point(grant_key.public_point());
+        let broker = public.map(|public| broker_id(&public)).ok_or(certs::KeyError::NotAKey)?;
+        Ok(Self { folder, _lock: lock, grant_key, broker })
+    }
+
+    /// Checks the keys that another broker gave, and writes them down; `cluster.json` last. Only those of the cluster
+    /// with this pin are taken.
+    pub(crate) fn take(
+        &self,
+        given: &HandoverReply,
+        pin: &Pin,
+        advertise: Vec<BrokerAddress>,
+    ) -> Result<(), StateError> {
+        let wrong = |what: String| StateError::WrongKeys { what };
+        let issuing =
+            IssuingCertificate::from_pem(&given.issuing, &given.root).map_err(|error| wrong(error.to_string()))?;
+        if issuing.pin() != *pin || issuing.cluster != given.cluster {
+            return Err(wrong("its root is not the one that this machine was told of".into()));
+        }
+        let invite_key = SigningKey::from_pem(given.invite_key.expose()).map_err(|error| wrong(error.to_string()))?;
+        let folder = &self.folder;
+        if let Some(key) = &given.issuing_key {
+            Issuing::from_pem(&given.issuing, key.expose(), &given.root).map_err(|error| wrong(error.to_string()))?;
+            folder.write(ISSUING_KEY, key.expose())?;
+        }
+        folder.write(ROOT_CERTIFICATE, &given.root)?;
+        folder.write(ISSUING_CERTIFICATE, &given.issuing)?;
+        folder.write(INVITE_KEY, &invite_key.to_pem())?;
+        let file = ClusterFile {
+            format: FORMAT,
+            id: given.cluster.clone(),
+            name: given.name.clone(),
+            made: given.made,
+            broker: self.broker.clone(),
+            advertise,
+            form_until: 0,
+            ledger: false,
+            taken: true,
+        };
+        write_cluster(folder, &file)
+    }
+}
+
+/// The id of a broker that has its keys from another: 16 hex digits that follow from its own key.
+pub(crate) fn broker_id(grant_key: &PublicKey) -> String {
+    grant_key.id().to_string().chars().take(16).collect()
+}
+
 impl Cluster {
+    /// What all brokers of the cluster share, for another one. An issuing key that is kept elsewhere stays there.
+    pub(crate) fn shared(&self) -> Result<HandoverReply, StateError> {
+        let folder = &self.folder;
+        let issuing_key = if folder.has(ISSUING_KEY) { Some(KeyText::new(folder.read(ISSUING_KEY)?)) } else { None };
+        Ok(HandoverReply {
+            cluster: self.file.id.clone(),
+            name: self.file.name.clone(),
+            made: self.file.made,
+            root: folder.read(ROOT_CERTIFICATE)?.to_string(),
+            issuing: folder.read(ISSUING_CERTIFICATE)?.to_string(),
+            issuing_key,
+            invite_key: KeyText::new(folder.read(INVITE_KEY)?),
+        })
+    }
+
+    /// Whether there is state of a cluster in this folder.
+    pub(crate) fn is_at(path: &Path) -> Result<bool, StateError> {
+        match Folder::open(path) {
+            Ok(folder) => Ok(folder.has(CLUSTER) || was_finished(&folder)),
+            Err(StateError::NotInitialised(..)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the keys came from another broker.
+    pub(crate) fn was_taken(&self) -> bool {
+        self.file.taken
+    }
+
     /// Reads the state and checks that its parts belong together. The issuing key may be elsewhere:
     /// [`Self::issuing_key`].
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
@@ -163,6 +278,11 @@ impl Cluster {
         &self.file.advertise
     }
 
+    /// Until when the cluster's swarm may be made, in seconds since 1970.
+    pub(crate) fn form_until(&self) -> u64 {
+        self.file.form_until
+    }
+
     /// Whether the ledger was ever made.
     pub(crate) fn has_ledger(&self) -> bool {
         self.file.ledger
@@ -211,7 +331,7 @@ mod tests {
     fn made() -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("state");
-        init(&path, "test", Vec::new()).expect("made");
+        init(&path, "test", Vec::new(), Duration::from_hours(1)).expect("made");
         (folder, path)
     }
 
@@ -231,7 +351,7 @@ mod tests {
     fn a_second_init_is_refused_and_changes_nothing() {
         let (_folder, path) = made();
         let before = Cluster::open(&path).expect("opens").issuing.pin();
-        assert!(matches!(init(&path, "other", Vec::new()), Err(StateError::AlreadyInitialised(..))));
+        assert!(matches!(init(&path, "other", Vec::new(), Duration::ZERO), Err(StateError::AlreadyInitialised(..))));
         assert_eq!(Cluster::open(&path).expect("opens").issuing.pin(), before);
     }
 
@@ -240,7 +360,7 @@ mod tests {
         let (_folder, path) = made();
         fs::remove_file(path.join(CLUSTER)).expect("removed");
         assert!(matches!(Cluster::open(&path), Err(StateError::NotInitialised(..))));
-        init(&path, "again", Vec::new()).expect("made");
+        init(&path, "again", Vec::new(), Duration::from_hours(1)).expect("made");
         assert_eq!(Cluster::open(&path).expect("opens").name(), "again");
     }
 
@@ -251,7 +371,7 @@ mod tests {
         fs::remove_file(path.join(CLUSTER)).expect("removed");
         let key = fs::read(path.join(ROOT_KEY)).expect("reads");
         assert!(matches!(Cluster::open(&path), Err(StateError::Missing { .. })));
-        assert!(matches!(init(&path, "again", Vec::new()), Err(StateError::Missing { .. })));
+        assert!(matches!(init(&path, "again", Vec::new(), Duration::ZERO), Err(StateError::Missing { .. })));
         assert_eq!(fs::read(path.join(ROOT_KEY)).expect("reads"), key);
     }
 

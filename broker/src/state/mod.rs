@@ -7,7 +7,7 @@ mod cluster;
 mod folder;
 mod issuing_key;
 
-pub(crate) use cluster::{Cluster, init};
+pub(crate) use cluster::{Cluster, Waiting, broker_id, init};
 pub(crate) use folder::{Folder, read_bounded};
 pub(crate) use issuing_key::{KeySource, KeySourceError};
 
@@ -43,6 +43,10 @@ pub(crate) enum StateError {
         "the issuing key from --issuing-key ({kind}) does not belong to {certificate}: {what}. Give the key that 'broker init' made with it"
     )]
     WrongIssuingKey { kind: &'static str, certificate: PathBuf, what: String },
+    #[error(
+        "the keys that another broker gave cannot be used: {what}. Nothing of them was kept; is it a broker of this cluster?"
+    )]
+    WrongKeys { what: String },
     #[error(transparent)]
     KeySource(#[from] KeySourceError),
     #[error(
@@ -73,7 +77,10 @@ impl From<StateError> for Failure {
             }
             StateError::AlreadyInitialised(..) => Code::CannotCreate,
             StateError::Open { .. } | StateError::Owner { .. } => Code::Config,
-            StateError::Corrupt { .. } | StateError::Newer { .. } | StateError::WrongIssuingKey { .. } => Code::Data,
+            StateError::Corrupt { .. }
+            | StateError::Newer { .. }
+            | StateError::WrongIssuingKey { .. }
+            | StateError::WrongKeys { .. } => Code::Data,
             StateError::KeySource(error) => error.code(),
             StateError::Locked(_) => Code::TryAgain,
             StateError::Io { .. } => Code::Io,

@@ -55,8 +55,7 @@ fn no_manager(state: Option<LocalNodeState>) -> EngineError {
     match state {
         Some(LocalNodeState::LOCKED) => EngineError::Locked,
         Some(LocalNodeState::PENDING | LocalNodeState::ERROR) => EngineError::NotYet,
-        Some(LocalNodeState::ACTIVE | LocalNodeState::INACTIVE | LocalNodeState::EMPTY) | None => {
-            EngineError::NotManager
-        }
+        Some(LocalNodeState::ACTIVE) => EngineError::Worker,
+        Some(LocalNodeState::INACTIVE | LocalNodeState::EMPTY) | None => EngineError::NotManager,
     }
 }

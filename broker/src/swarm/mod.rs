@@ -5,12 +5,14 @@
 
 mod configs;
 mod engine;
+mod formation;
 mod membership;
 mod nodes;
 mod tokens;
 
 pub(crate) use configs::{Object, Stored};
 pub(crate) use engine::{Engine, EngineError, TRIED_WITH};
+pub(crate) use formation::Formation;
 pub(crate) use membership::Membership;
 pub(crate) use nodes::{Availability, Node, NodeChange};
 pub(crate) use tokens::{Live, Mark};

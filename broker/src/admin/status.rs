@@ -1,0 +1,70 @@
+//! What `broker status` shows.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::rotate;
+use super::server::Reply;
+use super::words::{BrokerShown, Status};
+use crate::broker::Broker;
+use crate::denial::Denial;
+use crate::peers::Peers;
+use crate::server::json;
+use crate::{clock, health};
+
+/// The ids of the brokers that are ready: each other one is asked, all at once.
+async fn ready(broker: &Broker, this: bool) -> HashSet<String> {
+    let peers = Arc::new(Peers::beside(broker));
+    let mut asked = JoinSet::new();
+    for peer in broker.directory.all().into_iter().filter(|peer| peer.id != broker.id) {
+        let peers = peers.clone();
+        asked.spawn(async move {
+            for address in &peer.addresses {
+                if peers.is_ready(address).await {
+                    return Some(peer.id);
+                }
+            }
+            None
+        });
+    }
+    let mut ready: HashSet<String> = asked.join_all().await.into_iter().flatten().collect();
+    if this {
+        ready.insert(broker.id.clone());
+    }
+    ready
+}
+
+/// The cluster, its brokers, and what is missing here.
+pub(super) async fn status(broker: &Broker) -> Result<Reply, Denial> {
+    let missing = health::missing(broker);
+    let nodes = broker.engine.nodes().await.unwrap_or_default();
+    let ready = ready(broker, missing.is_empty()).await;
+    let brokers = broker.directory.all().into_iter().map(|peer| BrokerShown {
+        ready: ready.contains(&peer.id),
+        leader: nodes.iter().any(|node| node.id == peer.node && node.leader),
+        address: peer.addresses.first().cloned(),
+        addresses: peer.addresses,
+        id: peer.id,
+        node: peer.node,
+        release: peer.release,
+    });
+    Ok(json(&Status {
+        cluster: broker.cluster.clone(),
+        name: broker.name.clone(),
+        pin: broker.pin(),
+        generation: broker.issuing.public().generation,
+        issuing_ends: clock::shown(broker.issuing.public().ends),
+        issuing_key: broker.issuing_key.kind().into(),
+        swarm: broker.membership().map(|membership| membership.swarm),
+        release: env!("CARGO_PKG_VERSION").into(),
+        ready: missing.is_empty(),
+        tokens: rotate::tokens(broker).await,
+        brokers: brokers.collect(),
+        missing,
+        alarms: broker.audit.alarms(),
+        joiners: broker.joiners.shown(),
+        joiners_left_out: broker.joiners.left_out(),
+    }))
+}

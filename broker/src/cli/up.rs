@@ -1,0 +1,100 @@
+//! `broker up`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use joiner::{InviteSource, OwnAddress};
+
+use super::serve::{self, Logged};
+use crate::config::{Flags, Settings};
+use crate::exit::Failure;
+use crate::up::{self, FormOptions, JoinOptions, Order};
+
+/// Make the swarm or bring this machine into it as a manager, then serve
+///
+/// It is safe to run again at any point: it looks what is there, and does what is left. On the one machine that makes the
+/// swarm: 'broker init', then this with --form. On every other: this with a manager invite. It joins by it, gets the
+/// cluster's keys from a broker that serves, and serves. Takes the settings of 'broker serve', too.
+#[derive(clap::Args)]
+#[command(after_help = crate::exit::HELP)]
+pub(super) struct Up {
+    /// Make the swarm here, if there is none: on one machine only
+    #[arg(long, env = "BROKER_FORM")]
+    form: bool,
+    /// A file of mode 0600 with a manager invite. Nothing is wrong if it is gone: then it was used up
+    #[arg(long, value_name = "FILE", env = "BROKER_INVITE_FILE", conflicts_with = "invite")]
+    invite_file: Option<PathBuf>,
+    /// The invite itself, or - for stdin. An argument can be read by every user of this machine: prefer the file
+    #[arg(long, value_name = "LINE", hide_env_values = true)]
+    invite: Option<String>,
+    /// When this machine is in, remove the invite's file, and overwrite the copies that cloud-init keeps
+    #[arg(long, env = "BROKER_SHRED_INVITE")]
+    shred_invite: bool,
+    /// How other nodes reach this one: an address, an interface, or a network in which it has one address
+    #[arg(long, value_name = "A", env = "BROKER_SWARM_ADVERTISE_ADDR")]
+    swarm_advertise_addr: Option<OwnAddress>,
+    /// What the node listens on for other managers, the same [default: 0.0.0.0:2377]
+    #[arg(long, value_name = "A", env = "BROKER_SWARM_LISTEN_ADDR")]
+    swarm_listen_addr: Option<OwnAddress>,
+    /// What overlay networks use, the same
+    #[arg(long, value_name = "A", env = "BROKER_DATA_PATH_ADDR")]
+    data_path_addr: Option<OwnAddress>,
+    /// With --form: the port of overlay networks
+    #[arg(long, value_name = "PORT", env = "BROKER_DATA_PATH_PORT", requires = "form", value_parser = clap::value_parser!(u32).range(1024..=49151))]
+    data_path_port: Option<u32>,
+    /// With --form: a network that overlay networks are cut from; may be repeated
+    #[arg(long, value_name = "CIDR", env = "BROKER_DEFAULT_ADDR_POOL", requires = "form", value_delimiter = ',')]
+    default_addr_pool: Vec<IpNet>,
+    /// With --form: how large a piece each of them gets
+    #[arg(long, value_name = "BITS", env = "BROKER_DEFAULT_ADDR_POOL_MASK_LENGTH", requires = "default_addr_pool", value_parser = clap::value_parser!(u32).range(8..=29))]
+    default_addr_pool_mask_length: Option<u32>,
+    /// With --form: how long a node's certificate is good for [default: Docker's, 90 days]
+    #[arg(long, value_name = "DURATION", env = "BROKER_CERT_EXPIRY", requires = "form", value_parser = cert_expiry)]
+    cert_expiry: Option<Duration>,
+    /// Where the key lies that this machine makes to come in
+    #[arg(long, value_name = "DIR", env = "JOINER_STATE", default_value = "/var/lib/joiner")]
+    joiner_state: PathBuf,
+    /// For all that comes before it serves
+    #[arg(long, value_name = "DURATION", env = "BROKER_UP_TIMEOUT", default_value = "10m", value_parser = super::duration)]
+    timeout: Duration,
+    #[command(flatten)]
+    flags: Flags,
+    #[command(flatten)]
+    logged: Logged,
+}
+
+impl Up {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let order = Order {
+            settings: Settings::read(&self.flags)?,
+            form: self.form.then_some(FormOptions {
+                pools: self.default_addr_pool.iter().map(ToString::to_string).collect(),
+                pool_mask: self.default_addr_pool_mask_length,
+                data_path_port: self.data_path_port,
+                certificates: self.cert_expiry,
+            }),
+            join: JoinOptions {
+                invite: match (self.invite, self.invite_file) {
+                    (Some(line), _) if line == "-" => Some(InviteSource::Stdin),
+                    (Some(line), _) => Some(InviteSource::argument(line)),
+                    (None, file) => file.map(InviteSource::File),
+                },
+                state: self.joiner_state,
+                advertise: self.swarm_advertise_addr,
+                data_path: self.data_path_addr,
+                listen: self.swarm_listen_addr,
+                shred: self.shred_invite,
+            },
+            timeout: self.timeout,
+        };
+        serve::run(self.logged, up::up(order))
+    }
+}
+
+/// What Docker takes.
+fn cert_expiry(text: &str) -> Result<Duration, &'static str> {
+    super::duration(text).and_then(|length| {
+        if length >= Duration::from_hours(1) { Ok(length) } else { Err("Docker takes 1h at the least") }
+    })
+}

@@ -1,0 +1,147 @@
+//! `POST /v1/handovers`: the cluster's keys for the broker on another manager.
+//!
+//! The order is the promise: verify all → record → commit → record → keys. Must not be reordered.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use certs::{IdentityKey, NodeCertificate};
+use protocol::{HandoverReply, HandoverRequest, HandoverStatement, KeyHash, Role};
+
+use super::voucher::{LABEL, Voucher};
+use crate::audit::{Event, Reason, Record};
+use crate::broker::{Broker, Call};
+use crate::denial::Denial;
+use crate::jwt::PublicKey;
+use crate::ledger::Peer;
+use crate::state::Cluster;
+use crate::swarm::{EngineError, Node};
+
+/// A broker has a few addresses.
+const MOST_ADDRESSES: usize = 16;
+/// The longest name of a release.
+const LONGEST_RELEASE: usize = 32;
+
+/// Hands the cluster's keys over.
+pub(crate) async fn give(
+    broker: &Broker,
+    call: &Call,
+    certificate: &NodeCertificate,
+    request: HandoverRequest,
+) -> Result<HandoverReply, Denial> {
+    let record = Record {
+        node: Some(certificate.node.clone()),
+        role: Some(certificate.role),
+        serial: Some(certificate.serial.clone()),
+        thumbprint: Some(certificate.thumbprint.to_string()),
+        ..Record::new(Event::KeysHandingOver)
+    };
+    let given = hand_over(broker, call, certificate, request, record.clone()).await;
+    if let Err(Denial::Refused(reason)) = given {
+        broker.record_refusal(call, record.refused(reason)).await?;
+    }
+    given
+}
+
+async fn hand_over(
+    broker: &Broker,
+    call: &Call,
+    certificate: &NodeCertificate,
+    request: HandoverRequest,
+    mut record: Record,
+) -> Result<HandoverReply, Denial> {
+    let peer = well_formed(&request, certificate)?;
+    broker.sentinel.check()?;
+    let (node, key) = manager(broker, certificate, &request).await?;
+    record.hostname = Some(node.hostname);
+    record.key = key;
+    record.detail = Some(format!("to broker {}", peer.id));
+    broker.audit.record(call.on(record.clone())).await?;
+
+    // What may fail for other reasons is done before the commit; the keys are in the reply only after it.
+    let reply = Cluster::open(&broker.state).and_then(|cluster| cluster.shared());
+    let reply = reply.map_err(|error| Denial::Unavailable(format!("the state cannot be read: {error}")))?;
+    broker.directory.enlist(&peer).await?;
+    let record = Record { event: Event::KeysHandedOver, version: Some(broker.sentinel.version()), ..record };
+    broker.audit.record(call.on(record)).await?;
+    Ok(reply)
+}
+
+/// The new broker's entry, if the request can be one. Its id follows from its key, so that it cannot be another's.
+fn well_formed(request: &HandoverRequest, certificate: &NodeCertificate) -> Result<Peer, Denial> {
+    let key =
+        PublicKey::from_text(&request.grant_key).ok_or(Denial::Malformed("the grant key is not a P-256 point"))?;
+    if request.broker != crate::state::broker_id(&key) {
+        return Err(Denial::Malformed("the broker's id does not belong to its key"));
+    }
+    let plain = request.release.bytes().all(|byte| byte.is_ascii_graphic());
+    if request.addresses.is_empty() || request.addresses.len() > MOST_ADDRESSES {
+        return Err(Denial::Malformed("a broker has 1 to 16 addresses"));
+    }
+    if request.release.len() > LONGEST_RELEASE || !plain {
+        return Err(Denial::Malformed("this is not the name of a release"));
+    }
+    Ok(Peer {
+        id: request.broker.clone(),
+        addresses: request.addresses.clone(),
+        node: certificate.node.clone(),
+        key: request.grant_key.clone(),
+        // It is live when it says so itself.
+        renewed: 0,
+        release: request.release.clone(),
+    })
+}
+
+/// The caller's node, if it is a manager now and was explained as one; and the identity key that asked for it.
+async fn manager(
+    broker: &Broker,
+    certificate: &NodeCertificate,
+    request: &HandoverRequest,
+) -> Result<(Node, Option<KeyHash>), Denial> {
+    let membership = broker.membership().ok_or_else(|| Denial::Unavailable("the engine is not a manager".into()))?;
+    if certificate.swarm != membership.swarm {
+        return Err(Reason::OtherSwarm.into());
+    }
+    if certificate.role != Role::Manager {
+        return Err(Reason::WrongRole.into());
+    }
+    // Demotion does not revoke a certificate, and neither does removal: only the swarm knows who is a manager now.
+    let node = broker.engine.node(&certificate.node).await.map_err(|error| match error {
+        EngineError::NotFound => Reason::NoNode.into(),
+        error => Denial::from(error),
+    })?;
+    if node.role != Role::Manager {
+        return Err(Reason::WrongRole.into());
+    }
+    if node.manager.is_none() {
+        return Err(Denial::Unavailable("the node is not a member of the managers' raft yet".into()));
+    }
+    let label = node.labels.get(LABEL).ok_or(Reason::NoManager)?;
+    let public = broker.voucher_signer.public();
+    let voucher = Voucher::read(label, public, &broker.cluster, &membership.swarm, &node.id)?;
+    let Some(hash) = voucher.key else { return Ok((node, None)) };
+    if signed_by(broker, certificate, request)? == hash {
+        Ok((node, Some(hash)))
+    } else {
+        Err(Reason::Statement.into())
+    }
+}
+
+/// The identity key that signed this very request.
+fn signed_by(broker: &Broker, certificate: &NodeCertificate, request: &HandoverRequest) -> Result<KeyHash, Denial> {
+    let proof = request.proof.as_ref().ok_or(Reason::Statement)?;
+    let decode =
+        |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| Denial::Malformed("key or signature is not base64url"));
+    let key = IdentityKey::from_spki(&decode(&proof.key)?)
+        .map_err(|_| Denial::Malformed("the key is not a P-256 public key"))?;
+    let statement = HandoverStatement {
+        broker: &request.broker,
+        grant_key: &request.grant_key,
+        node: &certificate.node,
+        cluster: &broker.cluster,
+    };
+    if key.has_signed(&statement, &decode(&proof.signature)?, &broker.provider) {
+        Ok(key.hash().clone())
+    } else {
+        Err(Reason::Statement.into())
+    }
+}

@@ -1,0 +1,16 @@
+//! The cluster's keys, from a broker that serves to the broker on another manager.
+//!
+//! Keeps DESIGN §3b: they go only to a manager that is explained as one, looked up by its node id at that moment, and
+//! no key leaves without a ledger commit made by that very request. The root's key and a broker's own are never given.
+//! Must not believe a node's label that no broker signed: whoever is a manager, however it came, can set labels.
+
+mod give;
+mod take;
+mod voucher;
+
+pub(crate) use give::give;
+pub(crate) use take::{Giver, Taker, take};
+pub(crate) use voucher::{LABEL, TYP, is_vouched, vouch};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! Speaking to other brokers of this cluster, as any machine does: TLS by the pin, HTTP/1.1, bounded in time.
+//!
+//! Keeps promise 8 (any broker will do). Must not ask anybody who does not show the cluster's root.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use certs::{NodeKeyPair, PinnedClient, ServerPin};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use protocol::{BrokerAddress, ClusterId, Pin, READYZ};
+use rustls::ClientConfig;
+use rustls::crypto::CryptoProvider;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::broker::Broker;
+use crate::clock;
+
+/// Managers reach each other fast, or not at all.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long another broker may take to say whether it is ready.
+const READY: Duration = Duration::from_secs(2);
+
+/// Asks brokers of one cluster.
+pub(crate) struct Peers {
+    client: PinnedClient,
+}
+
+impl Peers {
+    /// Those that show the root with this pin, of any generation of issuing CA.
+    pub(crate) fn of(cluster: ClusterId, pin: Pin, provider: Arc<CryptoProvider>) -> Self {
+        let not_earlier_than = clock::unix(clock::now());
+        let pin = ServerPin { cluster, pin, generation: 1, not_earlier_than };
+        Self { client: PinnedClient::new(provider, pin) }
+    }
+
+    /// The other brokers of the running broker's cluster.
+    pub(crate) fn beside(broker: &Broker) -> Self {
+        Self::of(broker.cluster.clone(), broker.pin(), broker.provider.clone())
+    }
+
+    /// Makes one request, as nobody in particular. Gives the reply as soon as it begins.
+    pub(crate) async fn ask(
+        &self,
+        address: &BrokerAddress,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, String> {
+        let tls = self.client.anonymous().map_err(|error| error.to_string())?;
+        self.ask_by(tls, address, request).await
+    }
+
+    /// Makes one request, as the swarm node that has this certificate.
+    pub(crate) async fn ask_as(
+        &self,
+        node: NodeKeyPair,
+        address: &BrokerAddress,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, String> {
+        let tls = self.client.with_certificate(node.chain, node.key).map_err(|error| error.to_string())?;
+        self.ask_by(tls, address, request).await
+    }
+
+    /// Whether the broker at this address says that machines can be admitted there.
+    pub(crate) async fn is_ready(&self, address: &BrokerAddress) -> bool {
+        let Ok(request) = Request::get(READYZ).body(Full::default()) else { return false };
+        let asked = tokio::time::timeout(READY, self.ask(address, request)).await;
+        matches!(asked, Ok(Ok(reply)) if reply.status() == StatusCode::OK)
+    }
+
+    async fn ask_by(
+        &self,
+        tls: ClientConfig,
+        address: &BrokerAddress,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, String> {
+        let name = self.client.server_name().map_err(|error| error.to_string())?;
+        let connecting = async {
+            let stream = TcpStream::connect((address.host(), address.port())).await?;
+            TlsConnector::from(Arc::new(tls)).connect(name, stream).await
+        };
+        let stream = tokio::time::timeout(CONNECT, connecting).await.map_err(|_| "no connection in time")?;
+        let stream = stream.map_err(|error| error.to_string())?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+        // It ends when the sender and the reply are dropped.
+        tokio::spawn(connection);
+        let host = address.to_string().parse().map_err(|_| "its address does not fit into a header")?;
+        request.headers_mut().insert(header::HOST, host);
+        sender.send_request(request).await.map_err(|error| error.to_string())
+    }
+}
+
+/// A reply's body, of at most so many bytes.
+pub(crate) async fn body(reply: Response<Incoming>, most: usize) -> Result<Bytes, String> {
+    let body = Limited::new(reply.into_body(), most).collect().await;
+    body.map(http_body_util::Collected::to_bytes).map_err(|error| error.to_string())
+}

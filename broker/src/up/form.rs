@@ -1,0 +1,59 @@
+//! Making the swarm, with what can only be set then.
+
+use std::time::{Duration, Instant};
+
+use joiner::Addresses;
+
+use super::Order;
+use crate::audit::{self, Event, Record};
+use crate::exit::{Code, Failure};
+use crate::start;
+use crate::state::Cluster;
+use crate::swarm::{Engine, EngineError, Formation};
+
+/// What can only be set when a swarm is made.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FormOptions {
+    pub(crate) pools: Vec<String>,
+    pub(crate) pool_mask: Option<u32>,
+    pub(crate) data_path_port: Option<u32>,
+    pub(crate) certificates: Option<Duration>,
+}
+
+pub(super) async fn form(order: &Order, engine: &Engine, until: Instant) -> Result<(), Failure> {
+    let options = order.form.clone().unwrap_or_default();
+    let (advertise, data_path, listen) = own(&order.join.addresses(), until).await?;
+    let formation = Formation {
+        listen,
+        advertise,
+        data_path,
+        data_path_port: options.data_path_port,
+        pools: options.pools,
+        pool_mask: options.pool_mask,
+        certificates: options.certificates,
+    };
+    match engine.form(formation).await {
+        // If its outcome is not known, the next look at the engine tells it.
+        Ok(()) | Err(EngineError::TimedOut) => {}
+        Err(EngineError::Other { message, .. }) => {
+            let what = format!(
+                "Docker does not make a swarm here: {message}. An address is given with --swarm-advertise-addr"
+            );
+            return Err(Failure::new(Code::Config, what));
+        }
+        Err(error) => return Err(start::engine_failure(&error)),
+    }
+    tracing::info!("made the swarm");
+    let cluster = Cluster::open(&order.settings.state)?;
+    audit::record_one(&cluster.folder().path(audit::FILE), cluster.broker(), Record::new(Event::SwarmFormed))
+        .await
+        .map_err(|error| Failure::new(Code::Io, error.to_string()))
+}
+
+/// The node's addresses as Docker takes them: a network is looked up among this machine's own.
+async fn own(given: &Addresses, until: Instant) -> Result<(Option<String>, Option<String>, Option<String>), Failure> {
+    let settled = joiner::own_addresses(given, until.saturating_duration_since(Instant::now())).await;
+    settled
+        .map(|own| (own.advertise, own.data_path, own.listen))
+        .map_err(|failure| Failure::new(Code::Config, failure.words))
+}

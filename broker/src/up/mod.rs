@@ -1,0 +1,147 @@
+//! `broker up`: makes the swarm or brings this machine into it, gets the cluster's keys, then serves.
+//!
+//! Keeps DESIGN §3b: safe to run again at any point, since every turn begins with what state directory and engine say.
+//! Must not make a second swarm for a cluster that had one.
+
+mod form;
+mod join;
+mod plan;
+
+use std::time::{Duration, Instant};
+
+use protocol::{BrokerAddress, Invite, InviteLine};
+
+use crate::clock;
+use crate::config::Settings;
+use crate::exit::{Code, Failure};
+use crate::handover::{self, Giver, Taker};
+use crate::ledger;
+use crate::start;
+use crate::state::Cluster;
+use crate::swarm::{Engine, EngineError};
+
+pub(crate) use form::FormOptions;
+pub(crate) use join::JoinOptions;
+use plan::{Held, Place, Step};
+
+/// How often to look at something that will change by itself.
+const POLL: Duration = Duration::from_millis(500);
+
+/// What `broker up` is told.
+pub(crate) struct Order {
+    /// The settings of the broker that will serve.
+    pub(crate) settings: Settings,
+    /// How to make the swarm, if that is this machine's work.
+    pub(crate) form: Option<FormOptions>,
+    /// How to come into it.
+    pub(crate) join: JoinOptions,
+    /// For everything before the broker serves.
+    pub(crate) timeout: Duration,
+}
+
+/// Does all of it, and serves until SIGTERM or SIGINT.
+pub(crate) async fn up(order: Order) -> Result<(), Failure> {
+    let until = Instant::now() + order.timeout;
+    let engine = Engine::new(&order.settings.docker);
+    let invite = order.join.invite()?;
+    let mut came_in = false;
+    loop {
+        let held = held(&order.settings)?;
+        let place = look(&engine, until).await?;
+        let given = plan::Given {
+            form: order.form.is_some(),
+            invite: invite.as_ref().map(InviteLine::unverified),
+            unfinished: !came_in && joiner::is_unfinished(&order.join.state).map_err(join::failed)?,
+        };
+        match plan::next(held.as_ref(), &place, &given, clock::now()) {
+            Step::Serve => break,
+            Step::Form => form::form(&order, &engine, until).await?,
+            Step::Join => {
+                join::join(&order, invite.as_ref(), until).await?;
+                came_in = true;
+            }
+            Step::Take => take(&order, &engine, &place, given.invite, until).await?,
+            Step::Stop(stop) => return Err(Failure::new(Code::Config, stop.to_string())),
+        }
+    }
+    start::serve(order.settings).await
+}
+
+/// What the state directory holds.
+fn held(settings: &Settings) -> Result<Option<Held>, Failure> {
+    if !Cluster::is_at(&settings.state)? {
+        return Ok(None);
+    }
+    let cluster = Cluster::open(&settings.state)?;
+    Ok(Some(Held {
+        cluster: cluster.id().clone(),
+        served: cluster.has_ledger() || cluster.was_taken(),
+        form_until: cluster.form_until(),
+    }))
+}
+
+/// Where the engine is, once that can be told.
+async fn look(engine: &Engine, until: Instant) -> Result<Place, Failure> {
+    let mut told = String::new();
+    loop {
+        let passing = match engine.membership().await {
+            Ok(membership) => return Ok(Place::Manager(membership)),
+            Err(EngineError::NotManager) => return Ok(Place::Out),
+            Err(EngineError::Worker) => return Ok(Place::Worker),
+            Err(error @ (EngineError::SocketDenied(_) | EngineError::Locked)) => {
+                return Err(start::engine_failure(&error));
+            }
+            Err(error) => error,
+        };
+        if Instant::now() >= until {
+            return Err(start::engine_failure(&passing));
+        }
+        if told != passing.to_string() {
+            told = passing.to_string();
+            tracing::info!(told, "waiting for the engine");
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Gets the keys from a broker that the invite names, or that the swarm's ledger lists.
+async fn take(
+    order: &Order,
+    engine: &Engine,
+    place: &Place,
+    invite: Option<&Invite>,
+    until: Instant,
+) -> Result<(), Failure> {
+    let Place::Manager(membership) = place else {
+        return Err(Failure::new(Code::Internal, "the keys are for a manager"));
+    };
+    let giver = giver(engine, invite).await?;
+    let addresses = start::addresses(&order.settings, &[], membership)?;
+    let taker =
+        Taker { state: &order.settings.state, joiner: &order.join.state, engine, node: &membership.node, addresses };
+    handover::take(taker, giver, until).await
+}
+
+/// The swarm's own ledger says where the brokers are now; an invite, from which cluster they must be.
+async fn giver(engine: &Engine, invite: Option<&Invite>) -> Result<Giver, Failure> {
+    let unavailable = |error: EngineError| start::engine_failure(&error);
+    let listed = ledger::cluster_of(engine).await.map_err(unavailable)?;
+    let mut brokers: Vec<BrokerAddress> = ledger::addresses(engine).await.map_err(unavailable)?;
+    brokers.extend(invite.into_iter().flat_map(|invite| invite.brokers.iter().cloned()));
+    brokers.dedup();
+    match (invite, listed) {
+        (Some(invite), Some((cluster, _))) if invite.iss != cluster => {
+            let what = format!(
+                "this machine is a manager of a swarm whose broker is of another cluster ({cluster}) than the invite's ({}). It was left alone",
+                invite.iss
+            );
+            Err(Failure::new(Code::Config, what))
+        }
+        (Some(invite), _) => Ok(Giver { cluster: invite.iss.clone(), pin: invite.pin.clone(), brokers }),
+        (None, Some((cluster, Some(pin)))) => Ok(Giver { cluster, pin, brokers }),
+        (None, Some((_, None)) | None) => Err(Failure::new(
+            Code::Config,
+            "this machine is a manager, and no broker has served in its swarm yet: run 'broker init --cluster NAME' here, then this again. If one serves elsewhere, give a manager invite of it with --invite-file",
+        )),
+    }
+}
