@@ -70,9 +70,18 @@ impl<'h> Broker<'h> {
 
     /// The same by another program than the built one.
     pub fn init_by(host: &'h Host, state: PathBuf, program: PathBuf) -> Result<Self> {
-        let broker = Self { host, program, state, arguments: Vec::new(), environment: Vec::new(), process: None };
+        let broker = Self::at(host, state, program);
         broker.ok(&["init", "--cluster", "lab"])?;
         Ok(broker)
+    }
+
+    /// A place for a broker on this host, without any state: for `broker up`.
+    pub fn nowhere(host: &'h Host) -> Result<Self> {
+        Ok(Self::at(host, host.folder().join("broker"), programs::broker()?))
+    }
+
+    fn at(host: &'h Host, state: PathBuf, program: PathBuf) -> Self {
+        Self { host, program, state, arguments: vec!["serve".into()], environment: Vec::new(), process: None }
     }
 
     /// With one more variable in its environment.
@@ -82,14 +91,33 @@ impl<'h> Broker<'h> {
 
     /// `broker serve`, until it is ready.
     pub fn serve_with(&mut self, arguments: &[&str]) -> Result<()> {
-        self.arguments = arguments.iter().map(ToString::to_string).collect();
+        self.arguments = [&["serve"], arguments].concat().iter().map(ToString::to_string).collect();
         self.serve()
     }
 
-    /// `broker serve` as the last time, until it is ready.
+    /// `broker up` with this host's address in the swarm, until it is ready.
+    pub fn up_with(&mut self, arguments: &[&str]) -> Result<()> {
+        self.arguments = self.up_words(arguments);
+        self.serve()
+    }
+
+    /// `broker up` with this host's address in the swarm, started.
+    pub fn spawn_up(&self, arguments: &[&str]) -> Result<Process> {
+        let mut command = self.command();
+        command.args(self.up_words(arguments));
+        self.host.spawn("broker", command)
+    }
+
+    fn up_words(&self, arguments: &[&str]) -> Vec<String> {
+        let address = self.host.reached_at().to_string();
+        let words = [&["up", "--swarm-advertise-addr", &address], arguments].concat();
+        words.iter().map(ToString::to_string).collect()
+    }
+
+    /// `broker serve` or `broker up` as the last time, until it is ready.
     pub fn serve(&mut self) -> Result<()> {
         let mut command = self.command();
-        command.arg("serve").args(&self.arguments);
+        command.args(&self.arguments);
         let mut process = self.host.spawn("broker", command)?;
         let mut ended = None;
         let ready = until(Duration::from_secs(30), "the broker to be ready", || {
@@ -115,6 +143,7 @@ impl<'h> Broker<'h> {
             .arg(format!("BROKER_DOCKER={}", self.host.socket().display()))
             .arg(format!("BROKER_ADMIN={}", self.host.folder().join("admin.sock").display()))
             .arg(format!("BROKER_JOINERS={}", self.joiners().display()))
+            .arg(format!("JOINER_STATE={}", self.host.folder().join("joiner").display()))
             .args(&self.environment)
             .arg(&self.program);
         command

@@ -101,7 +101,8 @@ pub fn finish(mut process: Process) -> Result<Run> {
     Ok(Run { code: status.code().unwrap_or(-1), stdout: process.stdout(), stderr: process.stderr() })
 }
 
-fn write_private(path: &PathBuf, text: &str) -> Result<()> {
+/// Writes a file that only its owner can read.
+pub fn write_private(path: &PathBuf, text: &str) -> Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
 

@@ -12,7 +12,7 @@ mod relay;
 
 pub use broker::{Broker, Run, run};
 pub use gate::{Gate, Held};
-pub use joiner::{Joiner, finish};
+pub use joiner::{Joiner, finish, write_private};
 pub use machine::{Answer, Machine, Told, Wire};
 pub use relay::{Relay, Rule};
 

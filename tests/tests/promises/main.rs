@@ -6,11 +6,13 @@ mod bounded;
 mod downloads;
 mod fail_closed;
 mod followed;
+mod handovers;
 mod input;
 mod issuing_key;
 mod joiners;
 mod labels;
 mod machines;
+mod managers;
 mod never_shows;
 mod one_key;
 mod peers;
@@ -53,6 +55,9 @@ fn main() -> ExitCode {
             fail_closed::a_deleted_invite_gives_no_use_back,
             followed::the_readme_step_by_step,
             followed::the_demo_to_its_last_line,
+            handovers::keys_go_to_explained_managers_only,
+            handovers::a_managers_keys_are_asked_for_by_the_key_that_joined,
+            handovers::a_manager_cut_off_from_quorum_hands_no_key_over,
             input::every_bad_invite_has_words_and_a_code,
             input::every_bad_start_of_a_broker_has_words_and_a_code,
             input::a_machine_in_another_swarm_is_left_alone,
@@ -74,6 +79,11 @@ fn main() -> ExitCode {
             machines::a_machine_with_two_interfaces_advertises_the_address_towards_the_managers,
             machines::a_machine_whose_clock_was_never_set_waits_and_joins_when_it_is,
             machines::the_invite_and_its_copies_are_gone_once_a_machine_is_in,
+            managers::three_managers_come_up_by_themselves_and_any_one_may_die,
+            managers::a_manager_gets_the_keys_without_a_file_that_was_copied,
+            managers::a_broker_up_that_is_killed_at_any_moment_goes_on,
+            managers::a_demoted_managers_broker_stops_and_says_why,
+            managers::what_up_cannot_do_has_words_and_a_code,
             never_shows::the_token_shows_nowhere_at_trace,
             one_key::a_grant_redeemed_64_times_at_once_is_one_claim_and_one_answer,
             one_key::another_key_is_refused_and_an_alarm,

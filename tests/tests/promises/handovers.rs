@@ -1,0 +1,166 @@
+//! The cluster's keys go to managers that are explained as such, and to nobody else, whatever they show.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use certs::{NodeKeyPair, SigningKey};
+use lab::cluster::{Answer, Broker, Joiner, Machine, Told, node_key, on};
+use lab::{Failed, Host, Pool, Role, until};
+use protocol::{ClusterId, HANDOVERS, HandoverRequest, HandoverStatement, InviteLine, NodeId, ProblemKind, Proof};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::managers::{SOON, found};
+
+/// A broker that asks for keys, as this node.
+struct Asker {
+    grant_key: SigningKey,
+    cluster: ClusterId,
+}
+
+impl Asker {
+    fn new(invite: &str) -> Result<Self, Failed> {
+        let cluster = InviteLine::parse(invite)?.unverified().iss.clone();
+        Ok(Self { grant_key: SigningKey::generate()?, cluster })
+    }
+
+    fn request(&self, node: &NodeId, proof: Option<&SigningKey>) -> Value {
+        let point = self.grant_key.public_point();
+        let digest = Sha256::digest(point);
+        let broker = format!("{:016x}", u64::from_be_bytes(digest[..8].try_into().expect("8 bytes")));
+        let grant_key = URL_SAFE_NO_PAD.encode(point);
+        let statement = HandoverStatement { broker: &broker, grant_key: &grant_key, node, cluster: &self.cluster };
+        let proof = proof.map(|key| Proof {
+            key: URL_SAFE_NO_PAD.encode(key.spki()),
+            signature: URL_SAFE_NO_PAD.encode(key.sign(&statement).expect("signs")),
+        });
+        let addresses = vec!["10.9.9.9:7443".parse().expect("an address")];
+        json!(HandoverRequest {
+            broker: broker.clone(),
+            grant_key: grant_key.clone(),
+            addresses,
+            release: "0".into(),
+            proof
+        })
+    }
+}
+
+/// Asks for the keys with this node's certificate.
+fn ask(broker: &Broker<'_>, invite: &str, node: NodeKeyPair, request: &Value) -> Result<Answer<Value>, Failed> {
+    let wire = Machine::new(invite, broker.address()).with_node(node);
+    Ok(on(broker.host(), || async { wire.post(HANDOVERS, request).await })?)
+}
+
+fn id(host: &Host) -> Result<NodeId, Failed> {
+    Ok(host.node_id()?.trim().parse()?)
+}
+
+const REFUSED: Answer<Value> = Err(Told::Problem(ProblemKind::Refused));
+
+/// All that is the cluster's secret, in a text.
+fn secrets(broker: &Broker<'_>) -> Result<Vec<String>, Failed> {
+    let read = |name: &str| std::fs::read_to_string(broker.state().join(name));
+    Ok(vec![read("issuing.key")?, read("invite.key")?, read("root.key")?, read("grant.key")?])
+}
+
+pub(crate) fn keys_go_to_explained_managers_only(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(5)?;
+    let broker = found(&hosts[0])?;
+    let invite = broker.invite(&["--uses", "1"])?;
+    let asker = Asker::new(&invite)?;
+    let asks = |host: &Host| -> Result<Answer<Value>, Failed> {
+        ask(&broker, &invite, node_key(host)?, &asker.request(&id(host)?, None))
+    };
+
+    // A worker, whatever explains it.
+    Joiner::new(&hosts[1], &invite).joins()?;
+    assert_eq!(asks(&hosts[1])?, REFUSED);
+    assert_eq!(broker.count("refused", Some("wrong-role"))?, 1);
+
+    // A manager of another swarm is nobody here.
+    lab::form(&[&hosts[2]], &[])?;
+    assert!(matches!(asks(&hosts[2])?, Err(Told::Broken(_))), "its certificate is not ours");
+
+    // A manager that came in raw: until somebody says why it is here, and also where it says so itself.
+    hosts[3].join(&hosts[0], &hosts[0].join_token(Role::Manager)?)?;
+    let raw = hosts[3].node_id()?;
+    assert_eq!(asks(&hosts[3])?, REFUSED);
+    let founders = lab::nodes(&hosts[0])?.into_iter().find_map(|node| node.labels.get("swarm-broker.manager").cloned());
+    let copied = format!("swarm-broker.manager={}", founders.ok_or("the founder's voucher")?);
+    for label in ["swarm-broker.adopted=by myself", "swarm-broker.grant=00", "swarm-broker.manager=yes", &copied] {
+        hosts[3].docker(&["node", "update", "--label-add", label, raw.trim()])?;
+        assert_eq!(asks(&hosts[3])?, REFUSED, "{label}");
+    }
+    let alarms = broker.records()?.into_iter().filter(|record| record["reason"] == "no-manager");
+    assert_eq!(alarms.filter(|record| record["outcome"] == "alarm").count(), 5);
+
+    // Adopted by an operator, it gets them: the shared ones, and not the root's nor another broker's own.
+    broker.ok(&["adopt", raw.trim(), "--reason", "ours"])?;
+    let given = asks(&hosts[3])?.map_err(|told| format!("{told:?}"))?;
+    let text = given.to_string();
+    let has: Vec<bool> = secrets(&broker)?.iter().map(|key| text.contains(&json!(key).to_string())).collect();
+    assert_eq!(has, [true, true, false, false]);
+    assert_eq!(broker.count("keys.handed-over", None)?, 1);
+
+    // Demoted, and then removed, it keeps its certificate. That is worth nothing.
+    let (kept, again) = (node_key(&hosts[3])?, node_key(&hosts[3])?);
+    let request = asker.request(&id(&hosts[3])?, None);
+    hosts[0].docker(&["node", "demote", raw.trim()])?;
+    assert_eq!(ask(&broker, &invite, kept, &request)?, REFUSED);
+    hosts[3].leave()?;
+    until(SOON, "the node to be removed", || hosts[0].docker(&["node", "rm", "--force", raw.trim()]).ok())?;
+    assert_eq!(ask(&broker, &invite, again, &request)?, REFUSED);
+    assert_eq!(broker.count("refused", Some("no-node"))?, 1);
+    Ok(())
+}
+
+pub(crate) fn a_managers_keys_are_asked_for_by_the_key_that_joined(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(2)?;
+    let broker = found(&hosts[0])?;
+    let invite = broker.invite(&["--role", "manager"])?;
+    let joiner = Joiner::new(&hosts[1], &invite);
+    joiner.joins()?;
+    let asker = Asker::new(&invite)?;
+    let node = id(&hosts[1])?;
+    let joined = SigningKey::from_pem(&std::fs::read_to_string(joiner.state().join("key.pem"))?)?;
+    let asks = |request: &Value| ask(&broker, &invite, node_key(&hosts[1])?, request);
+
+    // Its certificate alone, as whoever has the swarm's own CA could make one; another key; and another's words.
+    assert_eq!(asks(&asker.request(&node, None))?, REFUSED);
+    assert_eq!(asks(&asker.request(&node, Some(&SigningKey::generate()?)))?, REFUSED);
+    let mut other = Asker::new(&invite)?.request(&node, None);
+    other["proof"] = asker.request(&node, Some(&joined))["proof"].clone();
+    assert_eq!(asks(&other)?, REFUSED, "it was signed for another broker");
+    assert_eq!(broker.count("refused", Some("statement"))?, 3);
+    // An id that is not its key's would be another broker's.
+    let mut stolen = asker.request(&node, Some(&joined));
+    stolen["broker"] = json!("0123456789abcdef");
+    assert_eq!(asks(&stolen)?, Err(Told::Problem(ProblemKind::Malformed)));
+    assert_eq!(broker.count("keys.handing-over", None)?, 0);
+
+    assert!(asks(&asker.request(&node, Some(&joined)))?.is_ok());
+    Ok(())
+}
+
+pub(crate) fn a_manager_cut_off_from_quorum_hands_no_key_over(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(3)?;
+    let broker = found(&hosts[0])?;
+    let invite = broker.invite(&[])?;
+    for host in &hosts[1..] {
+        host.join(&hosts[0], &hosts[0].join_token(Role::Manager)?)?;
+    }
+    broker.ok(&["adopt", "--all", "--reason", "ours"])?;
+    let (asker, node) = (Asker::new(&invite)?, id(&hosts[1])?);
+    let request = asker.request(&node, None);
+    let pair = node_key(&hosts[1])?;
+    // The leader still answers reads for a while, and commits nothing.
+    hosts[0].cut()?;
+    let answer = ask(&broker, &invite, pair, &request)?;
+    assert_eq!(answer, Err(Told::Problem(ProblemKind::Unavailable)));
+    assert_eq!(broker.count("keys.handed-over", None)?, 0);
+
+    hosts[0].heal()?;
+    until(SOON, "the keys to be handed over when it is back", || {
+        ask(&broker, &invite, node_key(&hosts[1]).ok()?, &request).ok()?.ok()
+    })?;
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! Promise 8: a broker on every manager. Managers form and join by `broker up`, and losing one costs a retry.
+
+use std::thread;
+use std::time::Duration;
+
+use lab::cluster::{Broker, Joiner, finish};
+use lab::{Failed, Host, Pool, Role, until};
+use serde_json::Value;
+
+/// Long enough for a keeper's round or two.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// The founder's broker, which made the swarm.
+pub(crate) fn found(host: &Host) -> Result<Broker<'_>, Failed> {
+    let mut broker = Broker::init(host)?;
+    broker.up_with(&["--form"])?;
+    Ok(broker)
+}
+
+/// A broker on another machine, which joined by this invite.
+pub(crate) fn follow<'h>(host: &'h Host, invite: &str) -> Result<Broker<'h>, Failed> {
+    let mut broker = Broker::nowhere(host)?;
+    broker.up_with(&["--invite-file", &invite_file(host, invite)?])?;
+    Ok(broker)
+}
+
+/// Where the invite is on this host.
+pub(crate) fn invite_file(host: &Host, invite: &str) -> Result<String, Failed> {
+    let file = host.folder().join("manager-invite");
+    lab::cluster::write_private(&file, invite)?;
+    Ok(file.display().to_string())
+}
+
+/// Founder and two more, which come at the same time.
+fn three(hosts: &[Host]) -> Result<Vec<Broker<'_>>, Failed> {
+    let first = found(&hosts[0])?;
+    let invite = first.invite(&["--role", "manager", "--uses", "2"])?;
+    let mut brokers = vec![first];
+    let others = thread::scope(|scope| {
+        let coming: Vec<_> = hosts[1..3].iter().map(|host| scope.spawn(|| follow(host, &invite))).collect();
+        coming.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Result<Vec<_>, Failed>>()
+    });
+    brokers.extend(others?);
+    Ok(brokers)
+}
+
+/// The brokers as one of them shows them, once so many are ready.
+fn shown(broker: &Broker<'_>, ready: usize) -> Result<Vec<Value>, Failed> {
+    let shown = until(SOON, "so many ready brokers in the status", || {
+        let brokers = broker.json(&["status", "--json"]).ok()?["brokers"].as_array()?.clone();
+        (brokers.iter().filter(|broker| broker["ready"] == true).count() == ready).then_some(brokers)
+    });
+    Ok(shown?)
+}
+
+pub(crate) fn three_managers_come_up_by_themselves_and_any_one_may_die(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(6)?;
+    let mut brokers = three(&hosts)?;
+    for broker in &brokers {
+        let shown = shown(broker, 3)?;
+        assert_eq!(shown.iter().filter(|broker| broker["leader"] == true).count(), 1, "{shown:?}");
+        for host in &hosts[..3] {
+            let address = format!("{}:7443", host.reached_at());
+            assert!(shown.iter().any(|broker| broker["address"] == address.as_str()), "{address}: {shown:?}");
+        }
+    }
+    let managers = lab::nodes(&hosts[0])?;
+    assert!(managers.len() == 3 && managers.iter().all(|node| node.role == Role::Manager), "{managers:?}");
+
+    let invite = brokers[1].invite(&["--uses", "3", "--label", "zone=a"])?;
+    for dead in 0..3 {
+        brokers[dead].kill()?;
+        Joiner::new(&hosts[3 + dead], &invite).joins()?;
+        shown(&brokers[(dead + 1) % 3], 2)?;
+        // The same command again: it looks what is there, and serves.
+        brokers[dead].serve()?;
+    }
+    let nodes = |broker: &Broker<'_>| broker.json(&["nodes", "--json"]);
+    let first = nodes(&brokers[0])?;
+    let listed = first["nodes"].as_array().ok_or("nodes")?;
+    assert!(listed.len() == 6 && listed.iter().all(|node| node["explained"] == true), "{first}");
+    for broker in &brokers[1..] {
+        assert_eq!(nodes(broker)?, first);
+    }
+    Ok(())
+}
+
+pub(crate) fn a_manager_gets_the_keys_without_a_file_that_was_copied(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(3)?;
+    let first = found(&hosts[0])?;
+    let token = hosts[0].join_token(Role::Manager)?;
+    let invite = first.invite(&["--role", "manager", "--label", "rack=2"])?;
+    let mut second = follow(&hosts[1], &invite)?;
+
+    assert!(!second.state().join("root.key").exists(), "the root's key stays where it is");
+    let own = |broker: &Broker<'_>| std::fs::read_to_string(broker.state().join("grant.key"));
+    assert_ne!(own(&first)?, own(&second)?, "each broker signs grants by a key of its own");
+    for (broker, event) in [(&first, "keys.handing-over"), (&first, "keys.handed-over"), (&second, "keys.taken")] {
+        assert_eq!(broker.count(event, None)?, 1, "{event}");
+    }
+    let nodes = lab::nodes(&hosts[0])?;
+    let came = nodes.iter().find(|node| node.labels.get("rack").is_some_and(|rack| rack == "2")).ok_or("labelled")?;
+    assert!(came.role == Role::Manager && came.availability == "active", "{came:?}");
+    until(SOON, "the manager token to be another one", || {
+        (hosts[0].join_token(Role::Manager).ok()? != token).then_some(())
+    })?;
+
+    // What one of them signed, the other takes: an invite of the second, when the second is gone.
+    let invite = second.invite(&[])?;
+    second.stop()?;
+    Joiner::new(&hosts[2], &invite).joins()?;
+    assert_eq!(first.count("node.joined", None)?, 2);
+    Ok(())
+}
+
+pub(crate) fn a_broker_up_that_is_killed_at_any_moment_goes_on(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(2)?;
+    let first = found(&hosts[0])?;
+    let file = invite_file(&hosts[1], &first.invite(&["--role", "manager"])?)?;
+    let mut second = Broker::nowhere(&hosts[1])?;
+    for after in [50, 150, 300, 500, 800, 1200, 1700] {
+        let mut process = second.spawn_up(&["--invite-file", &file])?;
+        thread::sleep(Duration::from_millis(after));
+        process.kill()?;
+    }
+    second.up_with(&["--invite-file", &file])?;
+    assert_eq!(shown(&first, 2)?.len(), 2, "one entry a broker");
+    let nodes = lab::nodes(&hosts[0])?;
+    assert_eq!(nodes.iter().filter(|node| node.state == "ready").count(), 2, "{nodes:?}");
+    assert_eq!(first.json(&["invite", "list", "--json"])?["invites"][0]["claimed"], 1);
+    Ok(())
+}
+
+pub(crate) fn a_demoted_managers_broker_stops_and_says_why(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(3)?;
+    let mut brokers = three(&hosts)?;
+    let node = hosts[2].node_id()?;
+    hosts[0].docker(&["node", "demote", node.trim()])?;
+    let status = brokers[2].process()?.wait(SOON)?;
+    assert_eq!(status.code(), Some(78));
+    let told = brokers[2].process()?.stderr();
+    assert!(told.contains("worker of its swarm") && told.contains("docker node promote"), "{told}");
+    assert_eq!(brokers[2].count("broker.stopped", None)?, 1);
+    shown(&brokers[0], 2)?;
+
+    // Started again it says the same, and as a manager it serves again.
+    let again = finish(brokers[2].spawn_up(&[])?)?;
+    assert!(again.code == 78 && again.stderr.contains("docker node promote"), "{again:?}");
+    hosts[0].docker(&["node", "promote", node.trim()])?;
+    until(SOON, "the node to be a manager again", || {
+        let control = hosts[2].docker(&["info", "--format", "{{.Swarm.ControlAvailable}}"]).ok()?;
+        (control.trim() == "true").then_some(())
+    })?;
+    brokers[2].up_with(&[])?;
+    shown(&brokers[0], 3)?;
+    Ok(())
+}
+
+pub(crate) fn what_up_cannot_do_has_words_and_a_code(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(3)?;
+    let ends = |broker: &Broker<'_>, arguments: &[&str], words: &str| -> Result<(), Failed> {
+        let ended = finish(broker.spawn_up(arguments)?)?;
+        assert!(ended.code == 78 && ended.stderr.contains(words), "{arguments:?}: {ended:?}");
+        assert_eq!(broker.host().swarm_state()?.trim(), "inactive", "{arguments:?}");
+        Ok(())
+    };
+    let nowhere = Broker::nowhere(&hosts[1])?;
+    ends(&nowhere, &[], "broker up --form")?;
+    ends(&nowhere, &["--form"], "run 'broker init --cluster NAME' first")?;
+
+    let mut first = found(&hosts[0])?;
+    let worker = invite_file(&hosts[1], &first.invite(&[])?)?;
+    ends(&nowhere, &["--invite-file", &worker], "the invite is for workers")?;
+    ends(&nowhere, &["--form", "--invite-file", &worker], "the invite is for workers")?;
+
+    let late = Broker::nowhere(&hosts[2])?;
+    late.ok(&["init", "--cluster", "lab", "--form-within", "1s"])?;
+    thread::sleep(Duration::from_secs(2));
+    ends(&late, &["--form"], "the time to make this cluster's swarm ended")?;
+    let manager = invite_file(&hosts[2], &first.invite(&["--role", "manager"])?)?;
+    ends(&late, &["--invite-file", &manager], "give another --state, or the right invite")?;
+
+    // A machine that lost its swarm makes no second one.
+    first.stop()?;
+    hosts[0].leave()?;
+    ends(&first, &["--form"], "No second one is made")?;
+    Ok(())
+}
