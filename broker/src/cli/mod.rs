@@ -4,6 +4,7 @@ mod adopt;
 mod audit;
 mod cloud_init;
 mod doctor;
+mod generate;
 mod init;
 mod invite;
 mod joiner;
@@ -24,11 +25,12 @@ use crate::exit::{self, Failure};
 /// Admits machines to a Docker Swarm with single-use join grants, and writes down everything.
 #[derive(Parser)]
 #[command(name = "broker", version, after_help = exit::HELP, arg_required_else_help = true)]
-struct CommandLine {
+struct CommandLine<C: Subcommand> {
     #[command(subcommand)]
-    command: Command,
+    command: C,
 }
 
+/// The commands that the help, the man pages and the completions show.
 #[derive(Subcommand)]
 enum Command {
     Init(init::Init),
@@ -49,6 +51,15 @@ enum Command {
     Audit(audit::Audit),
 }
 
+/// All commands: the shown ones, and the one that makes man pages and completions of them.
+#[derive(Subcommand)]
+enum AnyCommand {
+    #[command(flatten)]
+    Shown(Box<Command>),
+    #[command(hide = true)]
+    Generate(generate::Generate),
+}
+
 /// Where the running broker is.
 #[derive(clap::Args)]
 struct AdminSocket {
@@ -65,27 +76,36 @@ impl AdminSocket {
 
 /// Reads the command line and does what it says.
 pub(crate) fn run() -> Result<(), Failure> {
-    match CommandLine::try_parse() {
+    match CommandLine::<AnyCommand>::try_parse() {
         Ok(line) => match line.command {
-            Command::Init(init) => init.run(),
-            Command::Up(up) => up.run(),
-            Command::Serve(serve) => serve.run(),
-            Command::Invite(invite) => invite.run(),
-            Command::Joiner(joiner) => joiner.run(),
-            Command::CloudInit(cloud_init) => cloud_init.run(),
-            Command::Nodes(nodes) => nodes.run(),
-            Command::Wait(wait) => wait.run(),
-            Command::Adopt(adopt) => adopt.run(),
-            Command::Rotate(rotate) => rotate.run(),
-            Command::Status(status) => status.run(),
-            Command::Doctor(doctor) => doctor.run(),
-            Command::Audit(audit) => audit.run(),
+            AnyCommand::Shown(command) => command.run(),
+            AnyCommand::Generate(generate) => generate.run(),
         },
         Err(error) => {
             // clap's own exit code is 2; ours are those of sysexits.h.
             let code = if error.use_stderr() { exit::Code::Usage as i32 } else { 0 };
             let _ = error.print();
             std::process::exit(code);
+        }
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Init(init) => init.run(),
+            Self::Up(up) => up.run(),
+            Self::Serve(serve) => serve.run(),
+            Self::Invite(invite) => invite.run(),
+            Self::Joiner(joiner) => joiner.run(),
+            Self::CloudInit(cloud_init) => cloud_init.run(),
+            Self::Nodes(nodes) => nodes.run(),
+            Self::Wait(wait) => wait.run(),
+            Self::Adopt(adopt) => adopt.run(),
+            Self::Rotate(rotate) => rotate.run(),
+            Self::Status(status) => status.run(),
+            Self::Doctor(doctor) => doctor.run(),
+            Self::Audit(audit) => audit.run(),
         }
     }
 }
