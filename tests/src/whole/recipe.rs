@@ -17,7 +17,7 @@ use crate::whole::seed;
 const SUITE: &str = "bookworm";
 
 /// What every machine has. There is no SSH server among it.
-const PACKAGES: [&str; 12] = [
+const PACKAGES: [&str; 14] = [
     "systemd",
     "systemd-sysv",
     "dbus",
@@ -30,6 +30,8 @@ const PACKAGES: [&str; 12] = [
     "ca-certificates",
     "python3",
     "procps",
+    "man-db",
+    "bash-completion",
 ];
 
 /// Files that are written over those of the packages.

@@ -1,6 +1,9 @@
-//! What is shipped, as it is shipped: the files in `dist/`, which `./run package` makes, and the boots they bring about.
+//! What is shipped, as it is shipped: the files in `dist/`, which `./run package` makes, the boots they bring about, and what
+//! the Debian packages do to a machine.
 
 mod boots;
+mod deb;
+mod debian;
 mod files;
 mod programs;
 
@@ -16,6 +19,9 @@ fn main() -> ExitCode {
             files::every_program_runs_where_nothing_else_is,
             boots::the_shipped_joiners_join_by_the_shipped_broker,
             boots::a_shipped_joiner_looks_a_brokers_name_up,
+            debian::packages_say_what_is_true_and_hold_what_is_in_the_tree,
+            debian::both_are_installed_with_all_that_belongs_to_them_and_start_nothing,
+            debian::a_broker_is_installed_upgraded_removed_and_purged_and_its_keys_stay,
         ],
     )
 }
