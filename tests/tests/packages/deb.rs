@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lab::Error;
 use lab::cluster::run;
+use lab::{Error, programs};
 
 /// A package file.
 pub(crate) struct Deb(PathBuf);
@@ -14,11 +14,7 @@ impl Deb {
     /// The one of this release.
     pub(crate) fn of(package: &str, architecture: &str) -> lab::Result<Self> {
         let name = format!("{package}_{}_{architecture}.deb", env!("CARGO_PKG_VERSION"));
-        let path = tree().join("dist").join(name);
-        if path.is_file() {
-            return Ok(Self(path));
-        }
-        Err(Error::Unmet(format!("{} is not there: run `./run package` first", path.display())))
+        programs::shipped(&name).map(Self)
     }
 
     /// The same files under a later version, in this folder.

@@ -117,7 +117,7 @@ pub(crate) fn both_are_installed_with_all_that_belongs_to_them_and_start_nothing
 }
 
 pub(crate) fn a_broker_is_installed_upgraded_removed_and_purged_and_its_keys_stay(pool: &Pool) -> Result<(), Failed> {
-    let (hosts, root) = (pool.lease_bare(1)?, Root::ready()?);
+    let (hosts, root) = (pool.lease_bare(2)?, Root::ready()?);
     let mut machine = WholeMachine::new(&hosts[0], &root)?;
     let broker = Deb::of("broker", "amd64")?;
     machine.disk().put("/root/broker.deb", &broker.bytes(), 0o644)?;
@@ -139,6 +139,9 @@ pub(crate) fn a_broker_is_installed_upgraded_removed_and_purged_and_its_keys_sta
 
     machine.ok(&["dpkg", "--install", "/root/next.deb"])?;
     assert_ne!(serves(&machine)?, first, "the upgrade restarted it");
+    let worker = WholeMachine::new(&hosts[1], &root)?;
+    joins_and_is_purged(worker, &machine.ok(&["broker", "invite", "create"])?)?;
+    assert!(machine.ok(&["broker", "nodes"])?.contains("1 joined, 1 adopted"));
 
     // One that was stopped stays so, whatever version comes.
     machine.ok(&["systemctl", "stop", "broker"])?;
@@ -168,6 +171,24 @@ pub(crate) fn a_broker_is_installed_upgraded_removed_and_purged_and_its_keys_sta
     for kept in ["root.key", "issuing.key", "audit.jsonl"] {
         assert!(machine.exists(&format!("/var/lib/broker/{kept}")), "{kept}");
     }
+    Ok(())
+}
+
+/// A machine with the joiner's package joins when there is an invite and its unit is started; a purge leaves it a node.
+fn joins_and_is_purged(mut machine: WholeMachine, invite: &str) -> Result<(), Failed> {
+    machine.disk().put("/root/joiner.deb", &Deb::of("joiner", "amd64")?.bytes(), 0o644)?;
+    machine.disk().put("/etc/joiner/invite", format!("{invite}\n").as_bytes(), 0o600)?;
+    machine.boot("#cloud-config\n")?;
+    assert_eq!(machine.settled()?, "done");
+    machine.ok(&["dpkg", "--install", "/root/joiner.deb"])?;
+    machine.ok(&["systemctl", "start", "joiner"])?;
+    assert!(machine.ok(&["docker", "info"])?.contains("Swarm: active"));
+    assert!(!machine.exists("/etc/joiner/invite"), "it was shredded");
+    machine.ok(&["dpkg", "--purge", "joiner"])?;
+    for gone in ["/etc/joiner", "/var/lib/joiner", "/usr/bin/joiner"] {
+        assert!(!machine.exists(gone), "{gone}");
+    }
+    assert!(machine.ok(&["docker", "info"])?.contains("Swarm: active"), "it is still a node");
     Ok(())
 }
 
