@@ -19,15 +19,10 @@ async fn ready(broker: &Broker, this: bool) -> HashSet<String> {
     let peers = Arc::new(Peers::beside(broker));
     let mut asked = JoinSet::new();
     for peer in broker.directory.all().into_iter().filter(|peer| peer.id != broker.id) {
-        let peers = peers.clone();
-        asked.spawn(async move {
-            for address in &peer.addresses {
-                if peers.is_ready(address).await {
-                    return Some(peer.id);
-                }
-            }
-            None
-        });
+        for address in peer.addresses {
+            let (peers, id) = (peers.clone(), peer.id.clone());
+            asked.spawn(async move { peers.is_ready(&address).await.then_some(id) });
+        }
     }
     let mut ready: HashSet<String> = asked.join_all().await.into_iter().flatten().collect();
     if this {
@@ -40,6 +35,10 @@ async fn ready(broker: &Broker, this: bool) -> HashSet<String> {
 pub(super) async fn status(broker: &Broker) -> Result<Reply, Denial> {
     let missing = health::missing(broker);
     let nodes = broker.engine.nodes().await.unwrap_or_default();
+    // Whoever came just now is shown. Without quorum, what was read last has to do.
+    if let Err(error) = broker.directory.refresh().await {
+        tracing::info!(%error, "the directory could not be read again");
+    }
     let ready = ready(broker, missing.is_empty()).await;
     let brokers = broker.directory.all().into_iter().map(|peer| BrokerShown {
         ready: ready.contains(&peer.id),

@@ -28,6 +28,9 @@ pub(super) struct Up {
     /// The invite itself, or - for stdin. An argument can be read by every user of this machine: prefer the file
     #[arg(long, value_name = "LINE", hide_env_values = true)]
     invite: Option<String>,
+    /// Wait until joiner.service, or somebody, has made this machine a manager of the swarm
+    #[arg(long, env = "BROKER_WAIT", conflicts_with_all = ["form", "invite", "invite_file"])]
+    wait: bool,
     /// When this machine is in, remove the invite's file, and overwrite the copies that cloud-init keeps
     #[arg(long, env = "BROKER_SHRED_INVITE")]
     shred_invite: bool,
@@ -86,6 +89,7 @@ impl Up {
                 listen: self.swarm_listen_addr,
                 shred: self.shred_invite,
             },
+            wait: self.wait,
             timeout: self.timeout,
         };
         serve::run(self.logged, up::up(order))

@@ -35,6 +35,8 @@ pub(crate) struct Order {
     pub(crate) form: Option<FormOptions>,
     /// How to come into it.
     pub(crate) join: JoinOptions,
+    /// Something else brings this machine in, as a manager.
+    pub(crate) wait: bool,
     /// For everything before the broker serves.
     pub(crate) timeout: Duration,
 }
@@ -51,6 +53,7 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
         let given = plan::Given {
             form: order.form.is_some(),
             invite: invite.as_ref().map(InviteLine::unverified),
+            wait: order.wait,
             unfinished: !came_in && joiner::is_unfinished(&order.join.state).map_err(join::failed)?,
         };
         match plan::next(held.as_ref(), &place, &given, clock::now()) {
@@ -60,6 +63,7 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
                 join::join(&order, invite.as_ref(), until).await?;
                 came_in = true;
             }
+            Step::Wait => wait(until).await?,
             Step::Take => take(&order, &engine, &place, given.invite, until).await?,
             Step::Stop(stop) => return Err(Failure::new(Code::Config, stop.to_string())),
         }
@@ -102,6 +106,16 @@ async fn look(engine: &Engine, until: Instant) -> Result<Place, Failure> {
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Waits a little for what brings this machine in.
+async fn wait(until: Instant) -> Result<(), Failure> {
+    if Instant::now() >= until {
+        let what = "this machine did not become a manager in time: look at 'joiner status', and at 'docker node ls' on a manager. Run this again";
+        return Err(Failure::new(Code::TryAgain, what));
+    }
+    tokio::time::sleep(POLL).await;
+    Ok(())
 }
 
 /// Gets the keys from a broker that the invite names, or that the swarm's ledger lists.

@@ -36,6 +36,8 @@ pub(super) struct Given<'a> {
     pub(super) form: bool,
     /// An invite to come into one.
     pub(super) invite: Option<&'a Invite>,
+    /// Something else brings this machine in, as a manager: `joiner.service`, or a person.
+    pub(super) wait: bool,
     /// A join was begun here and not confirmed: the engine may be in already.
     pub(super) unfinished: bool,
 }
@@ -49,6 +51,8 @@ pub(super) enum Step {
     Form,
     /// Come into the swarm by the invite.
     Join,
+    /// Look again in a while: something else brings this machine in.
+    Wait,
     /// Get the cluster's keys.
     Take,
     /// An operator must decide.
@@ -95,6 +99,7 @@ pub(super) fn next(held: Option<&Held>, place: &Place, given: &Given<'_>, now: u
         (Place::Manager(_), _) if given.unfinished && given.invite.is_some() => Step::Join,
         (Place::Manager(_), Some(_)) => Step::Serve,
         (Place::Manager(_), None) => Step::Take,
+        (Place::Worker | Place::Out, _) if given.wait => Step::Wait,
         (Place::Worker, _) => Step::Stop(Stop::Worker),
         (Place::Out, held) => come_in(held, given, now),
     }
@@ -141,7 +146,7 @@ mod tests {
     }
 
     fn step(held: Option<&Held>, place: &Place, form: bool, invite: Option<&Invite>) -> Step {
-        next(held, place, &Given { form, invite, unfinished: false }, NOW)
+        next(held, place, &Given { form, invite, wait: false, unfinished: false }, NOW)
     }
 
     #[test]
@@ -182,9 +187,21 @@ mod tests {
     fn a_join_that_was_begun_is_finished_before_anything_else() {
         let invite = invite(Role::Manager);
         for held in [None, Some(held(&invite, true))] {
-            let begun = Given { form: false, invite: Some(&invite), unfinished: true };
+            let begun = Given { form: false, invite: Some(&invite), wait: false, unfinished: true };
             assert_eq!(next(held.as_ref(), &manager(), &begun, NOW), Step::Join);
         }
+    }
+
+    #[test]
+    fn a_machine_that_something_else_brings_in_is_waited_for() {
+        let held = held(&invite(Role::Manager), true);
+        let waits = |held: Option<&Held>, place: &Place| {
+            next(held, place, &Given { form: false, invite: None, wait: true, unfinished: true }, NOW)
+        };
+        for place in [Place::Out, Place::Worker] {
+            assert_eq!((waits(None, &place), waits(Some(&held), &place)), (Step::Wait, Step::Wait));
+        }
+        assert_eq!((waits(None, &manager()), waits(Some(&held), &manager())), (Step::Take, Step::Serve));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! `#cloud-config`, as cloud-init's modules `write_files` and `runcmd` take it.
 
-use super::files::{COMMANDS, File, Files};
+use super::files::{File, Files};
 
 pub(super) fn write(files: &Files) -> String {
     let head = ["#cloud-config".to_owned(), format!("# {}", files.about), "write_files:".to_owned()];
-    let commands = COMMANDS.map(|command| format!("  - [{}]", command.join(", ")));
+    let commands = files.commands.iter().map(|command| format!("  - [{}]", command.join(", ")));
     let lines = head.into_iter().chain(files.all().flat_map(entry)).chain(["runcmd:".to_owned()]).chain(commands);
     lines.map(|line| line + "\n").collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! Must not know a form: each writes these files, then has these commands run.
 
-use protocol::InviteLine;
+use protocol::{InviteLine, Role};
 
 use super::environment::environment;
 use super::{Order, Program, UserDataError};
@@ -43,14 +43,26 @@ pub(super) struct Files {
     pub(super) plain: Vec<File>,
     /// The unit, where the image does not have it.
     pub(super) unit: Option<File>,
+    /// What starts the boot.
+    pub(super) commands: Vec<&'static [&'static str]>,
+    /// On a manager: what makes its broker's unit come up by itself.
+    pub(super) up: Option<File>,
 }
 
-/// What starts the boot, once the files are there. The unit is not waited for: it may need what comes after cloud-init.
-pub(super) const COMMANDS: [&[&str]; 3] = [
+/// What has a manager's broker come up by itself, from the package in the image: it waits for the joiner.
+const UP: &str = include_str!("../../../cloud-init/units/broker.service.d/up.conf");
+const UP_FILE: &str = "/etc/systemd/system/broker.service.d/up.conf";
+
+/// What starts the boot, once the files are there. The units are not waited for: they may need what comes after
+/// cloud-init.
+const COMMANDS: [&[&str]; 3] = [
     &["systemctl", "daemon-reload"],
     &["systemctl", "enable", "joiner.service"],
     &["systemctl", "start", "--no-block", "joiner.service"],
 ];
+/// The same of the broker, on a manager. Without the broker's package they fail, and the machine says so.
+const BROKER_COMMANDS: [&[&str]; 2] =
+    [&["systemctl", "enable", "broker.service"], &["systemctl", "start", "--no-block", "broker.service"]];
 
 impl Files {
     pub(super) fn of(order: &Order, invite: &InviteLine, place: &Place) -> Result<Self, UserDataError> {
@@ -73,12 +85,16 @@ impl Files {
             files.push(File { path: place.fetch, mode: 0o755, content: without_comments(FETCH) });
         }
         let unit = fetched.then(|| File { path: UNIT_FILE, mode: 0o644, content: unit(place) });
-        Ok(Self { about, plain: files, unit })
+        let manager = terms.role == Role::Manager;
+        let up = manager.then(|| File { path: UP_FILE, mode: 0o644, content: without_comments(UP) });
+        let brokers: &[_] = if manager { &BROKER_COMMANDS } else { &[] };
+        let commands = [&COMMANDS, brokers].concat();
+        Ok(Self { about, plain: files, unit, commands, up })
     }
 
-    /// All of them, the unit last.
+    /// All of them, the units last.
     pub(super) fn all(&self) -> impl Iterator<Item = &File> {
-        self.plain.iter().chain(&self.unit)
+        self.plain.iter().chain(&self.unit).chain(&self.up)
     }
 }
 

@@ -12,10 +12,16 @@ pub(super) fn write(files: &Files) -> String {
         Some(unit) => json!({ "name": "joiner.service", "enabled": true, "contents": unit.content }),
         None => json!({ "name": "joiner.service", "enabled": true }),
     };
+    let mut units = vec![unit];
+    // What Ignition calls a drop-in is the same file.
+    units.extend(files.up.as_ref().map(|up| {
+        let dropins = json!([{ "name": "up.conf", "contents": up.content }]);
+        json!({ "name": "broker.service", "enabled": true, "dropins": dropins })
+    }));
     let config = json!({
         "ignition": { "version": "3.3.0" },
         "storage": { "files": files.plain.iter().map(file).collect::<Vec<_>>() },
-        "systemd": { "units": [unit] },
+        "systemd": { "units": units },
     });
     config.to_string() + "\n"
 }

@@ -13,7 +13,7 @@ mod tfvars;
 
 use std::collections::BTreeMap;
 
-use protocol::InviteLine;
+use protocol::{InviteLine, Role};
 
 use environment::Quoted;
 use files::Files;
@@ -72,6 +72,9 @@ pub(crate) enum UserDataError {
         "a swarm join token stands in {0}: user-data can be read by everything on the machine. Leave it out: the invite is what the machine joins with"
     )]
     SwarmToken(&'static str),
+    /// The Terraform module renders workers.
+    #[error("--format tfvars is for workers: give a manager's user-data to the machine as it is, in another format")]
+    ManagersByTerraform,
     /// Ignition's systems come with Docker.
     #[error("Flatcar and Fedora CoreOS come with Docker: leave --install-docker away with --format ignition")]
     DockerIsThere,
@@ -82,7 +85,10 @@ pub(crate) enum UserDataError {
 
 impl Order {
     /// Finds what is wrong with the order itself, before an invite is made for it.
-    pub(crate) fn check(&self, format: Format) -> Result<(), UserDataError> {
+    pub(crate) fn check(&self, role: Role, format: Format) -> Result<(), UserDataError> {
+        if role == Role::Manager && format == Format::Tfvars {
+            return Err(UserDataError::ManagersByTerraform);
+        }
         if self.install_docker && format == Format::Ignition {
             return Err(UserDataError::DockerIsThere);
         }
@@ -101,7 +107,7 @@ impl Order {
 
 /// Writes the user-data.
 pub(crate) fn render(order: &Order, invite: &InviteLine, format: Format) -> Result<String, UserDataError> {
-    order.check(format)?;
+    order.check(invite.unverified().role, format)?;
     let files = Files::of(order, invite, if format == Format::Ignition { &files::OPT } else { &files::LOCAL })?;
     let text = match format {
         Format::CloudConfig => cloud_config::write(&files),

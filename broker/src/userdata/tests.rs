@@ -10,6 +10,10 @@ use protocol::{ClusterId, INVITE_AUDIENCE, INVITE_TYP, Invite, InviteId, InviteL
 use super::*;
 
 fn invite(labels: usize) -> InviteLine {
+    invite_for(Role::Worker, labels)
+}
+
+fn invite_for(role: Role, labels: usize) -> InviteLine {
     let invite = Invite {
         aud: INVITE_AUDIENCE.into(),
         jti: InviteId::random(),
@@ -18,7 +22,7 @@ fn invite(labels: usize) -> InviteLine {
         iss: ClusterId::random(),
         pin: Pin::of_certificate(b"root"),
         generation: 1,
-        role: Role::Worker,
+        role,
         uses: 3,
         from: vec!["10.0.0.0/8".parse().expect("a network")],
         labels: (0..labels).map(|number| (format!("label-{number}"), "v".repeat(200))).collect(),
@@ -157,4 +161,17 @@ fn what_cannot_be_is_said() {
     assert!(matches!(setting(&"x".repeat(LIMIT)), UserDataError::TooLarge(size) if size > LIMIT));
     // The longest invite that can be made still fits.
     assert!(render(&order(), &invite(24), Format::Ignition).is_ok());
+}
+
+#[test]
+fn a_managers_broker_comes_up_behind_its_joiner_and_a_workers_does_not() {
+    let packaged = || Order { program: Program::InImage, ..order() };
+    for format in [Format::CloudConfig, Format::Shell, Format::Ignition, Format::Multipart] {
+        let told = |role| render(&packaged(), &invite_for(role, 2), format).expect("renders");
+        let (manager, worker) = (told(Role::Manager), told(Role::Worker));
+        assert!(manager.contains("ExecStart=/usr/bin/broker up --wait"), "{manager}");
+        assert!(manager.contains("broker.service") && !worker.contains("broker.service"), "{worker}");
+    }
+    let fetched = render(&order(), &invite_for(Role::Manager, 2), Format::CloudConfig).expect("renders");
+    assert!(fetched.len() <= LIMIT && fetched.contains("  - [systemctl, start, --no-block, broker.service]\n"));
 }

@@ -20,6 +20,9 @@ use crate::userdata::{Format, LIMIT, Order, Program, render};
 /// Makes an invite on the way, unless one is given. The machine fetches the joiner from the brokers, and runs it only if
 /// its SHA-256 is the one that the user-data names. What it ends up with on a machine: /etc/joiner/invite (removed when
 /// it has joined), /etc/joiner/environment, /usr/local/bin/joiner and joiner.service.
+///
+/// For a manager, the image must carry the broker's package: its broker then comes up by itself ('broker up --wait'), and
+/// gets the cluster's keys from one that serves.
 #[derive(clap::Args)]
 pub(super) struct CloudInit {
     /// What the machines join as
@@ -69,7 +72,7 @@ impl CloudInit {
     pub(super) fn run(self) -> Result<(), Failure> {
         // Whatever may be wrong is found before an invite is made.
         let order = Order { program: self.program()?, install_docker: self.install_docker, settings: self.settings() };
-        order.check(self.format).map_err(failure)?;
+        order.check(self.role, self.format).map_err(failure)?;
         let line = if let Some(given) = &self.invite {
             self.given(given)?
         } else {
