@@ -21,14 +21,29 @@ cd "$FOLDER"
 
 /// The commands in the README's `sh` blocks, in order.
 fn commands() -> Result<Vec<String>, Failed> {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"))?;
-    // That section's commands are typed by a trial with whole machines.
-    let (before, rest) = readme.split_once("## From `terraform apply`").ok_or("a section is gone")?;
-    let after = rest.split_once("\n## ").map(|(_, after)| after).ok_or("it is the last section")?;
-    let readme = [before, after].concat();
-    let blocks = readme.split("```sh\n").skip(1).filter_map(|block| block.split("```").next());
-    Ok(blocks.flat_map(str::lines).map(str::to_owned).collect())
+    let mut readme = page("README.md")?;
+    // Those sections' commands are typed by other trials: with whole machines, and with several managers.
+    for section in ["From `terraform apply`", MANAGERS] {
+        let (before, rest) = readme.split_once(&format!("\n## {section}")).ok_or("a section is gone")?;
+        let after = rest.split_once("\n## ").map(|(_, after)| after).ok_or("it is the last section")?;
+        readme = [before, "\n## ", after].concat();
+    }
+    Ok(typed(&readme))
 }
+
+/// A page of the repository.
+fn page(path: &str) -> Result<String, Failed> {
+    Ok(std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path))?)
+}
+
+/// The lines of a page's `sh` blocks.
+fn typed(page: &str) -> Vec<String> {
+    let blocks = page.split("```sh\n").skip(1).filter_map(|block| block.split("```").next());
+    blocks.flat_map(str::lines).map(str::to_owned).collect()
+}
+
+/// The README's section on several managers.
+const MANAGERS: &str = "A broker on every manager";
 
 /// Runs a script on a host, in a place of its own.
 fn place(host: &Host, folder: &Path, script: &str) -> Result<Command, Failed> {
@@ -85,6 +100,53 @@ pub(crate) fn the_readme_step_by_step(pool: &Pool) -> Result<(), Failed> {
     assert!(ended.stdout.contains("1 joined, 1 adopted, 0 pending, 0 down, 0 unexplained"), "{}", ended.stdout);
     for command in after {
         assert!(ended.stdout.contains(&format!("$ {command}\n")), "{command} was typed");
+    }
+    Ok(())
+}
+
+/// The page, and what the README has of it, on three managers that are in no swarm yet.
+pub(crate) fn the_page_on_several_managers_step_by_step(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(3)?;
+    let commands =
+        typed(&page("docs/high-availability.md")?.replace("10.0.0.0/24", &format!("{}/24", hosts[0].address())));
+    let [init, form, made, invite, join, status] = &commands[..] else {
+        return Err(format!("not the six commands that are typed here: {commands:?}").into());
+    };
+    let readme = page("README.md")?;
+    let section = readme.split_once(MANAGERS).and_then(|(_, rest)| rest.split("\n## ").next()).ok_or("a section")?;
+    let [shorter] = &typed(section)[..] else { return Err("one command in the README's section".into()) };
+
+    let serves = "until broker status >status 2>&1; do sleep 0.1; done\n";
+    let waits = "touch up\nuntil [ -e over ]; do sleep 0.1; done\n";
+    let ends = "kill $serving\nwait $serving\n";
+    let first = format!("{init}\n{form} & serving=$!\n{serves}{made}\n{invite}\n{waits}{status}\ntouch told\n{ends}");
+    let other = |join: &str| format!("{join} & serving=$!\n{serves}{waits}{ends}");
+    let scripts = [first, other(join), other(shorter)];
+    let mut running = Vec::new();
+    for (host, script) in hosts.iter().zip(&scripts) {
+        let folder = host.folder();
+        if !running.is_empty() {
+            // As a person would bring it, with its mode.
+            std::fs::copy(hosts[0].folder().join("manager-invite"), folder.join("manager-invite"))?;
+        }
+        let mut operator = host.spawn("page", place(host, &folder, script)?)?;
+        let up = lab::until(Duration::from_mins(1), "the step to be done", || {
+            (folder.join("up").exists() || operator.ended().ok()?.is_some()).then_some(())
+        });
+        up?;
+        running.push((folder, operator));
+    }
+    let told = hosts[0].folder().join("told");
+    for (number, (folder, operator)) in running.into_iter().enumerate() {
+        std::fs::write(folder.join("over"), "")?;
+        // The others serve until the first one has shown them.
+        lab::until(Duration::from_secs(30), "the status to be shown", || told.exists().then_some(()))?;
+        let ended = finish(operator)?;
+        assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+        if number == 0 {
+            let brokers: Vec<&str> = ended.stdout.lines().filter(|line| line.starts_with("broker ")).collect();
+            assert!(brokers.len() == 3 && !ended.stdout.contains("not ready"), "{}", ended.stdout);
+        }
     }
     Ok(())
 }

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
             fail_closed::deleted_configs_admit_nobody,
             fail_closed::a_deleted_invite_gives_no_use_back,
             followed::the_readme_step_by_step,
+            followed::the_page_on_several_managers_step_by_step,
             followed::the_demo_to_its_last_line,
             handovers::keys_go_to_explained_managers_only,
             handovers::a_managers_keys_are_asked_for_by_the_key_that_joined,
