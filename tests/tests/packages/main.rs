@@ -5,6 +5,7 @@ mod boots;
 mod deb;
 mod debian;
 mod files;
+mod followed;
 mod programs;
 
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
             debian::packages_say_what_is_true_and_hold_what_is_in_the_tree,
             debian::both_are_installed_with_all_that_belongs_to_them_and_start_nothing,
             debian::a_broker_is_installed_upgraded_removed_and_purged_and_its_keys_stay,
+            followed::the_readme_step_by_step_with_the_packages,
         ],
     )
 }

@@ -1,4 +1,5 @@
-//! The README, followed step by step: every command it tells a reader to type is typed here, at its own paths.
+//! The README, followed step by step, by hand: every command it tells a reader to type is typed here, at its own paths, but
+//! for those of the Debian packages, which are typed on whole machines (`tests/tests/packages/followed.rs`).
 
 use std::path::Path;
 use std::process::Command;
@@ -67,7 +68,9 @@ pub(crate) fn the_readme_step_by_step(pool: &Pool) -> Result<(), Failed> {
         // These are the house's own; what they do is seen by everyone who runs the tests.
         assert!(["build", "demo", "demo --machines", "test", "lint", "package"].contains(&run), "./run {run}");
     }
-    let typed: Vec<&String> = commands.iter().filter(|command| !command.starts_with("./run ")).collect();
+    let others = ["./run ", "apt install ", "systemctl "];
+    let by_hand = |command: &&String| !others.iter().any(|other| command.starts_with(other));
+    let typed: Vec<&String> = commands.iter().filter(by_hand).collect();
     let at_machine =
         typed.iter().position(|command| command.starts_with("joiner ")).ok_or("no joiner in the README")?;
     let (before, after) = (&typed[..at_machine], &typed[at_machine + 1..]);
