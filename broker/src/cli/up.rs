@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use joiner::{InviteSource, OwnAddress};
+use protocol::BrokerAddress;
 
 use super::serve::{self, Logged};
 use crate::config::{Flags, Settings};
@@ -28,6 +29,10 @@ pub(super) struct Up {
     /// The invite itself, or - for stdin. An argument can be read by every user of this machine: prefer the file
     #[arg(long, value_name = "LINE", hide_env_values = true)]
     invite: Option<String>,
+    /// Where brokers may be, besides those that the invite names: addresses, or a DNS name, of which every address is
+    /// asked; may be repeated
+    #[arg(long, value_name = "SPEC", env = "BROKER_DISCOVER", value_parser = discover, value_delimiter = ',')]
+    discover: Vec<BrokerAddress>,
     /// Wait until joiner.service, or somebody, has made this machine a manager of the swarm
     #[arg(long, env = "BROKER_WAIT", conflicts_with_all = ["form", "invite", "invite_file"])]
     wait: bool,
@@ -83,6 +88,7 @@ impl Up {
                     (Some(line), _) => Some(InviteSource::argument(line)),
                     (None, file) => file.map(InviteSource::File),
                 },
+                brokers: self.discover,
                 state: self.joiner_state,
                 advertise: self.swarm_advertise_addr,
                 data_path: self.data_path_addr,
@@ -94,6 +100,14 @@ impl Up {
         };
         serve::run(self.logged, up::up(order))
     }
+}
+
+/// A place where brokers are. Those that a cloud's tags name are another build's work.
+fn discover(text: &str) -> Result<BrokerAddress, String> {
+    if text.contains("provider=") {
+        return Err("this build looks up no cloud's tags: give addresses or a DNS name".into());
+    }
+    text.trim().parse().map_err(|error: protocol::AddressError| error.to_string())
 }
 
 /// What Docker takes.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use joiner::{Addresses, InviteSource, OwnAddress};
-use protocol::InviteLine;
+use protocol::{BrokerAddress, InviteLine};
 
 use super::Order;
 use crate::exit::{Code, Failure};
@@ -14,6 +14,8 @@ use crate::exit::{Code, Failure};
 pub(crate) struct JoinOptions {
     /// Where the invite is.
     pub(crate) invite: Option<InviteSource>,
+    /// Where brokers may be, besides those that the invite names.
+    pub(crate) brokers: Vec<BrokerAddress>,
     /// Where the joiner keeps its key.
     pub(crate) state: PathBuf,
     /// What other nodes reach this one at.
@@ -51,6 +53,7 @@ pub(super) async fn join(order: &Order, invite: Option<&InviteLine>, until: Inst
             (Some(InviteSource::Stdin), Some(line)) => Some(InviteSource::argument(line.expose())),
             (source, _) => source.clone(),
         },
+        brokers: order.join.brokers.clone(),
         docker: order.settings.docker.clone(),
         addresses: order.join.addresses(),
         state: order.join.state.clone(),

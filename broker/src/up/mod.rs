@@ -129,7 +129,7 @@ async fn take(
     let Place::Manager(membership) = place else {
         return Err(Failure::new(Code::Internal, "the keys are for a manager"));
     };
-    let giver = giver(engine, invite).await?;
+    let giver = giver(engine, invite, &order.join.brokers).await?;
     let addresses = start::addresses(&order.settings, &[], membership)?;
     let taker =
         Taker { state: &order.settings.state, joiner: &order.join.state, engine, node: &membership.node, addresses };
@@ -137,12 +137,16 @@ async fn take(
 }
 
 /// The swarm's own ledger says where the brokers are now; an invite, from which cluster they must be.
-async fn giver(engine: &Engine, invite: Option<&Invite>) -> Result<Giver, Failure> {
+async fn giver(engine: &Engine, invite: Option<&Invite>, discovered: &[BrokerAddress]) -> Result<Giver, Failure> {
     let unavailable = |error: EngineError| start::engine_failure(&error);
     let listed = ledger::cluster_of(engine).await.map_err(unavailable)?;
     let mut brokers: Vec<BrokerAddress> = ledger::addresses(engine).await.map_err(unavailable)?;
-    brokers.extend(invite.into_iter().flat_map(|invite| invite.brokers.iter().cloned()));
-    brokers.dedup();
+    let told = invite.into_iter().flat_map(|invite| &invite.brokers).chain(discovered);
+    for address in told {
+        if !brokers.contains(address) {
+            brokers.push(address.clone());
+        }
+    }
     match (invite, listed) {
         (Some(invite), Some((cluster, _))) if invite.iss != cluster => {
             let what = format!(

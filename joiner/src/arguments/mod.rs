@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::Arg;
+use protocol::BrokerAddress;
 
 use crate::exit;
 use crate::invite::InviteSource;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
 pub struct JoinOptions {
     /// Where the invite is.
     pub invite: Option<InviteSource>,
+    /// Brokers to ask besides those that the invite names.
+    pub brokers: Vec<BrokerAddress>,
     /// Docker's socket.
     pub docker: PathBuf,
     /// Which addresses the engine uses.
@@ -185,6 +188,7 @@ fn join(mut parser: lexopt::Parser, variable: impl Fn(&str) -> Option<OsString>)
     let from_environment = || variable("JOINER_INVITE_FILE").map(|file| InviteSource::File(file.into()));
     Ok(Command::Join(JoinOptions {
         invite: invites.pop().or_else(from_environment),
+        brokers: Vec::new(),
         docker: socket(docker.or_else(|| variable("JOINER_DOCKER"))),
         addresses: Addresses {
             advertise: own_address(advertise.or_else(|| variable("JOINER_ADVERTISE_ADDR")), "the advertise address")?,

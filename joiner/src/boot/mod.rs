@@ -53,7 +53,8 @@ async fn join_with(options: &JoinOptions, folder: &Folder, deadline: Deadline, c
     let answer = match invite {
         Ok(invite) => {
             invites.push(invite.unverified().jti.clone());
-            let brokers = Brokers::of(invite.unverified(), deadline)?;
+            let mut brokers = Brokers::of(invite.unverified(), deadline)?;
+            brokers.learn(&options.brokers);
             let boot = Boot {
                 deadline,
                 folder,

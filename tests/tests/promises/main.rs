@@ -85,6 +85,7 @@ fn main() -> ExitCode {
             managers::a_broker_up_that_is_killed_at_any_moment_goes_on,
             managers::a_demoted_managers_broker_stops_and_says_why,
             managers::what_up_cannot_do_has_words_and_a_code,
+            managers::brokers_are_found_where_the_operator_says_besides,
             never_shows::the_token_shows_nowhere_at_trace,
             one_key::a_grant_redeemed_64_times_at_once_is_one_claim_and_one_answer,
             one_key::another_key_is_refused_and_an_alarm,

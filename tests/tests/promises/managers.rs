@@ -186,3 +186,21 @@ pub(crate) fn what_up_cannot_do_has_words_and_a_code(pool: &Pool) -> Result<(), 
     ends(&first, &["--form"], "No second one is made")?;
     Ok(())
 }
+
+pub(crate) fn brokers_are_found_where_the_operator_says_besides(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(2)?;
+    let mut first = Broker::init(&hosts[0])?;
+    // Nobody reaches it there: the invite and the ledger name nothing else.
+    first.up_with(&["--form", "--advertise", "192.0.2.1:7443"])?;
+    let file = invite_file(&hosts[1], &first.invite(&["--role", "manager"])?)?;
+    let mut second = Broker::nowhere(&hosts[1])?;
+    let nobody = finish(second.spawn_up(&["--invite-file", &file, "--timeout", "3s"])?)?;
+    assert!(nobody.code == 69 && nobody.stderr.contains("192.0.2.1"), "{nobody:?}");
+
+    let found = hosts[0].reached_at().to_string();
+    second.up_with(&["--invite-file", &file, "--discover", &format!("192.0.2.7,{found}")])?;
+    assert_eq!(second.count("keys.taken", None)?, 1);
+    let cloud = second.run(&["up", "--discover", "provider=aws tag_key=role tag_value=manager"])?;
+    assert!(cloud.code == 64 && cloud.stderr.contains("give addresses or a DNS name"), "{cloud:?}");
+    Ok(())
+}
