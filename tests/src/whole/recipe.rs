@@ -16,14 +16,16 @@ use crate::whole::seed;
 /// The release of Debian.
 const SUITE: &str = "bookworm";
 
-/// What every machine has. There is no SSH server among it.
-const PACKAGES: [&str; 14] = [
+/// Has apt in a machine find packages beside those that it has.
+const OFFER: &str = include_str!("offer.sh");
+
+/// What every machine has, most of them with [`DOCKER`]. There is no SSH server among it.
+const PACKAGES: [&str; 13] = [
     "systemd",
     "systemd-sysv",
     "dbus",
     "udev",
     "cloud-init",
-    "docker.io",
     "iptables",
     "iproute2",
     "curl",
@@ -33,6 +35,9 @@ const PACKAGES: [&str; 14] = [
     "man-db",
     "bash-completion",
 ];
+
+/// What makes a machine one that a swarm can have.
+const DOCKER: &str = "docker.io";
 
 /// Files that are written over those of the packages.
 const FILES: [(&str, &str); 4] = [
@@ -62,6 +67,8 @@ const MASKED: [&str; 6] = [
 #[derive(Debug)]
 pub(crate) struct Recipe {
     packages: Vec<&'static str>,
+    /// Packages that apt in the machine can install. It finds no others.
+    offered: &'static [&'static str],
     files: Vec<(&'static str, String)>,
     /// What a unit is wanted by, and the unit.
     enabled: &'static [(&'static str, &'static str)],
@@ -70,8 +77,25 @@ pub(crate) struct Recipe {
 impl Recipe {
     /// For machines that share this machine's kernel.
     pub(crate) fn shared_kernel() -> Self {
+        let mut recipe = Self::plain();
+        recipe.packages.push(DOCKER);
+        recipe
+    }
+
+    /// The same without Docker, which the machine can install.
+    pub(crate) fn without_docker() -> Self {
+        let mut recipe = Self::plain();
+        recipe.offered = &[DOCKER];
+        recipe.files.push(("etc/apt/sources.list", "deb [trusted=yes] file:/srv/apt ./\n".to_owned()));
+        // Else cloud-init writes Debian's mirrors there.
+        let kept = "apt: {preserve_sources_list: true}\n";
+        recipe.files.push(("etc/cloud/cloud.cfg.d/99-sources.cfg", kept.to_owned()));
+        recipe
+    }
+
+    fn plain() -> Self {
         let files = FILES.map(|(file, text)| (file, text.to_owned())).to_vec();
-        Self { packages: PACKAGES.to_vec(), files, enabled: &[] }
+        Self { packages: PACKAGES.to_vec(), offered: &[], files, enabled: &[] }
     }
 
     /// For machines with a kernel and a clock of their own. The kernel's command line tells their address, the second
@@ -94,19 +118,22 @@ impl Recipe {
 
     /// The recipe's name: what was made by another one has another.
     pub(crate) fn name(&self) -> String {
-        let hash = format!("{:x}", Sha256::digest(format!("{SUITE} {self:?} {MASKED:?}")));
+        let hash = format!("{:x}", Sha256::digest(format!("{SUITE} {self:?} {MASKED:?} {OFFER}")));
         hash[..12].to_owned()
     }
 
     /// Makes a root by it.
     pub(crate) fn make(&self, root: &Path) -> Result<()> {
         // If this process is killed, so is mmdebstrap, and what it has mounted goes with it.
-        run(Command::new("setpriv")
+        let mut mmdebstrap = Command::new("setpriv");
+        mmdebstrap
             .args(["--pdeathsig=KILL", "unshare", "--mount", "--propagation=private", "--pid", "--fork"])
             .args(["--kill-child", "--mount-proc", "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"])
-            .arg(format!("--include={}", self.packages.join(",")))
-            .arg(SUITE)
-            .arg(root))?;
+            .arg(format!("--include={}", self.packages.join(",")));
+        if !self.offered.is_empty() {
+            mmdebstrap.env("OFFERED", self.offered.join(" ")).arg(format!("--customize-hook={OFFER}"));
+        }
+        run(mmdebstrap.arg(SUITE).arg(root))?;
         for (file, text) in &self.files {
             let file = root.join(file);
             let folder = file.parent().unwrap_or(root);

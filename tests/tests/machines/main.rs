@@ -7,6 +7,7 @@ mod clock;
 mod followed;
 mod forms;
 mod impostor;
+mod installs;
 mod scene;
 mod time_server;
 mod wrong;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
             // The longest first: the others fit beside it.
             clock::a_machine_whose_clock_is_wrong_joins_once_it_is_set,
             followed::the_readme_from_terraform_apply_to_a_joined_node,
+            installs::a_machine_without_docker_installs_it_once_apt_is_free_and_joins,
             boots::three_machines_boot_at_once_with_one_user_data_and_join,
             boots::machines_that_boot_before_the_broker_join_when_it_is_up,
             boots::a_machine_joins_through_the_next_broker_when_the_first_is_dead,
