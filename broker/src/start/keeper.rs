@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use certs::ServerTls;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::audit::{Event, Record};
@@ -30,8 +31,14 @@ const KEPT: u64 = 24 * 60 * 60;
 /// again says many things.
 const BELIEVED: u32 = 3;
 
-/// Keeps the broker until it stops, or until this machine is no manager any more: gives why.
-pub(super) async fn keep(broker: Arc<Broker>, tls: Arc<ServerTls>, mut renew_at: u64) -> EngineError {
+/// Keeps the broker until it stops. Says so when this machine is no manager any more.
+pub(super) async fn keep(
+    broker: Arc<Broker>,
+    tls: Arc<ServerTls>,
+    mut renew_at: u64,
+    demoted: oneshot::Sender<EngineError>,
+) {
+    let mut demoted = Some(demoted);
     let (mut renewed, mut swept, mut no_manager) = (Instant::now(), Instant::now(), 0);
     let mut lost = matches!(broker.sentinel.health(), Health::Lost(_));
     let mut tokens = None;
@@ -40,8 +47,10 @@ pub(super) async fn keep(broker: Arc<Broker>, tls: Arc<ServerTls>, mut renew_at:
         match look(&broker).await {
             Err(why @ (EngineError::Worker | EngineError::NotManager)) => {
                 no_manager += 1;
-                if no_manager >= BELIEVED {
-                    return why;
+                if no_manager >= BELIEVED
+                    && let Some(demoted) = demoted.take()
+                {
+                    let _ = demoted.send(why);
                 }
             }
             Ok(()) | Err(_) => no_manager = 0,

@@ -2,6 +2,7 @@
 //! engine → ledger → TLS → joiners → admin socket → ready. Each step needs the ones before it, and says what is wrong.
 
 mod keeper;
+mod parts;
 mod serve;
 mod steps;
 

@@ -7,8 +7,9 @@ use std::time::Instant;
 use certs::{ClientTrust, ServerTls};
 use protocol::INVITE_TYP;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
+use super::parts::Parts;
 use super::{keeper, steps};
 use crate::audit::{self, Audit, Event, Record, Refusals};
 use crate::broker::{Broker, Limits};
@@ -25,7 +26,10 @@ use crate::state::Cluster;
 use crate::swarm::Engine;
 use crate::{admin, clock, handover, server};
 
-/// Serves until SIGTERM or SIGINT.
+/// What takes connections, and finishes them when the broker stops.
+const LISTENER: &str = "the listener";
+
+/// Serves until SIGTERM or SIGINT, or until a part of it fails.
 pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut cluster = Cluster::open(&settings.state)?;
     let _lock = cluster.folder().lock()?;
@@ -122,12 +126,16 @@ async fn run(
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate()).map_err(system)?, signal(SignalKind::interrupt()).map_err(system)?);
     let (stop, stopping) = watch::channel(false);
-    let admin = admin::serve(broker.clone(), &settings.admin)?;
-    let scraped = metrics.map(|listener| tokio::spawn(server::serve_metrics(broker.clone(), listener)));
-    let mut kept = tokio::spawn(keeper::keep(broker.clone(), tls, renew_at));
-    let joiners = tokio::spawn(joiners::keep(broker.clone()));
+    let mut parts = Parts::default();
+    parts.add("the admin socket", admin::serve(broker.clone(), &settings.admin)?);
+    if let Some(listener) = metrics {
+        parts.add("the metrics' listener", tokio::spawn(server::serve_metrics(broker.clone(), listener)));
+    }
+    let (say, demoted) = oneshot::channel();
+    parts.add("the keeper", tokio::spawn(keeper::keep(broker.clone(), tls, renew_at, say)));
+    parts.add("what keeps the joiners", tokio::spawn(joiners::keep(broker.clone())));
     write(&broker.audit, Record::new(Event::BrokerStarted)).await?;
-    let listening = tokio::spawn(Listener::new(socket, tls_config, broker.clone()).run(stopping));
+    parts.add(LISTENER, tokio::spawn(Listener::new(socket, tls_config, broker.clone()).run(stopping)));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let addresses: Vec<String> = broker.addresses.iter().map(ToString::to_string).collect();
     tracing::info!(cluster = broker.name, listen = %settings.listen, advertise = addresses.join(","), "serving");
@@ -135,10 +143,8 @@ async fn run(
     let ended = tokio::select! {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
-        ended = &mut kept => Some(match ended {
-            Ok(why) => steps::engine_failure(&why),
-            Err(error) => Failure::new(Code::Internal, format!("what keeps the broker has ended: {error}")),
-        }),
+        Ok(why) = demoted => Some(steps::engine_failure(&why)),
+        failure = parts.one_has_ended() => Some(failure),
     };
     if let Some(why) = &ended {
         tracing::error!(%why, "stopping");
@@ -147,17 +153,12 @@ async fn run(
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     let _ = stop.send(true);
-    let _ = listening.await;
-    kept.abort();
-    joiners.abort();
-    admin.abort();
-    if let Some(scraped) = scraped {
-        scraped.abort();
-    }
+    parts.finish(LISTENER).await;
+    drop(parts);
     let _ = std::fs::remove_file(&settings.admin);
     let detail = ended.as_ref().map(ToString::to_string);
-    write(&broker.audit, Record { detail, ..Record::new(Event::BrokerStopped) }).await?;
-    ended.map_or(Ok(()), Err)
+    let written = write(&broker.audit, Record { detail, ..Record::new(Event::BrokerStopped) }).await;
+    ended.map_or(written, Err)
 }
 
 async fn write(audit: &Audit, record: Record) -> Result<(), Failure> {
