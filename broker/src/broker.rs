@@ -16,6 +16,7 @@ use crate::clock;
 use crate::fleet::{Look, Recent};
 use crate::joiners::Joiners;
 use crate::jwt::Signer;
+use crate::keys::Keys;
 use crate::ledger::{Directory, Invites, Listings, Peer, Rotations, Sentinel};
 use crate::metrics::Metrics;
 use crate::rotation::Rotation;
@@ -38,10 +39,9 @@ pub(crate) struct Broker {
     /// Where the issuing key came from.
     pub(crate) issuing_key: KeySource,
     pub(crate) trust: Arc<ClientTrust>,
-    pub(crate) invite_signer: Signer,
-    /// Signs by the invite key, too: see [`crate::handover`].
+    pub(crate) keys: Keys,
+    /// Vouches for managers, by the issuing key: see [`crate::handover`].
     pub(crate) voucher_signer: Signer,
-    pub(crate) grant_signer: Signer,
     /// How long a grant is good for.
     pub(crate) grant_lifetime: Duration,
     pub(crate) limits: Limits,
@@ -107,7 +107,11 @@ impl Broker {
             id: self.id.clone(),
             addresses: self.addresses.clone(),
             node,
-            key: self.grant_signer.public().to_text(),
+            key: self.keys.grant.get().public().to_text(),
+            generation: 1,
+            since: 0,
+            retired: Vec::new(),
+            grants: self.grant_lifetime.as_secs(),
             renewed: clock::now(),
             release: env!("CARGO_PKG_VERSION").into(),
         }

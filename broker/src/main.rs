@@ -16,6 +16,7 @@ mod handover;
 mod health;
 mod joiners;
 mod jwt;
+mod keys;
 mod ledger;
 mod metrics;
 mod peers;

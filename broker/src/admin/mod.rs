@@ -6,6 +6,7 @@
 mod arrivals;
 mod client;
 mod joiners;
+mod keys;
 mod operator;
 mod rotate;
 mod server;
@@ -17,6 +18,6 @@ pub(crate) use client::{Admin, lines};
 pub(crate) use operator::operator;
 pub(crate) use server::serve;
 pub(crate) use words::{
-    AdoptOrder, Adopted, InviteLineReply, InviteShown, JoinersShown, Revoked, RotateOrder, RotateReply,
-    RotationPreview, Status,
+    AdoptOrder, Adopted, InviteLineReply, InviteShown, JoinersShown, KeyOrder, KeyShown, Revoked, RotateOrder,
+    RotateReply, RotationPreview, Status,
 };

@@ -18,7 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::arrivals::arrivals;
 use super::words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, Revoked};
-use super::{joiners, operator, rotate, status};
+use super::{joiners, keys, operator, rotate, status};
 use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
 use crate::broker::Broker;
 use crate::denial::Denial;
@@ -122,6 +122,8 @@ async fn answer(broker: &Arc<Broker>, operator: String, request: Request<Incomin
         (&Method::POST, joiners::LOOK) => joiners::look(broker).await,
         (&Method::POST, joiners::UPLOAD) => joiners::upload(broker, operator, body).await,
         (&Method::POST, "/v1/rotate") => rotate::rotate(broker, operator, &body).await,
+        (&Method::POST, "/v1/rotate/key") => keys::rotate(broker, operator, &body).await,
+        (&Method::POST, "/v1/rotate/key/preview") => keys::preview(broker, &body).await,
         (&Method::POST, "/v1/rotate/preview") => rotate::preview(broker, &body).await,
         (&Method::POST, path) if revoked_id(path).is_some() => revoke(broker, operator, path).await,
         _ => Ok(complaint(

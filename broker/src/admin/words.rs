@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::joiners::JoinerShown;
+use crate::keys::What;
 use crate::ledger::{Claims, InviteState, Policy};
 
 /// A new invite.
@@ -144,6 +145,41 @@ pub(crate) struct RotationPreview {
     pub(crate) wait_ms: u64,
     /// The broker that is replacing a token now.
     pub(crate) under_way: Option<String>,
+}
+
+/// Which key of ours to replace.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyOrder {
+    pub(crate) what: What,
+    /// After a leak: what the ones before signed is refused from now on.
+    pub(crate) now: bool,
+    /// For the audit log.
+    pub(crate) reason: Option<String>,
+}
+
+/// A key that was replaced; or, with `dry_run`, the one in use.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeyShown {
+    pub(crate) what: What,
+    pub(crate) generation: u64,
+    pub(crate) rotated_at: String,
+    /// The id of its public half.
+    pub(crate) kid: String,
+    /// Whether nothing was changed.
+    pub(crate) dry_run: bool,
+    /// Until when what the one before signed is good, where that ends by itself and soon.
+    pub(crate) former_until: Option<String>,
+    /// Invites of former keys (with `dry_run`, of this one, too) that have not ended.
+    pub(crate) invites: Vec<InviteOfKey>,
+}
+
+/// An invite, and what becomes of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InviteOfKey {
+    pub(crate) id: InviteId,
+    pub(crate) ends: String,
+    pub(crate) revoked: bool,
 }
 
 /// A join token as the brokers know it.

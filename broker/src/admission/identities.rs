@@ -16,7 +16,7 @@ use crate::broker::{Broker, Call, Limits};
 use crate::clock;
 use crate::denial::Denial;
 use crate::jwt;
-use crate::ledger::Operation;
+use crate::ledger::{Operation, Signed};
 
 /// Clocks of brokers and operators differ by no more than this, in seconds.
 const SKEW: u64 = 10 * 60;
@@ -38,7 +38,8 @@ async fn issue(
     request: &IdentityRequest,
     record: &mut Record,
 ) -> Result<IdentityReply, Denial> {
-    let invite = verified(broker, &request.invite).await?;
+    let signed = verified(broker, &request.invite).await?;
+    let invite = signed.invite.clone();
     record.invite = Some(invite.jti.clone());
     record.role = Some(invite.role);
     let now = clock::now();
@@ -48,7 +49,7 @@ async fn issue(
     record.key = Some(csr.key());
 
     let claim = Operation::Claim { key: csr.key() };
-    let (_, version) = broker.invites.submit(&invite.jti, Some(invite.clone()), claim).await?;
+    let (_, version) = broker.invites.submit(&invite.jti, Some(signed), claim).await?;
 
     let (certificate, identity) = broker
         .issuing
@@ -62,15 +63,18 @@ async fn issue(
     Ok(IdentityReply { certificate, time: now })
 }
 
-/// The invite in a line, if an invite key of this cluster signed it.
-async fn verified(broker: &Broker, line: &str) -> Result<Invite, Denial> {
+/// The invite in a line, if an invite key of this cluster signed it that is not void.
+async fn verified(broker: &Broker, line: &str) -> Result<Signed, Denial> {
     broker.sentinel.check()?;
     let line = InviteLine::parse(line).map_err(|_| Reason::NotSigned)?;
     let id = jwt::named_key(line.jws(), MAX_INVITE_LINE).map_err(|_| Reason::NotSigned)?;
     let key = broker.directory.invite_key(&id).await?;
-    let (invite, _) =
+    let (invite, by) =
         jwt::verify::<Invite>(line.jws(), INVITE_TYP, MAX_INVITE_LINE, |_| key).map_err(|_| Reason::NotSigned)?;
-    Ok(invite)
+    if broker.directory.is_void(&by).await? {
+        return Err(Reason::VoidKey.into());
+    }
+    Ok(Signed { invite, by })
 }
 
 /// What this broker is, for comparing.

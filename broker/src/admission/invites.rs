@@ -13,7 +13,8 @@ use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
 use crate::jwt::Signer;
-use crate::ledger::{Operation, Outcome};
+use crate::keys::assert_not_void;
+use crate::ledger::{Operation, Outcome, Signed};
 
 /// Signs an invite, records it and puts it into the ledger.
 pub(crate) async fn make_invite(
@@ -29,10 +30,13 @@ pub(crate) async fn make_invite(
     let maker = Maker { cluster: &broker.cluster, issuing: broker.issuing.public(), limits: broker.limits, brokers };
     let invite = order.fill(maker, now).map_err(Ok)?;
     broker.sentinel.check().map_err(|error| Err(error.into()))?;
-    let line = sign(&broker.invite_signer, &invite).map_err(|error| Err(Denial::Unavailable(error)))?;
+    let signer = broker.keys.invite.get();
+    assert_not_void(broker, &signer).await.map_err(Err)?;
+    let line = sign(&signer, &invite).map_err(|error| Err(Denial::Unavailable(error)))?;
     broker.audit.record(made(&invite, operator)).await.map_err(|error| Err(error.into()))?;
-    broker.invites.announce(&invite).await.map_err(|error| Err(error.into()))?;
-    Ok((line, invite))
+    let signed = Signed { invite, by: signer.public().id() };
+    broker.invites.announce(&signed).await.map_err(|error| Err(error.into()))?;
+    Ok((line, signed.invite))
 }
 
 /// The line of an invite, signed.

@@ -18,6 +18,8 @@ pub(crate) enum Reason {
     InviteEnded,
     /// The invite was revoked.
     InviteRevoked,
+    /// The key that signed the invite is void.
+    VoidKey,
     /// The invite ended before the ledger's floor.
     BelowFloor,
     /// Every use is another key's.
@@ -63,6 +65,7 @@ impl Reason {
             Self::NotOurs => "its invite is beyond this broker's limits, or of a newer release: make a new one",
             Self::InviteEnded => "its invite had ended: make a new one, and compare the clocks",
             Self::InviteRevoked => "its invite was revoked: make a new one if it should come in",
+            Self::VoidKey => "the key that signed its invite is void, after a leak: make a new one",
             Self::BelowFloor => "its invite ended long ago: make a new one",
             Self::UsedUp => "every use of its invite is another machine's: make one with more uses",
             Self::Network => "it called from outside the invite's networks: NAT, or somebody else has the invite",
@@ -94,6 +97,7 @@ impl Reason {
             | Self::NotOurs
             | Self::InviteEnded
             | Self::InviteRevoked
+            | Self::VoidKey
             | Self::BelowFloor
             | Self::UsedUp
             | Self::Network

@@ -97,6 +97,15 @@ pub(crate) enum Event {
     /// Somebody replaced the swarm's root certificate.
     #[serde(rename = "swarm.root-changed")]
     RootChanged,
+    /// A key of ours is about to be replaced.
+    #[serde(rename = "key.rotating")]
+    KeyRotating,
+    /// A key of ours was replaced.
+    #[serde(rename = "key.rotated")]
+    KeyRotated,
+    /// A key of ours was to be replaced, and that failed.
+    #[serde(rename = "key.rotation-failed")]
+    KeyRotationFailed,
     /// A request was refused.
     #[serde(rename = "refused")]
     Refused,
@@ -151,7 +160,10 @@ pub(crate) struct Record {
     pub(crate) labels: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) operator: Option<String>,
-    /// The generation of a role's join token.
+    /// Which key of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) what: Option<String>,
+    /// The generation of a role's join token, or of a key of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) generation: Option<u64>,
     /// When the invite ends, in seconds since 1970: after that its claims may be swept.
@@ -186,6 +198,7 @@ impl Record {
             hostname: None,
             labels: BTreeMap::new(),
             operator: None,
+            what: None,
             generation: None,
             ends: None,
             version: None,

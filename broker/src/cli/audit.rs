@@ -57,7 +57,10 @@ fn told(record: &Value) -> String {
         let _ = write!(line, "  {}", text("outcome").to_uppercase());
     }
     if let Some(generation) = record.get("generation").and_then(Value::as_u64) {
-        let _ = write!(line, "  {} token {generation}", text("role"));
+        let _ = match text("what") {
+            "" => write!(line, "  {} token {generation}", text("role")),
+            what => write!(line, "  {what} {generation}"),
+        };
     }
     for field in ["reason", "hostname", "node", "source", "operator", "detail"] {
         if !text(field).is_empty() {

@@ -36,7 +36,7 @@ async fn open(broker: &Broker, call: &Call, identity: &Identity) -> Result<Grant
         invite: invite.jti,
         role: invite.role,
     };
-    let grant = broker.grant_signer.sign(&claims).map_err(|error| Denial::Unavailable(error.to_string()))?;
+    let grant = broker.keys.grant.get().sign(&claims).map_err(|error| Denial::Unavailable(error.to_string()))?;
     let record = Record { grant: Some(id.hash()), version: Some(version), ..Record::new(Event::GrantIssued) };
     broker.audit.record(call.on(about(identity, record))).await?;
     Ok(GrantReply { grant, id, expires_in: broker.grant_lifetime.as_secs() })

@@ -7,7 +7,7 @@ mod claims;
 mod issue;
 mod redeem;
 
-pub(crate) use claims::TYP;
+pub(crate) use claims::{LONGEST, TYP};
 pub(crate) use issue::issue;
 pub(crate) use redeem::redeem;
 

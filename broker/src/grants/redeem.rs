@@ -12,7 +12,7 @@ use crate::broker::{Broker, Call};
 use crate::clock;
 use crate::denial::Denial;
 use crate::jwt;
-use crate::ledger::{Operation, Outcome, TokenState};
+use crate::ledger::{Operation, Outcome, Standing, TokenState};
 use crate::rotation;
 
 /// How often a redemption is committed anew because a token was replaced in between.
@@ -108,7 +108,12 @@ async fn hand_over(
 async fn verified(broker: &Broker, grant: &str) -> Result<Claims, Denial> {
     broker.sentinel.check()?;
     let id = jwt::named_key(grant, MAX_GRANT).map_err(|_| Reason::NotSigned)?;
-    let key = broker.directory.grant_key(&id).await?;
-    let (claims, _) = jwt::verify::<Claims>(grant, TYP, MAX_GRANT, |_| key).map_err(|_| Reason::NotSigned)?;
-    Ok(claims)
+    let listed = broker.directory.grant_key(&id).await?.ok_or(Reason::NotSigned)?;
+    let (claims, _) =
+        jwt::verify::<Claims>(grant, TYP, MAX_GRANT, |_| Some(listed.key.clone())).map_err(|_| Reason::NotSigned)?;
+    match listed.standing(clock::now()) {
+        Standing::Good => Ok(claims),
+        Standing::Void => Err(Denial::AskAgain),
+        Standing::Over => Err(Reason::NotSigned.into()),
+    }
 }

@@ -11,6 +11,7 @@ use super::voucher::{LABEL, Voucher};
 use crate::audit::{Event, Reason, Record};
 use crate::broker::{Broker, Call};
 use crate::denial::Denial;
+use crate::grants;
 use crate::jwt::PublicKey;
 use crate::ledger::Peer;
 use crate::state::Cluster;
@@ -60,7 +61,7 @@ async fn hand_over(
     // What may fail for other reasons is done before the commit; the keys are in the reply only after it.
     let reply = Cluster::open(&broker.state).and_then(|cluster| cluster.shared());
     let reply = reply.map_err(|error| Denial::Unavailable(format!("the state cannot be read: {error}")))?;
-    broker.directory.enlist(&peer).await?;
+    broker.directory.enlist(peer).await?;
     let record = Record { event: Event::KeysHandedOver, version: Some(broker.sentinel.version()), ..record };
     broker.audit.record(call.on(record)).await?;
     Ok(reply)
@@ -85,6 +86,10 @@ fn well_formed(request: &HandoverRequest, certificate: &NodeCertificate) -> Resu
         addresses: request.addresses.clone(),
         node: certificate.node.clone(),
         key: request.grant_key.clone(),
+        generation: 1,
+        since: 0,
+        retired: Vec::new(),
+        grants: grants::LONGEST,
         // It is live when it says so itself.
         renewed: 0,
         release: request.release.clone(),

@@ -1,6 +1,6 @@
 //! The signed word on a manager's node that the broker on it may have the cluster's keys.
 //!
-//! It is signed by the invite key, which all brokers have and nobody else: a manager that came in raw can write into
+//! It is signed by the issuing key, which all brokers have and nobody else: a manager that came in raw can write into
 //! the swarm's store whatever it likes, but not this.
 
 use std::collections::BTreeMap;

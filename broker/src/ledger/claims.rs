@@ -10,12 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{LedgerError, WINDOW, names};
 use crate::audit::Reason;
+use crate::jwt::KeyId;
 
 /// All claims on one invite.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Claims {
     /// Since when it is revoked, in seconds since 1970.
     pub(crate) revoked: Option<u64>,
+    /// The key that signed the invite; none where an older release wrote it.
+    pub(crate) signed: Option<KeyId>,
     /// The uses, by key.
     pub(crate) uses: BTreeMap<KeyHash, Use>,
     /// Labels of a newer release, kept as they are.
@@ -89,6 +92,11 @@ pub(crate) enum Outcome {
 }
 
 impl Claims {
+    /// No claim yet on an invite that this key signed.
+    pub(crate) fn on(signed: Option<KeyId>) -> Self {
+        Self { signed, ..Self::default() }
+    }
+
     /// Reads claims from an object's labels. A use that does not read makes the whole object unreadable: counting
     /// without it would admit one too many.
     pub(crate) fn from_labels(labels: &BTreeMap<String, String>) -> Result<Self, LedgerError> {
@@ -99,6 +107,8 @@ impl Claims {
                 claims.uses.insert(key, serde_json::from_str(value).map_err(|_| damaged(label))?);
             } else if label == names::REVOKED {
                 claims.revoked = Some(value.parse().map_err(|_| damaged(label))?);
+            } else if label == names::SIGNED {
+                claims.signed = Some(value.parse().map_err(|_| damaged(label))?);
             } else {
                 claims.other.insert(label.clone(), value.clone());
             }
@@ -112,6 +122,9 @@ impl Claims {
         labels.insert(names::KIND.into(), names::INVITE.into());
         if let Some(since) = self.revoked {
             labels.insert(names::REVOKED.into(), since.to_string());
+        }
+        if let Some(signed) = &self.signed {
+            labels.insert(names::SIGNED.into(), signed.to_string());
         }
         for (key, taken) in &self.uses {
             let value = serde_json::to_string(taken).map_err(|error| LedgerError::Unavailable(error.to_string()))?;

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Claims, LedgerError, Operation, Outcome, Policy, Raised, Sentinel, names};
 use crate::clock;
+use crate::jwt::KeyId;
 use crate::swarm::{Engine, EngineError, Object, Stored};
 
 /// How many requests may wait for one invite; more are told to come back.
@@ -41,8 +42,15 @@ pub(crate) struct InviteState {
 /// An answer, with the version of the state that it was given at.
 pub(crate) type Answer = Result<(Outcome, u64), LedgerError>;
 
+/// An invite whose signature holds, and the key that signed it.
+#[derive(Clone, Debug)]
+pub(crate) struct Signed {
+    pub(crate) invite: Invite,
+    pub(crate) by: KeyId,
+}
+
 struct Waiting {
-    policy: Option<Invite>,
+    policy: Option<Signed>,
     operation: Operation,
     answer: oneshot::Sender<Answer>,
 }
@@ -57,7 +65,7 @@ impl Invites {
     pub(crate) async fn submit(
         self: &Arc<Self>,
         id: &InviteId,
-        policy: Option<Invite>,
+        policy: Option<Signed>,
         operation: Operation,
     ) -> Answer {
         self.sentinel.check()?;
@@ -85,9 +93,10 @@ impl Invites {
     }
 
     /// Puts an invite that was just made into the ledger, so that it is listed before its first use.
-    pub(crate) async fn announce(&self, invite: &Invite) -> Result<(), LedgerError> {
+    pub(crate) async fn announce(&self, signed: &Signed) -> Result<(), LedgerError> {
         self.sentinel.check()?;
-        let object = object(&Policy::Invite(Box::new(invite.clone())), &Claims::default())?;
+        let claims = Claims::on(Some(signed.by.clone()));
+        let object = object(&Policy::Invite(Box::new(signed.invite.clone())), &claims)?;
         self.engine.create(&object).await.map_err(LedgerError::from)
     }
 
@@ -187,14 +196,14 @@ impl Invites {
         self.sentinel.known_claims(id, std::iter::empty())?;
         let shown = batch.iter().find_map(|waiting| waiting.policy.clone());
         let revoke = batch.iter().any(|waiting| waiting.operation == Operation::Revoke);
-        let policy = match (shown, revoke) {
-            (Some(invite), _) => Policy::Invite(Box::new(invite)),
-            (None, true) => Policy::Unseen(id.clone()),
+        let (policy, signed) = match (shown, revoke) {
+            (Some(Signed { invite, by }), _) => (Policy::Invite(Box::new(invite)), Some(by)),
+            (None, true) => (Policy::Unseen(id.clone()), None),
             // The object of this use was swept or never was. That the sentinel is there was seen just now, but not
             // by a commit: a refusal would be final.
             (None, false) => return Err(LedgerError::Unavailable("the invite is not in the ledger".into()).into()),
         };
-        let mut state = InviteState { policy, claims: Claims::default(), version: 0 };
+        let mut state = InviteState { policy, claims: Claims::on(signed), version: 0 };
         let answers = decide(&mut state, batch);
         self.engine.create(&object(&state.policy, &state.claims)?).await?;
         self.remember(&state);
@@ -228,7 +237,7 @@ fn decide(state: &mut InviteState, batch: &[Waiting]) -> Vec<Answer> {
     batch
         .iter()
         .map(|waiting| {
-            let invite = waiting.policy.as_ref().or(policy.invite());
+            let invite = waiting.policy.as_ref().map(|signed| &signed.invite).or(policy.invite());
             claims.apply(invite, &waiting.operation, now).map(|outcome| (outcome, *version))
         })
         .collect()

@@ -14,8 +14,8 @@ mod rotation;
 mod sentinel;
 
 pub(crate) use claims::{Claims, Operation, Outcome, Use};
-pub(crate) use directory::{Directory, Peer, addresses};
-pub(crate) use invites::{InviteState, Invites};
+pub(crate) use directory::{Directory, InviteKey, Peer, Retire, Standing, addresses};
+pub(crate) use invites::{InviteState, Invites, Signed};
 pub(crate) use joiners::{Facts, Listing, Listings, MOST_JOINERS, is_room_for};
 pub(crate) use policy::Policy;
 pub(crate) use rotation::{Generation, ReadState, Rotating, Rotations, TokenState};

@@ -17,6 +17,8 @@ pub(super) const ROTATION: &str = "rotation";
 
 /// The label on an invite's object that says since when it is revoked.
 pub(super) const REVOKED: &str = "swarm-broker.revoked";
+/// The label on an invite's object that says which key signed it.
+pub(super) const SIGNED: &str = "swarm-broker.signed";
 /// The label on the sentinel below which no invite admits anybody, in seconds since 1970.
 pub(super) const FLOOR: &str = "swarm-broker.floor";
 /// The label on a joiner's object until when it is kept, in seconds since 1970.

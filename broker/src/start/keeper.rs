@@ -12,7 +12,7 @@ use crate::audit::{Event, Record};
 use crate::broker::Broker;
 use crate::clock;
 use crate::fleet::Look;
-use crate::ledger::{Health, LedgerError, WINDOW};
+use crate::ledger::{Health, LedgerError, Retire, WINDOW};
 use crate::swarm::EngineError;
 
 /// How often the engine is looked at.
@@ -105,7 +105,12 @@ async fn watch(broker: &Arc<Broker>, tokens: &mut Option<JoinHandle<()>>) {
     crate::fleet::watch(broker, report).await;
     if broker.sentinel.check().is_ok() && tokens.as_ref().is_none_or(JoinHandle::is_finished) {
         let broker = broker.clone();
-        *tokens = Some(tokio::spawn(async move { crate::rotation::look(&broker, &invites).await }));
+        *tokens = Some(tokio::spawn(async move {
+            if let Err(error) = crate::keys::refuse_void(&broker, &invites, "broker").await {
+                tracing::warn!(?error, "invites of a void key are not revoked yet");
+            }
+            crate::rotation::look(&broker, &invites).await;
+        }));
     }
 }
 
@@ -115,7 +120,10 @@ async fn renew(broker: &Broker) {
         broker.sentinel.look(&broker.engine).await?;
         // What was lost is evidence: nothing of ours is written into it.
         broker.sentinel.check()?;
-        broker.directory.renew(&broker.entry(membership.node)).await?;
+        // Who replaces a key writes the entry, too.
+        if let Ok(_turn) = broker.keys.turn.try_lock() {
+            broker.directory.renew(broker.entry(membership.node), Retire::AfterLast).await?;
+        }
         broker.directory.refresh().await
     };
     if let Err(error) = renewed.await {

@@ -18,6 +18,7 @@ use crate::exit::{Code, Failure};
 use crate::fleet::Recent;
 use crate::joiners::{self, Joiners};
 use crate::jwt::Signer;
+use crate::keys::Keys;
 use crate::ledger::{Directory, Invites, Listings, Rotations, Sentinel};
 use crate::metrics::Metrics;
 use crate::rotation::Rotation;
@@ -62,6 +63,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
     let directory = Directory::new(engine.clone(), sentinel.clone());
     let grant_signer = Signer::new(crate::grants::TYP, &cluster.grant_key);
     let invite_signer = Signer::new(INVITE_TYP, &cluster.invite_key);
+    let voucher_signer = Signer::new(handover::TYP, issuing.key());
 
     let tls_failure =
         |error: &dyn std::fmt::Display| Failure::new(Code::Internal, format!("TLS cannot be set up: {error}"));
@@ -85,9 +87,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         state: settings.state.clone(),
         issuing_key: settings.issuing_key.clone(),
         trust,
-        invite_signer,
-        voucher_signer: Signer::new(handover::TYP, &cluster.invite_key),
-        grant_signer,
+        keys: Keys::new(cluster.folder().clone(), grant_signer, invite_signer),
+        voucher_signer,
         grant_lifetime: settings.grant_lifetime,
         limits: Limits { uses: settings.max_uses, ttl: settings.max_ttl },
         invites: Invites::new(engine.clone(), sentinel.clone()),

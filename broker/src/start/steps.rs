@@ -10,7 +10,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::denial::Denial;
 use crate::exit::{Code, Failure};
-use crate::ledger::{Health, LedgerError, Sentinel};
+use crate::ledger::{Health, LedgerError, Retire, Sentinel};
 use crate::state::Cluster;
 use crate::swarm::{Engine, EngineError, Membership};
 
@@ -95,9 +95,9 @@ pub(super) async fn ledger(
 pub(super) async fn enlist(broker: &Broker, node: NodeId) -> Result<(), Failure> {
     let directory = &broker.directory;
     if broker.sentinel.check().is_ok() {
-        let listed = directory.list_invite_key(broker.invite_signer.public()).await;
+        let listed = directory.list_own_invite_key(broker.keys.invite.get().public()).await;
         listed.map_err(|error| ledger_failure(&error))?;
-        if let Err(error) = directory.renew(&broker.entry(node)).await {
+        if let Err(error) = directory.renew(broker.entry(node), Retire::AfterLast).await {
             tracing::error!(%error, "nobody is admitted");
         }
     }

@@ -23,6 +23,24 @@ const INVITE_KEY: &str = "invite.key";
 const GRANT_KEY: &str = "grant.key";
 const FORMAT: u32 = 1;
 
+/// A key that is replaced while the broker serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnKey {
+    /// Signs this broker's grants.
+    Grant,
+    /// Signs invites.
+    Invite,
+}
+
+/// Writes a key in place of the one before. At each moment the file holds one or the other, whole.
+pub(crate) fn replace_key(folder: &Folder, which: OwnKey, key: &SigningKey) -> Result<(), StateError> {
+    let name = match which {
+        OwnKey::Grant => GRANT_KEY,
+        OwnKey::Invite => INVITE_KEY,
+    };
+    folder.write(name, &key.to_pem())
+}
+
 /// `cluster.json`: what is not secret. It is written last, so that its presence means: init was finished.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

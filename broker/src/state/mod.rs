@@ -7,7 +7,7 @@ mod cluster;
 mod folder;
 mod issuing_key;
 
-pub(crate) use cluster::{Cluster, Waiting, broker_id, init};
+pub(crate) use cluster::{Cluster, OwnKey, Waiting, broker_id, init, replace_key};
 pub(crate) use folder::{Folder, read_bounded};
 pub(crate) use issuing_key::{KeySource, KeySourceError};
 

@@ -72,6 +72,12 @@ impl Machine {
         Self { key: self.key.clone(), invite: self.invite.clone(), address: self.address, identity: None }
     }
 
+    /// The same machine as it is, at another broker.
+    #[must_use]
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self { address, identity: self.identity.clone(), ..self.again() }
+    }
+
     /// A machine in the middle of its boot: it has an identity, and this grant.
     pub async fn with_grant(invite: &str, address: SocketAddr) -> (Self, String) {
         let mut machine = Self::new(invite, address);

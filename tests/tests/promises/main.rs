@@ -10,6 +10,7 @@ mod handovers;
 mod input;
 mod issuing_key;
 mod joiners;
+mod keys;
 mod labels;
 mod machines;
 mod managers;
@@ -74,6 +75,10 @@ fn main() -> ExitCode {
             joiners::a_joiner_that_changed_on_disk_is_never_served,
             joiners::a_joiner_that_ended_is_dropped,
             joiners::what_is_no_joiner_has_words_and_a_code,
+            keys::grants_of_a_former_key_are_good_until_the_last_has_ended,
+            keys::invites_of_a_former_key_are_good_and_those_of_a_void_one_admit_nobody,
+            keys::boots_while_every_key_is_replaced_all_join,
+            keys::a_broker_killed_at_any_step_of_replacing_a_key_starts_and_admits,
             labels::a_node_gets_no_task_before_it_is_labelled,
             labels::a_node_that_never_confirmed_stays_drained_and_is_shown,
             labels::a_node_joined_by_hand_is_unexplained_within_seconds,

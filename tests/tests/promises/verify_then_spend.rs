@@ -16,7 +16,7 @@ fn version(manager: &Host, invite: &str) -> Result<Value, Failed> {
     Ok(manager.json(&["config", "inspect", &format!("swarm-broker.invite.{id}")])?[0]["Version"]["Index"].clone())
 }
 
-fn decoded(part: &str) -> Value {
+pub(crate) fn decoded(part: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("JSON")
 }
 
@@ -24,7 +24,7 @@ fn encoded(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
-fn signed(header: &Value, claims: &Value, key: &SigningKey) -> String {
+pub(crate) fn signed(header: &Value, claims: &Value, key: &SigningKey) -> String {
     let message = format!("{}.{}", encoded(header), encoded(claims));
     let key = jsonwebtoken::EncodingKey::from_ec_der(&key.to_pkcs8());
     let signature =

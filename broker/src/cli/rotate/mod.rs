@@ -1,27 +1,33 @@
 //! `broker rotate`.
 
+mod keys;
+
 use clap::ValueEnum;
 use protocol::Role;
 
 use super::AdminSocket;
-use crate::admin::{RotateOrder, RotateReply, RotationPreview};
+use crate::admin::{KeyOrder, RotateOrder, RotateReply, RotationPreview};
 use crate::exit::Failure;
+use crate::keys::What as Key;
 
-/// Replace join tokens: whoever still holds one cannot join with it any more
+/// Replace a secret: the join tokens, or a key of this broker
 ///
-/// Machines that are joining at this moment are waited for, 2 s at most unless 'broker serve' was told otherwise; those
-/// that come in between get the next token. Give --now after a leak: it waits for nobody, and whoever is in the middle
+/// Join tokens: machines that are joining at this moment are waited for, 2 s at most unless 'broker serve' was told
+/// otherwise; those that come in between get the next token. With --now nobody is waited for, and whoever is in the middle
 /// of a join tries again by itself, some 10 s later.
+///
+/// Keys: what the one before has signed stays good until it ends. With --now, after a leak, it is refused from that moment
+/// on: machines in the middle of a boot ask for another grant by themselves; invites must be made anew, and are listed.
 #[derive(clap::Args)]
 #[command(after_help = crate::exit::HELP)]
 pub(super) struct Rotate {
     /// What to replace
     #[arg(value_name = "WHAT")]
     what: What,
-    /// Wait for no machine that is joining
+    /// After a leak: wait for no machine that is joining; refuse what a former key signed
     #[arg(long)]
     now: bool,
-    /// Say what would be done and who is joining at this moment; change nothing
+    /// Say what would be done and whom it concerns; change nothing
     #[arg(long)]
     dry_run: bool,
     /// Why; it goes into the audit log
@@ -40,17 +46,26 @@ enum What {
     Worker,
     /// The manager join token
     Manager,
-    /// Both
+    /// Both join tokens
     All,
+    /// The key that signs this broker's grants
+    SigningKey,
+    /// The key that signs invites
+    InviteKey,
 }
 
 impl Rotate {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let roles = match self.what {
-            What::Worker => vec![Role::Worker],
-            What::Manager => vec![Role::Manager],
-            What::All => vec![Role::Worker, Role::Manager],
-        };
+        match self.what {
+            What::Worker => self.tokens(vec![Role::Worker]),
+            What::Manager => self.tokens(vec![Role::Manager]),
+            What::All => self.tokens(vec![Role::Worker, Role::Manager]),
+            What::SigningKey => self.key(Key::SigningKey),
+            What::InviteKey => self.key(Key::InviteKey),
+        }
+    }
+
+    fn tokens(self, roles: Vec<Role>) -> Result<(), Failure> {
         let order = RotateOrder { roles, now: self.now, reason: self.reason };
         if self.dry_run {
             let preview: RotationPreview = self.admin.open().post("/v1/rotate/preview", &order)?;
@@ -58,6 +73,13 @@ impl Rotate {
         }
         let rotated: RotateReply = self.admin.open().post("/v1/rotate", &order)?;
         if self.json { super::print_json(&rotated) } else { super::print(&told(&rotated)) }
+    }
+
+    fn key(self, what: Key) -> Result<(), Failure> {
+        let order = KeyOrder { what, now: self.now, reason: self.reason };
+        let path = if self.dry_run { "/v1/rotate/key/preview" } else { "/v1/rotate/key" };
+        let shown = self.admin.open().post(path, &order)?;
+        if self.json { super::print_json(&shown) } else { super::print(&keys::told(&shown, self.now)) }
     }
 }
 

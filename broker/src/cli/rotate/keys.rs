@@ -1,0 +1,33 @@
+//! What is said of a key of ours that was replaced, or would be.
+
+use crate::admin::KeyShown;
+use crate::keys::What;
+
+/// A reply in words.
+pub(super) fn told(shown: &KeyShown, now: bool) -> String {
+    let KeyShown { what, generation, rotated_at, kid, dry_run, former_until, invites } = shown;
+    let would = if *dry_run { format!(": it would become generation {}", generation + 1) } else { String::new() };
+    let mut lines = vec![format!("{what}: generation {generation} since {rotated_at}, {kid}{would}")];
+    if let Some(until) = former_until {
+        lines.push(format!("grants of the former one are good until {until}"));
+    }
+    if *what == What::InviteKey {
+        let revoked = invites.iter().filter(|invite| invite.revoked).count();
+        lines.push(match (now, dry_run, invites.len()) {
+            (_, _, 0) => "no invite that has not ended was made with another key".into(),
+            (true, true, many) => format!("{many} invites would be refused from then on, and must be made anew:"),
+            (true, false, many) => format!("{many} invites are refused from now on, and must be made anew:"),
+            (false, _, many) => {
+                format!("{many} invites of former keys stay good until they end or are revoked ({revoked} are):")
+            }
+        });
+        lines.extend(invites.iter().map(|invite| {
+            let revoked = if invite.revoked { ", revoked" } else { "" };
+            format!("  {} ends {}{revoked}", invite.id, invite.ends)
+        }));
+    }
+    if *dry_run {
+        lines.push("nothing was changed".into());
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,64 @@
+//! The keys that this broker signs with, and how each is replaced while it serves.
+//!
+//! Keeps promise 6 for our own keys: what the one before signed stays good for as long as it must, or, after a leak, is
+//! refused from that moment on. Must not hand out a private key: what leaves here is a signature.
+
+mod invite_key;
+mod order;
+mod records;
+mod signing_key;
+
+pub(crate) use invite_key::{assert_not_void, refuse_void};
+pub(crate) use order::{Asked, Made, Rotated, What, preview, rotate};
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use certs::SigningKey;
+
+use crate::denial::Denial;
+use crate::jwt::Signer;
+use crate::state::{Folder, OwnKey, replace_key};
+
+/// The keys in use.
+pub(crate) struct Keys {
+    /// Signs this broker's grants.
+    pub(crate) grant: Current<Signer>,
+    /// Signs invites.
+    pub(crate) invite: Current<Signer>,
+    folder: Folder,
+    /// Held by whoever replaces a key, and while this broker's entry is written: one at a time.
+    pub(crate) turn: tokio::sync::Mutex<()>,
+}
+
+impl Keys {
+    pub(crate) fn new(folder: Folder, grant: Signer, invite: Signer) -> Self {
+        Self { grant: Current::new(grant), invite: Current::new(invite), folder, turn: tokio::sync::Mutex::default() }
+    }
+
+    /// Writes a key to disk, in place of the one before. Not on the runtime's threads: a disk may take its time.
+    async fn keep(&self, which: OwnKey, key: SigningKey) -> Result<(), Denial> {
+        let folder = self.folder.clone();
+        let written = tokio::task::spawn_blocking(move || replace_key(&folder, which, &key)).await;
+        let written = written.map_err(|_| Denial::Unavailable("the broker is stopping".into()))?;
+        written.map_err(|error| Denial::Unavailable(error.to_string()))
+    }
+}
+
+/// What can be replaced while it is used: who has the one before keeps it for the moment of its use.
+pub(crate) struct Current<T>(RwLock<Arc<T>>);
+
+impl<T> Current<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(RwLock::new(Arc::new(value)))
+    }
+
+    /// The one in use.
+    pub(crate) fn get(&self) -> Arc<T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Uses another one from now on.
+    fn replace(&self, value: T) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+    }
+}

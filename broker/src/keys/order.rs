@@ -1,0 +1,85 @@
+//! `broker rotate` of our own keys: what an operator asks for, and what it came to.
+
+use std::fmt;
+
+use protocol::InviteId;
+use serde::{Deserialize, Serialize};
+
+use super::{invite_key, records, signing_key};
+use crate::broker::Broker;
+use crate::denial::Denial;
+
+/// A key of ours that can be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum What {
+    /// Signs this broker's grants.
+    SigningKey,
+    /// Signs invites.
+    InviteKey,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SigningKey => "signing-key",
+            Self::InviteKey => "invite-key",
+        })
+    }
+}
+
+/// Who asks, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) operator: String,
+    pub(crate) reason: String,
+    /// After a leak: what the ones before signed is refused from now on.
+    pub(crate) now: bool,
+}
+
+/// What it came to; or, of a preview, what there is.
+#[derive(Debug)]
+pub(crate) struct Rotated {
+    pub(crate) generation: u64,
+    /// Since when it is in use, in seconds since 1970.
+    pub(crate) since: u64,
+    /// The id of the public key.
+    pub(crate) kid: String,
+    /// Until when what the one before signed is good, in seconds since 1970, where that ends by itself.
+    pub(crate) former_until: Option<u64>,
+    /// Invites that other keys signed and that have not ended.
+    pub(crate) invites: Vec<Made>,
+}
+
+/// An invite of a former key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Made {
+    pub(crate) id: InviteId,
+    pub(crate) ends: u64,
+    pub(crate) revoked: bool,
+}
+
+/// Replaces a key. It is in use, on disk and known to all brokers when this returns.
+pub(crate) async fn rotate(broker: &Broker, what: What, asked: &Asked) -> Result<Rotated, Denial> {
+    let _turn = broker.keys.turn.lock().await;
+    broker.sentinel.check()?;
+    records::rotating(broker, what, asked).await?;
+    let rotated = match what {
+        What::SigningKey => signing_key::rotate(broker, asked.now).await,
+        What::InviteKey => invite_key::rotate(broker, asked).await,
+    };
+    match &rotated {
+        Ok(rotated) => records::rotated(broker, what, asked, rotated).await?,
+        Err(error) => records::failed(broker, what, asked, error).await,
+    }
+    rotated
+}
+
+/// What is in use now. Changes nothing.
+pub(crate) async fn preview(broker: &Broker, what: What) -> Result<Rotated, Denial> {
+    broker.sentinel.check()?;
+    match what {
+        What::SigningKey => signing_key::current(broker).await,
+        What::InviteKey => invite_key::current(broker).await,
+    }
+}

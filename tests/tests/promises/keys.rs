@@ -1,0 +1,223 @@
+//! The brokers' own keys are replaced while machines boot: nobody is stranded, and after a leak what they signed is worth
+//! nothing.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use certs::SigningKey;
+use lab::cluster::{Broker, Cluster, Gate, Held, Joiner, Machine, Told, on};
+use lab::{Failed, Host, Pool, until};
+use protocol::{InviteLine, ProblemKind};
+use serde_json::Value;
+
+use crate::at_most_n::second;
+use crate::verify_then_spend::{decoded, signed};
+
+const LONG: Duration = Duration::from_secs(30);
+const REFUSED: Told = Told::Problem(ProblemKind::Refused);
+const ASK_AGAIN: Told = Told::Problem(ProblemKind::AskAgain);
+
+pub(crate) fn grants_of_a_former_key_are_good_until_the_last_has_ended(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 2, 0)?;
+    let manager = cluster.manager();
+    let settings = ["--grant-lifetime", "10s", "--rotate-worker", "manual"];
+    let first = Broker::start_with(manager, &settings)?;
+    let mut second = second(&first, &cluster[1])?;
+    second.serve_with(&settings)?;
+    let invite = first.invite(&["--uses", "4"])?;
+    let (one, other) = (first.address(), second.address());
+    let former = SigningKey::from_pem(&fs::read_to_string(first.state().join("grant.key"))?)?;
+
+    let (early, late) =
+        (on(manager, || Machine::with_grant(&invite, one))?, on(manager, || Machine::with_grant(&invite, one))?);
+    let told = first.json(&["rotate", "signing-key", "--json", "--reason", "a test"])?;
+    let rotated = Instant::now();
+    assert_eq!((&told["what"], &told["generation"]), (&"signing-key".into(), &2.into()), "{told}");
+    assert!(told["rotated_at"].is_string() && told["former_until"].is_string(), "{told}");
+    // A grant of before, at the other broker; and one of the new key, at the other broker, at once.
+    on(manager, || async { early.0.at(other).redeem(&early.1).await })?
+        .map_err(|told| format!("of the former key: {told:?}"))?;
+    let (new, grant) = on(manager, || Machine::with_grant(&invite, one))?;
+    assert_ne!(kid(&grant), kid(&early.1));
+    on(manager, || async { new.at(other).redeem(&grant).await })?
+        .map_err(|told| format!("of the new key: {told:?}"))?;
+
+    // Whoever has the former key signs what he likes with it, and the last second of its grants is over.
+    thread::sleep(Duration::from_secs(16).saturating_sub(rotated.elapsed()));
+    let (machine, former_grant) = late;
+    let grant = on(manager, || machine.grant())?.map_err(|told| format!("{told:?}"))?.grant;
+    let parts: Vec<&str> = grant.split('.').collect();
+    let header = decoded(former_grant.split('.').next().unwrap_or_default());
+    let forged = signed(&header, &decoded(parts[1]), &former);
+    for broker in [one, other] {
+        assert_eq!(on(manager, || async { machine.at(broker).redeem(&forged).await })?.err(), Some(REFUSED));
+    }
+    on(manager, || machine.redeem(&grant))?.map_err(|told| format!("the real one: {told:?}"))?;
+
+    // After a leak there is no such time; an honest machine is told to ask again, and gets a grant of the new key.
+    let (machine, grant) = on(manager, || Machine::with_grant(&invite, one))?;
+    let told = first.json(&["rotate", "signing-key", "--now", "--json"])?;
+    assert_eq!((&told["generation"], &told["former_until"]), (&3.into(), &Value::Null), "{told}");
+    assert_eq!(on(manager, || machine.redeem(&grant))?.err(), Some(ASK_AGAIN));
+    let grant = on(manager, || machine.grant())?.map_err(|told| format!("{told:?}"))?.grant;
+    on(manager, || machine.redeem(&grant))?.map_err(|told| format!("asked again: {told:?}"))?;
+
+    let records = first.records()?;
+    let of_key = |event: &str| records.iter().filter(|record| record["event"] == event).count();
+    assert_eq!((of_key("key.rotating"), of_key("key.rotated")), (2, 2));
+    let record = records.iter().find(|record| record["event"] == "key.rotated").ok_or("no record")?;
+    assert_eq!((&record["what"], &record["generation"]), (&"signing-key".into(), &2.into()), "{record}");
+    assert!(record["detail"].as_str().is_some_and(|detail| detail.contains("a test")), "{record}");
+    Ok(())
+}
+
+/// The key that a statement names.
+fn kid(jws: &str) -> Value {
+    decoded(jws.split('.').next().unwrap_or_default())["kid"].clone()
+}
+
+fn id(invite: &str) -> Result<String, Failed> {
+    Ok(InviteLine::parse(invite)?.unverified().jti.to_string())
+}
+
+/// The reasons in the log of the refusals about this invite, or about none.
+fn assert_admits(manager: &Host, broker: &Broker<'_>, invite: &str) -> Result<(), Failed> {
+    let address = broker.address();
+    let admitted = on(manager, || async { Machine::new(invite, address).admitted().await.map(drop) })?;
+    admitted.map_err(|told| format!("{told:?}").into())
+}
+
+pub(crate) fn invites_of_a_former_key_are_good_and_those_of_a_void_one_admit_nobody(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 2, 0)?;
+    let manager = cluster.manager();
+    let mut first = Broker::init(manager)?;
+    let address = first.address();
+    // Never seen by a broker before it is used.
+    let unseen = first.invite(&["--offline", "--broker", &address.to_string(), "--uses", "2"])?;
+    first.serve()?;
+    let mut second = second(&first, &cluster[1])?;
+    second.serve()?;
+    let (idle, used) = (first.invite(&["--uses", "5"])?, first.invite(&["--uses", "5"])?);
+    let (booting, grant) = on(manager, || Machine::with_grant(&used, address))?;
+
+    let told = first.json(&["rotate", "invite-key", "--json"])?;
+    assert_eq!((&told["what"], &told["generation"]), (&"invite-key".into(), &2.into()), "{told}");
+    assert_eq!(told["invites"].as_array().map(Vec::len), Some(2), "{told}");
+    let new = first.invite(&["--uses", "5"])?;
+    assert_ne!(kid(new.trim_start_matches("SWINV-1-")), kid(idle.trim_start_matches("SWINV-1-")));
+    for (broker, invite) in [(&first, &idle), (&second, &idle), (&first, &new), (&second, &new), (&second, &unseen)] {
+        assert_admits(manager, broker, invite)?;
+    }
+    // A broker that was given the former key goes on with it.
+    assert_admits(manager, &first, &second.invite(&["--uses", "1"])?)?;
+
+    let dry = first.run(&["rotate", "invite-key", "--now", "--dry-run"])?;
+    assert!(dry.stdout.contains(&id(&new)?) && dry.stdout.contains("nothing was changed"), "{}", dry.stdout);
+    let told = first.json(&["rotate", "invite-key", "--now", "--json", "--reason", "a leak"])?;
+    assert_eq!(told["generation"], 3, "{told}");
+    let refused: Vec<&Value> = told["invites"].as_array().into_iter().flatten().collect();
+    for invite in [&idle, &used, &new, &unseen] {
+        let listed = refused.iter().find(|refused| refused["id"] == id(invite).unwrap_or_default().as_str());
+        assert_eq!(listed.map(|listed| &listed["revoked"]), Some(&true.into()), "{told}");
+    }
+    // At once, at each broker, whether it had seen the invite or not; a boot in flight ends, too.
+    for (broker, invite) in [(&first, &idle), (&second, &new), (&second, &unseen), (&first, &unseen)] {
+        let address = broker.address();
+        let told = on(manager, || async { Machine::new(invite, address).admitted().await.map(drop) })?;
+        assert_eq!(told, Err(REFUSED));
+    }
+    assert!(first.count("refused", Some("void-key"))? > 0);
+    assert_eq!(on(manager, || booting.redeem(&grant))?.err(), Some(REFUSED));
+    assert_admits(manager, &second, &first.invite(&["--uses", "1"])?)?;
+    // The other broker's key is void: it says so, and makes no invite that would admit nobody.
+    let told = second.run(&["invite", "create"])?;
+    assert_eq!(told.code, 75, "{}", told.stderr);
+    assert!(told.stderr.contains("declared void"), "{}", told.stderr);
+    Ok(())
+}
+
+pub(crate) fn boots_while_every_key_is_replaced_all_join(pool: &Pool) -> Result<(), Failed> {
+    const MACHINES: usize = 15;
+    let cluster = Cluster::form(pool, 1, MACHINES)?;
+    let broker = Broker::start_with(cluster.manager(), &["--rotation-wait", "20s"])?;
+    let invite = broker.invite(&["--uses", &MACHINES.to_string()])?;
+    let orders: [&[&str]; 3] =
+        [&["rotate", "signing-key"], &["rotate", "invite-key"], &["rotate", "signing-key", "--now"]];
+    let (begun, done, rotations) = (Instant::now(), AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let storm = scope.spawn(|| -> lab::Result<()> {
+            for order in orders.iter().cycle() {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                broker.ok(order)?;
+                rotations.fetch_add(1, Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(100));
+            }
+            Ok(())
+        });
+        let joins: Vec<_> = cluster[1..]
+            .iter()
+            .map(|machine| scope.spawn(|| Joiner::new(machine, &invite).joins().map(drop)))
+            .collect();
+        let joined: Vec<_> = joins.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        done.store(true, Ordering::Relaxed);
+        storm.join().expect("no panic")?;
+        joined.into_iter().try_for_each(|join| join.expect("no panic"))
+    })?;
+    let rotations = rotations.into_inner();
+    println!("keys: {MACHINES} boots in {:?} through {rotations} rotations", begun.elapsed());
+    assert!(rotations >= orders.len(), "the storm was none: {rotations}");
+    assert_eq!(broker.count("node.joined", None)?, MACHINES);
+    Ok(())
+}
+
+pub(crate) fn a_broker_killed_at_any_step_of_replacing_a_key_starts_and_admits(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let mut broker = Broker::init(manager)?;
+    let gate = Gate::start(manager, "gate.sock")?;
+    let socket = gate.socket().display().to_string();
+    let arguments = ["--docker", &socket, "--rotate-worker", "manual"];
+    broker.serve_with(&arguments)?;
+    let invite = broker.invite(&["--uses", "50"])?;
+    let address = broker.address();
+    let cluster_file: Value = serde_json::from_str(&fs::read_to_string(broker.state().join("cluster.json"))?)?;
+    let entry = format!("swarm-broker.broker.{}", cluster_file["broker"].as_str().ok_or("no id")?);
+    let entry = manager.json(&["config", "inspect", &entry])?[0]["ID"].as_str().ok_or("no id")?.to_owned();
+
+    // Each write: the new key is listed; the former ones are void.
+    let steps: [(&[&str], String); 3] = [
+        (&["rotate", "signing-key"], format!("/configs/{entry}/update")),
+        (&["rotate", "invite-key"], "/configs/create".into()),
+        (&["rotate", "invite-key", "--now"], "/update".into()),
+    ];
+    for (order, request) in steps {
+        for done in [false, true] {
+            let place = format!("{order:?}, killed {} the write", if done { "after" } else { "before" });
+            let (machine, grant) = on(manager, || Machine::with_grant(&invite, address))?;
+            gate.hold(Held { request: request.clone(), number: 1, done });
+            let mut command = broker.command();
+            command.args(order);
+            let mut rotating = manager.spawn("rotate", command)?;
+            until(LONG, "the step", || gate.struck().then_some(()))?;
+            if done {
+                thread::sleep(Duration::from_millis(300));
+            }
+            broker.kill()?;
+            gate.lose();
+            assert_ne!(rotating.wait(LONG)?.code(), Some(0), "{place}: who asked is not told that all is well");
+            broker.serve_with(&arguments)?;
+            let void = order.contains(&"--now") && done;
+            if !void {
+                let redeemed = on(manager, || machine.redeem(&grant))?;
+                redeemed.map_err(|told| format!("{place}: a grant of before: {told:?}"))?;
+                assert_admits(manager, &broker, &invite)?;
+            }
+            assert_admits(manager, &broker, &broker.invite(&["--uses", "1"])?)?;
+        }
+    }
+    Ok(())
+}
