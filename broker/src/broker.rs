@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use certs::{ClientTrust, Issuing};
+use certs::ClientTrust;
 use protocol::{BrokerAddress, ClusterId, NodeId, Pin};
 use rustls::crypto::CryptoProvider;
 
@@ -15,7 +15,6 @@ use crate::audit::{Audit, AuditError, Record, Refusals};
 use crate::clock;
 use crate::fleet::{Look, Recent};
 use crate::joiners::Joiners;
-use crate::jwt::Signer;
 use crate::keys::Keys;
 use crate::ledger::{Directory, Invites, Listings, Peer, Rotations, Sentinel};
 use crate::metrics::Metrics;
@@ -33,15 +32,12 @@ pub(crate) struct Broker {
     /// Where this broker can be reached.
     pub(crate) addresses: Vec<BrokerAddress>,
     pub(crate) provider: Arc<CryptoProvider>,
-    pub(crate) issuing: Issuing,
     /// The state directory.
     pub(crate) state: PathBuf,
-    /// Where the issuing key came from.
+    /// Where the issuing CA's key came from.
     pub(crate) issuing_key: KeySource,
     pub(crate) trust: Arc<ClientTrust>,
     pub(crate) keys: Keys,
-    /// Vouches for managers, by the issuing key: see [`crate::handover`].
-    pub(crate) voucher_signer: Signer,
     /// How long a grant is good for.
     pub(crate) grant_lifetime: Duration,
     pub(crate) limits: Limits,
@@ -98,7 +94,7 @@ impl Call {
 impl Broker {
     /// The pin of the cluster's root.
     pub(crate) fn pin(&self) -> Pin {
-        self.issuing.pin()
+        self.keys.issuing.get().pin()
     }
 
     /// This broker's entry in the ledger, as of now.

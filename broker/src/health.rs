@@ -21,7 +21,7 @@ pub(crate) fn missing(broker: &Broker) -> Vec<String> {
     if !broker.audit.is_writable() {
         missing.push("the audit log cannot be written".to_owned());
     }
-    if clock::now() >= broker.issuing.public().ends {
+    if clock::now() >= broker.keys.issuing.get().public().ends {
         missing.push("the issuing CA has ended".to_owned());
     }
     missing
@@ -31,7 +31,7 @@ pub(crate) fn missing(broker: &Broker) -> Vec<String> {
 pub(crate) fn refresh_metrics(broker: &Broker) {
     broker.metrics.ready.set(i64::from(missing(broker).is_empty()));
     broker.metrics.alarms.set(broker.audit.alarms());
-    let left = broker.issuing.public().ends.saturating_sub(clock::now());
+    let left = broker.keys.issuing.get().public().ends.saturating_sub(clock::now());
     broker.metrics.issuing_ends.set(i64::try_from(left).unwrap_or(i64::MAX));
     let joiners = broker.joiners.shown();
     let count = |served| i64::try_from(joiners.iter().filter(|joiner| joiner.served == served).count()).unwrap_or(0);

@@ -34,6 +34,7 @@ async fn ready(broker: &Broker, this: bool) -> HashSet<String> {
 /// The cluster, its brokers, and what is missing here.
 pub(super) async fn status(broker: &Broker) -> Result<Reply, Denial> {
     let missing = health::missing(broker);
+    let issuing = broker.keys.issuing.get();
     let nodes = broker.engine.nodes().await.unwrap_or_default();
     // Whoever came just now is shown. Without quorum, what was read last has to do.
     if let Err(error) = broker.directory.refresh().await {
@@ -53,8 +54,8 @@ pub(super) async fn status(broker: &Broker) -> Result<Reply, Denial> {
         cluster: broker.cluster.clone(),
         name: broker.name.clone(),
         pin: broker.pin(),
-        generation: broker.issuing.public().generation,
-        issuing_ends: clock::shown(broker.issuing.public().ends),
+        generation: issuing.public().generation,
+        issuing_ends: clock::shown(issuing.public().ends),
         issuing_key: broker.issuing_key.kind().into(),
         swarm: broker.membership().map(|membership| membership.swarm),
         release: env!("CARGO_PKG_VERSION").into(),

@@ -43,7 +43,8 @@ async fn issue(
     record.invite = Some(invite.jti.clone());
     record.role = Some(invite.role);
     let now = clock::now();
-    let ours = Ours { cluster: &broker.cluster, pin: &broker.pin(), generation: broker.issuing.public().generation };
+    let issuing = broker.keys.issuing.get();
+    let ours = Ours { cluster: &broker.cluster, pin: &broker.pin(), generation: issuing.public().generation };
     judge(&invite, &ours, &broker.limits, broker.sentinel.floor(), call.source, now)?;
     let csr = Csr::from_pem(&request.csr).map_err(|_| Reason::Csr)?;
     record.key = Some(csr.key());
@@ -51,8 +52,7 @@ async fn issue(
     let claim = Operation::Claim { key: csr.key() };
     let (_, version) = broker.invites.submit(&invite.jti, Some(signed), claim).await?;
 
-    let (certificate, identity) = broker
-        .issuing
+    let (certificate, identity) = issuing
         .identity(&csr, invite.role, &invite.jti, clock::unix(now))
         .map_err(|error| Denial::Unavailable(error.to_string()))?;
     record.version = Some(version);

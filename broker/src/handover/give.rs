@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certs::{IdentityKey, NodeCertificate};
 use protocol::{HandoverReply, HandoverRequest, HandoverStatement, KeyHash, Role};
 
-use super::voucher::{LABEL, Voucher};
+use super::voucher::{LABEL, Voucher, signer};
 use crate::audit::{Event, Reason, Record};
 use crate::broker::{Broker, Call};
 use crate::denial::Denial;
@@ -121,8 +121,8 @@ async fn manager(
         return Err(Denial::Unavailable("the node is not a member of the managers' raft yet".into()));
     }
     let label = node.labels.get(LABEL).ok_or(Reason::NoManager)?;
-    let public = broker.voucher_signer.public();
-    let voucher = Voucher::read(label, public, &broker.cluster, &membership.swarm, &node.id)?;
+    let signer = signer(broker);
+    let voucher = Voucher::read(label, signer.public(), &broker.cluster, &membership.swarm, &node.id)?;
     let Some(hash) = voucher.key else { return Ok((node, None)) };
     if signed_by(broker, certificate, request)? == hash {
         Ok((node, Some(hash)))

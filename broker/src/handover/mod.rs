@@ -10,7 +10,7 @@ mod voucher;
 
 pub(crate) use give::give;
 pub(crate) use take::{Giver, Taker, take};
-pub(crate) use voucher::{LABEL, TYP, is_vouched, vouch};
+pub(crate) use voucher::{LABEL, is_vouched, vouch};
 
 #[cfg(test)]
 mod tests;

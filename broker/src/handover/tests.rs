@@ -3,8 +3,8 @@
 use certs::SigningKey;
 use protocol::{ClusterId, INVITE_TYP, KeyHash, NodeId, SwarmId};
 
-use super::voucher::Voucher;
-use super::{LABEL, TYP};
+use super::LABEL;
+use super::voucher::{TYP, Voucher};
 use crate::admission::RESERVED;
 use crate::audit::Reason;
 use crate::jwt::Signer;

@@ -12,12 +12,12 @@ use crate::audit::Reason;
 use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
-use crate::jwt::{self, PublicKey};
+use crate::jwt::{self, PublicKey, Signer};
 
 /// The node label that holds it.
 pub(crate) const LABEL: &str = "swarm-broker.manager";
 /// The `typ` of its JWS header: it never passes for an invite, nor an invite for it.
-pub(crate) const TYP: &str = "swarm-voucher+jwt";
+pub(super) const TYP: &str = "swarm-voucher+jwt";
 /// The longest one that is looked at, in bytes.
 const LONGEST: usize = 1024;
 
@@ -43,14 +43,19 @@ pub(crate) fn vouch(broker: &Broker, node: &NodeId, key: Option<KeyHash>) -> Res
     let swarm = broker.membership().map(|membership| membership.swarm);
     let swarm = swarm.ok_or_else(|| Denial::Unavailable("the engine is not a manager".into()))?;
     let voucher = Voucher { iss: broker.cluster.clone(), sub: node.clone(), swarm, iat: clock::now(), key };
-    broker.voucher_signer.sign(&voucher).map_err(|error| Denial::Unavailable(error.to_string()))
+    signer(broker).sign(&voucher).map_err(|error| Denial::Unavailable(error.to_string()))
 }
 
 /// Whether a node with these labels is explained as a manager.
 pub(crate) fn is_vouched(broker: &Broker, node: &NodeId, labels: &BTreeMap<String, String>) -> bool {
     let swarm = broker.membership().map(|membership| membership.swarm);
     let (Some(swarm), Some(label)) = (swarm, labels.get(LABEL)) else { return false };
-    Voucher::read(label, broker.voucher_signer.public(), &broker.cluster, &swarm, node).is_ok()
+    Voucher::read(label, signer(broker).public(), &broker.cluster, &swarm, node).is_ok()
+}
+
+/// Signs vouchers by the issuing key that is in use.
+pub(super) fn signer(broker: &Broker) -> Signer {
+    Signer::new(TYP, broker.keys.issuing.get().key())
 }
 
 impl Voucher {

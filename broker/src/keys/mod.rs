@@ -6,14 +6,17 @@
 mod invite_key;
 mod order;
 mod records;
+mod server_cert;
 mod signing_key;
 
 pub(crate) use invite_key::{assert_not_void, refuse_void};
 pub(crate) use order::{Asked, Made, Rotated, What, preview, rotate};
 
+pub(crate) use server_cert::{Server, rotate as renew_server_certificate};
+
 use std::sync::{Arc, PoisonError, RwLock};
 
-use certs::SigningKey;
+use certs::{Issuing, SigningKey};
 
 use crate::denial::Denial;
 use crate::jwt::Signer;
@@ -25,14 +28,25 @@ pub(crate) struct Keys {
     pub(crate) grant: Current<Signer>,
     /// Signs invites.
     pub(crate) invite: Current<Signer>,
+    /// Signs identities and server certificates.
+    pub(crate) issuing: Current<Issuing>,
+    /// The certificate that this broker serves with.
+    pub(crate) server: Server,
     folder: Folder,
     /// Held by whoever replaces a key, and while this broker's entry is written: one at a time.
     pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
 impl Keys {
-    pub(crate) fn new(folder: Folder, grant: Signer, invite: Signer) -> Self {
-        Self { grant: Current::new(grant), invite: Current::new(invite), folder, turn: tokio::sync::Mutex::default() }
+    pub(crate) fn new(folder: Folder, grant: Signer, invite: Signer, issuing: Issuing, server: Server) -> Self {
+        Self {
+            grant: Current::new(grant),
+            invite: Current::new(invite),
+            issuing: Current::new(issuing),
+            server,
+            folder,
+            turn: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Writes a key to disk, in place of the one before. Not on the runtime's threads: a disk may take its time.

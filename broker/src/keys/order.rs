@@ -5,7 +5,7 @@ use std::fmt;
 use protocol::InviteId;
 use serde::{Deserialize, Serialize};
 
-use super::{invite_key, records, signing_key};
+use super::{invite_key, records, server_cert, signing_key};
 use crate::broker::Broker;
 use crate::denial::Denial;
 
@@ -17,6 +17,8 @@ pub(crate) enum What {
     SigningKey,
     /// Signs invites.
     InviteKey,
+    /// What this broker serves with, and its key.
+    ServerCert,
 }
 
 impl fmt::Display for What {
@@ -24,6 +26,7 @@ impl fmt::Display for What {
         f.write_str(match self {
             Self::SigningKey => "signing-key",
             Self::InviteKey => "invite-key",
+            Self::ServerCert => "server-cert",
         })
     }
 }
@@ -43,7 +46,7 @@ pub(crate) struct Rotated {
     pub(crate) generation: u64,
     /// Since when it is in use, in seconds since 1970.
     pub(crate) since: u64,
-    /// The id of the public key.
+    /// The id of the public key; of a certificate, its thumbprint.
     pub(crate) kid: String,
     /// Until when what the one before signed is good, in seconds since 1970, where that ends by itself.
     pub(crate) former_until: Option<u64>,
@@ -67,6 +70,7 @@ pub(crate) async fn rotate(broker: &Broker, what: What, asked: &Asked) -> Result
     let rotated = match what {
         What::SigningKey => signing_key::rotate(broker, asked.now).await,
         What::InviteKey => invite_key::rotate(broker, asked).await,
+        What::ServerCert => server_cert::rotate(broker),
     };
     match &rotated {
         Ok(rotated) => records::rotated(broker, what, asked, rotated).await?,
@@ -81,5 +85,6 @@ pub(crate) async fn preview(broker: &Broker, what: What) -> Result<Rotated, Deni
     match what {
         What::SigningKey => signing_key::current(broker).await,
         What::InviteKey => invite_key::current(broker).await,
+        What::ServerCert => Ok(server_cert::current(broker)),
     }
 }

@@ -4,7 +4,6 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use certs::ServerTls;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -12,6 +11,7 @@ use crate::audit::{Event, Record};
 use crate::broker::Broker;
 use crate::clock;
 use crate::fleet::Look;
+use crate::keys::renew_server_certificate;
 use crate::ledger::{Health, LedgerError, Retire, WINDOW};
 use crate::swarm::EngineError;
 
@@ -24,6 +24,8 @@ const SWEEP: Duration = Duration::from_mins(10);
 /// How long a sweep may take; what is left is swept the next time. All else that the keeper does is bounded by what a
 /// call to the engine may take, so systemd hears of it every minute at the latest.
 const SWEEPING: Duration = Duration::from_secs(10);
+/// How often a server certificate is tried to be renewed that could not be.
+const AGAIN: Duration = Duration::from_mins(1);
 /// Invites stay listed for this long after their last use's window, in seconds.
 const KEPT: u64 = 24 * 60 * 60;
 
@@ -32,14 +34,9 @@ const KEPT: u64 = 24 * 60 * 60;
 const BELIEVED: u32 = 3;
 
 /// Keeps the broker until it stops. Says so when this machine is no manager any more.
-pub(super) async fn keep(
-    broker: Arc<Broker>,
-    tls: Arc<ServerTls>,
-    mut renew_at: u64,
-    demoted: oneshot::Sender<EngineError>,
-) {
-    let mut demoted = Some(demoted);
-    let (mut renewed, mut swept, mut no_manager) = (Instant::now(), Instant::now(), 0);
+pub(super) async fn keep(broker: Arc<Broker>, demoted: oneshot::Sender<EngineError>) {
+    let (mut demoted, mut no_manager) = (Some(demoted), 0);
+    let (mut renewed, mut swept, mut tried) = (Instant::now(), Instant::now(), Instant::now());
     let mut lost = matches!(broker.sentinel.health(), Health::Lost(_));
     let mut tokens = None;
     loop {
@@ -68,8 +65,11 @@ pub(super) async fn keep(
         if broker.membership().is_some() {
             watch(&broker, &mut tokens).await;
         }
-        if clock::now() >= renew_at {
-            renew_at = renew_certificate(&broker, &tls);
+        if broker.keys.server.is_due(clock::now()) && tried.elapsed() >= AGAIN {
+            tried = Instant::now();
+            if let Err(error) = renew_server_certificate(&broker) {
+                tracing::error!(?error, "the server certificate could not be renewed");
+            }
         }
         if swept.elapsed() >= SWEEP {
             let _ = tokio::time::timeout(SWEEPING, sweep(&broker)).await;
@@ -128,22 +128,6 @@ async fn renew(broker: &Broker) {
     };
     if let Err(error) = renewed.await {
         tracing::warn!(%error, "the ledger cannot be kept");
-    }
-}
-
-/// Replaces the server certificate. Gives when to do so again; a failure is tried again soon.
-fn renew_certificate(broker: &Broker, tls: &ServerTls) -> u64 {
-    let now = clock::now();
-    let renewed = broker.issuing.server(clock::unix(now)).map_err(|error| error.to_string()).and_then(|certificate| {
-        let at = certificate.renew_at.as_secs();
-        tls.replace(certificate).map(|()| at).map_err(|error| error.to_string())
-    });
-    match renewed {
-        Ok(at) => at,
-        Err(error) => {
-            tracing::error!(error, "the server certificate could not be renewed");
-            now + 60
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant;
 
-use certs::{ClientTrust, ServerTls};
+use certs::ClientTrust;
 use protocol::INVITE_TYP;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -18,14 +18,14 @@ use crate::exit::{Code, Failure};
 use crate::fleet::Recent;
 use crate::joiners::{self, Joiners};
 use crate::jwt::Signer;
-use crate::keys::Keys;
+use crate::keys::{self, Keys};
 use crate::ledger::{Directory, Invites, Listings, Rotations, Sentinel};
 use crate::metrics::Metrics;
 use crate::rotation::Rotation;
 use crate::server::{Listener, bind};
 use crate::state::Cluster;
 use crate::swarm::Engine;
-use crate::{admin, clock, handover, server};
+use crate::{admin, clock, server};
 
 /// What takes connections, and finishes them when the broker stops.
 const LISTENER: &str = "the listener";
@@ -63,16 +63,13 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
     let directory = Directory::new(engine.clone(), sentinel.clone());
     let grant_signer = Signer::new(crate::grants::TYP, &cluster.grant_key);
     let invite_signer = Signer::new(INVITE_TYP, &cluster.invite_key);
-    let voucher_signer = Signer::new(handover::TYP, issuing.key());
 
     let tls_failure =
         |error: &dyn std::fmt::Display| Failure::new(Code::Internal, format!("TLS cannot be set up: {error}"));
     let trust = ClientTrust::new(provider.clone(), &[cluster.issuing.clone()]).map_err(|error| tls_failure(&error))?;
     trust.trust_nodes(&membership.roots).map_err(|error| tls_failure(&error))?;
-    let certificate = issuing.server(clock::unix(clock::now())).map_err(|error| tls_failure(&error))?;
-    let renew_at = certificate.renew_at.as_secs();
-    let tls = ServerTls::new(provider.clone(), certificate).map_err(|error| tls_failure(&error))?;
-    let tls_config = tls.config(trust.clone()).map_err(|error| tls_failure(&error))?;
+    let server = keys::Server::new(&provider, &issuing, clock::now()).map_err(|error| tls_failure(&error))?;
+    let tls_config = server.tls().config(trust.clone()).map_err(|error| tls_failure(&error))?;
 
     // Not before the start can hardly fail any more: one that fails changes nothing in the state.
     let joiners = Joiners::open(&settings.state, settings.joiners.clone(), settings.max_ttl)?;
@@ -83,12 +80,10 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         id: cluster.broker().to_owned(),
         addresses,
         provider,
-        issuing,
         state: settings.state.clone(),
         issuing_key: settings.issuing_key.clone(),
         trust,
-        keys: Keys::new(cluster.folder().clone(), grant_signer, invite_signer),
-        voucher_signer,
+        keys: Keys::new(cluster.folder().clone(), grant_signer, invite_signer, issuing, server),
         grant_lifetime: settings.grant_lifetime,
         limits: Limits { uses: settings.max_uses, ttl: settings.max_ttl },
         invites: Invites::new(engine.clone(), sentinel.clone()),
@@ -111,14 +106,12 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         steps::adopt_first(&broker, &membership).await?;
     }
     steps::tokens(&broker).await?;
-    run(broker, tls, tls_config, renew_at, socket, metrics, &settings).await
+    run(broker, tls_config, socket, metrics, &settings).await
 }
 
 async fn run(
     broker: Arc<Broker>,
-    tls: Arc<ServerTls>,
     tls_config: rustls::ServerConfig,
-    renew_at: u64,
     socket: tokio::net::TcpListener,
     metrics: Option<tokio::net::TcpListener>,
     settings: &Settings,
@@ -133,7 +126,7 @@ async fn run(
         parts.add("the metrics' listener", tokio::spawn(server::serve_metrics(broker.clone(), listener)));
     }
     let (say, demoted) = oneshot::channel();
-    parts.add("the keeper", tokio::spawn(keeper::keep(broker.clone(), tls, renew_at, say)));
+    parts.add("the keeper", tokio::spawn(keeper::keep(broker.clone(), say)));
     parts.add("what keeps the joiners", tokio::spawn(joiners::keep(broker.clone())));
     write(&broker.audit, Record::new(Event::BrokerStarted)).await?;
     parts.add(LISTENER, tokio::spawn(Listener::new(socket, tls_config, broker.clone()).run(stopping)));

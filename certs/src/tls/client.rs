@@ -47,6 +47,12 @@ impl PinnedClient {
             .map_err(|_| Error::General("the cluster's name is not a DNS name".into()))
     }
 
+    /// Whether this pin accepts a server with this chain at `now`: for whoever is about to serve with it.
+    pub fn accepts(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
+        let (leaf, rest) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
+        self.verifier.verify_server_cert(leaf, rest, &self.server_name()?, &[], now).map(drop)
+    }
+
     /// Without a certificate of our own, for the first request.
     pub fn anonymous(&self) -> Result<ClientConfig, Error> {
         let mut config = self.builder()?.with_no_client_auth();

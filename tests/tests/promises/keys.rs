@@ -143,8 +143,15 @@ pub(crate) fn boots_while_every_key_is_replaced_all_join(pool: &Pool) -> Result<
     let cluster = Cluster::form(pool, 1, MACHINES)?;
     let broker = Broker::start_with(cluster.manager(), &["--rotation-wait", "20s"])?;
     let invite = broker.invite(&["--uses", &MACHINES.to_string()])?;
-    let orders: [&[&str]; 3] =
-        [&["rotate", "signing-key"], &["rotate", "invite-key"], &["rotate", "signing-key", "--now"]];
+    let served = || broker.json(&["rotate", "server-cert", "--dry-run", "--json"]);
+    let before = served()?;
+    assert_eq!((&before["what"], &before["generation"]), (&"server-cert".into(), &1.into()), "{before}");
+    let orders: [&[&str]; 4] = [
+        &["rotate", "signing-key"],
+        &["rotate", "invite-key"],
+        &["rotate", "server-cert"],
+        &["rotate", "signing-key", "--now"],
+    ];
     let (begun, done, rotations) = (Instant::now(), AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         let storm = scope.spawn(|| -> lab::Result<()> {
@@ -171,6 +178,7 @@ pub(crate) fn boots_while_every_key_is_replaced_all_join(pool: &Pool) -> Result<
     println!("keys: {MACHINES} boots in {:?} through {rotations} rotations", begun.elapsed());
     assert!(rotations >= orders.len(), "the storm was none: {rotations}");
     assert_eq!(broker.count("node.joined", None)?, MACHINES);
+    assert_ne!(served()?["kid"], before["kid"], "another certificate is served");
     Ok(())
 }
 

@@ -6,7 +6,12 @@ use crate::keys::What;
 /// A reply in words.
 pub(super) fn told(shown: &KeyShown, now: bool) -> String {
     let KeyShown { what, generation, rotated_at, kid, dry_run, former_until, invites } = shown;
-    let would = if *dry_run { format!(": it would become generation {}", generation + 1) } else { String::new() };
+    let would = match what {
+        // It is made by the issuing CA, and numbered as that is.
+        What::ServerCert if *dry_run => ": another one would be made by the same issuing CA".into(),
+        _ if *dry_run => format!(": it would become generation {}", generation + 1),
+        _ => String::new(),
+    };
     let mut lines = vec![format!("{what}: generation {generation} since {rotated_at}, {kid}{would}")];
     if let Some(until) = former_until {
         lines.push(format!("grants of the former one are good until {until}"));

@@ -52,6 +52,8 @@ enum What {
     SigningKey,
     /// The key that signs invites
     InviteKey,
+    /// The certificate that this broker serves with, and its key
+    ServerCert,
 }
 
 impl Rotate {
@@ -62,6 +64,7 @@ impl Rotate {
             What::All => self.tokens(vec![Role::Worker, Role::Manager]),
             What::SigningKey => self.key(Key::SigningKey),
             What::InviteKey => self.key(Key::InviteKey),
+            What::ServerCert => self.key(Key::ServerCert),
         }
     }
 
