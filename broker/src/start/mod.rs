@@ -7,4 +7,4 @@ mod serve;
 mod steps;
 
 pub(crate) use serve::serve;
-pub(crate) use steps::{addresses, engine_failure};
+pub(crate) use steps::{WORKER_BELIEVED, addresses, engine_failure};

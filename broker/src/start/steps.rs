@@ -17,12 +17,20 @@ use crate::swarm::{Engine, EngineError, Membership};
 /// How long a start waits for quorum: managers that boot together find each other.
 const QUORUM: Duration = Duration::from_secs(20);
 
+/// A manager's engine says for a moment that it is a worker while it starts or joins. Only one that says so for this
+/// long is one.
+pub(crate) const WORKER_BELIEVED: Duration = Duration::from_secs(6);
+
 /// The engine's membership, after waiting a bounded time for quorum.
 pub(super) async fn membership(engine: &Engine) -> Result<Membership, Failure> {
-    let deadline = tokio::time::Instant::now() + QUORUM;
+    let begun = tokio::time::Instant::now();
+    let deadline = begun + QUORUM;
     loop {
         match engine.membership().await {
             Ok(membership) => return Ok(membership),
+            Err(EngineError::Worker) if begun.elapsed() < WORKER_BELIEVED => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
             Err(EngineError::NoQuorum | EngineError::NotYet | EngineError::TimedOut)
                 if tokio::time::Instant::now() < deadline =>
             {

@@ -86,12 +86,12 @@ fn held(settings: &Settings) -> Result<Option<Held>, Failure> {
 
 /// Where the engine is, once that can be told.
 async fn look(engine: &Engine, until: Instant) -> Result<Place, Failure> {
-    let mut told = String::new();
+    let (begun, mut told) = (Instant::now(), String::new());
     loop {
         let passing = match engine.membership().await {
             Ok(membership) => return Ok(Place::Manager(membership)),
             Err(EngineError::NotManager) => return Ok(Place::Out),
-            Err(EngineError::Worker) => return Ok(Place::Worker),
+            Err(EngineError::Worker) if begun.elapsed() >= start::WORKER_BELIEVED => return Ok(Place::Worker),
             Err(error @ (EngineError::SocketDenied(_) | EngineError::Locked)) => {
                 return Err(start::engine_failure(&error));
             }

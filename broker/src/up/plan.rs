@@ -96,7 +96,7 @@ pub(super) fn next(held: Option<&Held>, place: &Place, given: &Given<'_>, now: u
         return Step::Stop(Stop::OtherCluster(invite.iss.clone(), held.cluster.clone()));
     }
     match (place, held) {
-        (Place::Manager(_), _) if given.unfinished && given.invite.is_some() => Step::Join,
+        (Place::Manager(_) | Place::Worker, _) if given.unfinished && given.invite.is_some() => Step::Join,
         (Place::Manager(_), Some(_)) => Step::Serve,
         (Place::Manager(_), None) => Step::Take,
         (Place::Worker | Place::Out, _) if given.wait => Step::Wait,
@@ -188,7 +188,9 @@ mod tests {
         let invite = invite(Role::Manager);
         for held in [None, Some(held(&invite, true))] {
             let begun = Given { form: false, invite: Some(&invite), wait: false, unfinished: true };
-            assert_eq!(next(held.as_ref(), &manager(), &begun, NOW), Step::Join);
+            for place in [manager(), Place::Worker] {
+                assert_eq!(next(held.as_ref(), &place, &begun, NOW), Step::Join);
+            }
         }
     }
 
