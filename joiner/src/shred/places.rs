@@ -31,6 +31,9 @@ pub(super) const PLACES: &[Place] = &[
     Place::File("var/lib/waagent/ovf-env.xml"),
     // Ignition: the whole configuration, with the text of each file, until the next start.
     Place::File("run/ignition.json"),
+    // Flatcar, put on a disk by flatcar-install: the configuration on the OEM partition, where it stays for good. Fedora
+    // CoreOS removes its own (/boot/ignition) after the first start.
+    Place::File("oem/config.ign"),
     // Raspberry Pi: cloud-init's user-data on the first partition, which any computer can read that the card is put into.
     Place::File("boot/user-data"),
     Place::File("boot/firmware/user-data"),

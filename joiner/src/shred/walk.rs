@@ -239,7 +239,7 @@ mod tests {
         }
     }
 
-    const COPIES: [&str; 14] = [
+    const COPIES: [&str; 15] = [
         "var/lib/cloud/instances/i-1/user-data.txt",
         "var/lib/cloud/instances/i-1/user-data.txt.i",
         "var/lib/cloud/instances/i-1/cloud-config.txt",
@@ -249,6 +249,7 @@ mod tests {
         "var/lib/cloud/seed/nocloud-net/user-data",
         "run/cloud-init/instance-data-sensitive.json",
         "run/ignition.json",
+        "oem/config.ign",
         "var/log/cloud-init.log",
         "var/log/cloud-init-output.log.1",
         "var/lib/waagent/ovf-env.xml",
