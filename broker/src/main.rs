@@ -20,6 +20,7 @@ mod keys;
 mod ledger;
 mod metrics;
 mod peers;
+mod recover;
 mod rotation;
 mod server;
 mod start;

@@ -8,6 +8,7 @@ mod client;
 mod joiners;
 mod keys;
 mod operator;
+mod recover;
 mod rotate;
 mod server;
 mod status;

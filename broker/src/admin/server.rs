@@ -18,7 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::arrivals::arrivals;
 use super::words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, Revoked};
-use super::{joiners, keys, operator, rotate, status};
+use super::{joiners, keys, operator, recover, rotate, status};
 use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
 use crate::broker::Broker;
 use crate::denial::Denial;
@@ -106,8 +106,11 @@ fn denied(denial: Denial) -> Reply {
 async fn answer(broker: &Arc<Broker>, operator: String, request: Request<Incoming>) -> Reply {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
-    let upload = (&parts.method, path.as_str()) == (&Method::POST, joiners::UPLOAD);
-    let body = if upload { joiners::body(body).await } else { body_of(body).await };
+    let body = match path.as_str() {
+        joiners::UPLOAD if parts.method == Method::POST => joiners::body(body).await,
+        recover::RECOVER => recover::body(body).await,
+        _ => body_of(body).await,
+    };
     let body = match body {
         Ok(body) => body,
         Err(wrong) => return problem(&wrong),
@@ -121,6 +124,7 @@ async fn answer(broker: &Arc<Broker>, operator: String, request: Request<Incomin
         (&Method::POST, "/v1/adopt") => adopt(broker, operator, &body).await,
         (&Method::POST, joiners::LOOK) => joiners::look(broker).await,
         (&Method::POST, joiners::UPLOAD) => joiners::upload(broker, operator, body).await,
+        (&Method::POST, recover::RECOVER) => recover::recover(broker, operator, &body).await,
         (&Method::POST, "/v1/rotate") => rotate::rotate(broker, operator, &body).await,
         (&Method::POST, "/v1/rotate/key") => keys::rotate(broker, operator, &body).await,
         (&Method::POST, "/v1/rotate/key/preview") => keys::preview(broker, &body).await,

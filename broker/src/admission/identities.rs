@@ -19,7 +19,7 @@ use crate::jwt;
 use crate::ledger::{Operation, Signed};
 
 /// Clocks of brokers and operators differ by no more than this, in seconds.
-const SKEW: u64 = 10 * 60;
+pub(crate) const SKEW: u64 = 10 * 60;
 
 /// Claims a use for the CSR's key and issues its identity.
 pub(crate) async fn identity(broker: &Broker, call: &Call, request: IdentityRequest) -> Result<IdentityReply, Denial> {

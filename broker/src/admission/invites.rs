@@ -14,7 +14,7 @@ use crate::clock;
 use crate::denial::Denial;
 use crate::jwt::Signer;
 use crate::keys::assert_not_void;
-use crate::ledger::{Operation, Outcome, Signed};
+use crate::ledger::{LONGEST, Operation, Outcome, Signed};
 
 /// Signs an invite, records it and puts it into the ledger.
 pub(crate) async fn make_invite(
@@ -57,11 +57,14 @@ pub(crate) struct Revocation {
 
 /// Revokes an invite by its id, whether the ledger has seen it or not.
 pub(crate) async fn revoke_invite(broker: &Broker, id: &InviteId, operator: String) -> Result<Revocation, Denial> {
-    let seen = broker.invites.read(id).await?.is_some_and(|state| state.policy.invite().is_some());
+    let ends = broker.invites.read(id).await?.and_then(|state| state.policy.invite().map(|invite| invite.exp));
     let (outcome, version) = broker.invites.submit(id, None, Operation::Revoke).await?;
+    let seen = ends.is_some();
     let record = Record {
         invite: Some(id.clone()),
         operator: Some(operator),
+        // Of one that nobody has seen: as long as any can live.
+        ends: ends.or(Some(clock::now().saturating_add(LONGEST))),
         version: Some(version),
         ..Record::new(Event::InviteRevoked)
     };

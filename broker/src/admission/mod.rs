@@ -9,7 +9,7 @@ mod invites;
 mod order;
 
 pub(crate) use confirm::{confirm, membership};
-pub(crate) use identities::identity;
+pub(crate) use identities::{SKEW, identity};
 pub(crate) use invites::{Revocation, admits_from, make_invite, revoke_invite, sign};
 pub(crate) use order::{InviteOrder, Maker, made};
 

@@ -72,6 +72,8 @@ pub(crate) fn made(invite: &Invite, operator: String) -> Record {
         role: Some(invite.role),
         labels: invite.labels.clone(),
         operator: Some(operator),
+        ends: Some(invite.exp),
+        policy: Some(Box::new(invite.clone())),
         detail: Some(format!("for {} until {}", uses(invite.uses), clock::shown(invite.exp))),
         ..Record::new(Event::InviteMade)
     }

@@ -124,7 +124,7 @@ impl Audit {
     }
 
     /// The file, and up to where it holds whole records that are on disk.
-    pub(super) fn written(&self) -> (Arc<PathBuf>, u64) {
+    pub(crate) fn written(&self) -> (Arc<PathBuf>, u64) {
         (self.path.clone(), self.durable.load(Ordering::Acquire))
     }
 

@@ -11,7 +11,7 @@ mod refusals;
 mod sightings;
 
 pub(crate) use log::{Audit, AuditError, record_once, record_one};
-pub(crate) use reading::{Claimed, Known, KnownToken};
+pub(crate) use reading::{Claimed, Known, KnownToken, each};
 pub(crate) use reason::Reason;
 pub(crate) use record::{Event, Outcome, Record};
 pub(crate) use refusals::Refusals;

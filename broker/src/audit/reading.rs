@@ -3,7 +3,7 @@
 //! Keeps promise 5: the ledger is held against what the log says was claimed. Must not change the file.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{BufRead as _, BufReader, ErrorKind};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
 use std::path::Path;
 
 use protocol::{InviteId, KeyHash, Role};
@@ -13,6 +13,9 @@ use super::AuditError;
 
 /// The event of a claim, as [`super::Event::IdentityIssued`] is written.
 const ISSUED: &str = "identity.issued";
+/// The event of a revocation, and the one of a ledger that was put right.
+const REVOKED: &str = "invite.revoked";
+const RECOVERED: &str = "ledger.recovered";
 /// The events of a token's rotation, as [`super::Event`] writes them: one that begins it, and those that end it.
 const ROTATING: &str = "token.rotating";
 const ROTATED: [&str; 5] = ["token.found", "token.rotated", "token.kept", "token.changed", "token.rotation-failed"];
@@ -28,8 +31,11 @@ pub(crate) struct Known {
     pub(crate) torn: bool,
     /// The highest version of the raft store that a record names.
     pub(crate) version: u64,
-    /// What was claimed, by invite.
+    /// What was claimed and revoked, by invite.
     pub(crate) claims: HashMap<InviteId, Claimed>,
+    /// Invites that were made until then, in seconds since 1970, are good only where the ledger has them. 0 if it was
+    /// never recovered.
+    pub(crate) recovered: u64,
     /// What it says of each role's token.
     pub(crate) tokens: BTreeMap<Role, KnownToken>,
 }
@@ -43,20 +49,15 @@ pub(crate) struct KnownToken {
     pub(crate) rotating: bool,
 }
 
-/// The keys that claimed a use of one invite.
+/// What became of one invite.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Claimed {
     /// When the invite ends, in seconds since 1970.
     pub(crate) ends: u64,
-    /// The keys.
+    /// The keys that claimed a use.
     pub(crate) keys: HashSet<KeyHash>,
-}
-
-#[derive(Deserialize)]
-struct Numbered {
-    number: u64,
-    #[serde(flatten)]
-    record: Fields,
+    /// Whether it was revoked.
+    pub(crate) revoked: bool,
 }
 
 /// The fields that matter here; records of a newer release may have more.
@@ -69,48 +70,93 @@ struct Fields {
     version: Option<u64>,
     role: Option<Role>,
     generation: Option<u64>,
+    until: Option<u64>,
+}
+
+/// How far a log holds whole records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// How many.
+    pub(crate) records: u64,
+    /// Their length in bytes.
+    pub(crate) length: u64,
+    /// Whether bytes of a record that was never finished follow.
+    pub(crate) torn: bool,
 }
 
 /// Reads a log. A missing file is an empty log.
 pub(crate) fn read(path: &Path) -> Result<Known, AuditError> {
     let mut known = Known::default();
+    let extent = each(path, u64::MAX, |line| known.take(line))?;
+    Ok(Known { records: extent.records, length: extent.length, torn: extent.torn, ..known })
+}
+
+/// Shows each whole record of a log's first `length` bytes, in order. A missing file is an empty log.
+pub(crate) fn each(
+    path: &Path,
+    length: u64,
+    mut show: impl FnMut(&[u8]) -> Result<(), String>,
+) -> Result<Extent, AuditError> {
+    let mut extent = Extent::default();
+    let failed = |error: std::io::Error| AuditError::Read(format!("{}: {error}", path.display()));
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(known),
-        Err(error) => return Err(AuditError::Read(format!("{}: {error}", path.display()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(extent),
+        Err(error) => return Err(failed(error)),
     };
-    let mut reader = BufReader::new(file);
+    let mut reader = BufReader::new(file.take(length));
     let mut line = Vec::new();
     loop {
         line.clear();
-        let read = reader
-            .read_until(b'\n', &mut line)
-            .map_err(|error| AuditError::Read(format!("{}: {error}", path.display())))?;
+        let read = reader.read_until(b'\n', &mut line).map_err(failed)?;
         if read == 0 {
-            return Ok(known);
+            return Ok(extent);
         }
         if line.last() != Some(&b'\n') {
-            known.torn = true;
-            return Ok(known);
+            return Ok(Extent { torn: true, ..extent });
         }
-        known.take(&line).map_err(|what| {
-            let (path, number) = (path.display(), known.records + 1);
+        numbered(&line, extent.records).and_then(|()| show(&line)).map_err(|what| {
+            let (path, number) = (path.display(), extent.records + 1);
             AuditError::Read(format!(
                 "{path} is damaged at line {number}: {what}. The broker does not go on with a damaged log; restore it"
             ))
         })?;
-        known.length += read as u64;
-        known.records += 1;
+        extent.length += read as u64;
+        extent.records += 1;
+    }
+}
+
+fn numbered(line: &[u8], expected: u64) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        number: u64,
+    }
+    match serde_json::from_slice(line) {
+        Ok(Numbered { number }) if number == expected => Ok(()),
+        Ok(Numbered { number }) => Err(format!("it has number {number}, expected {expected}")),
+        Err(error) => Err(error.to_string()),
     }
 }
 
 impl Known {
     fn take(&mut self, line: &[u8]) -> Result<(), String> {
-        let Numbered { number, record } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-        if number != self.records {
-            return Err(format!("it has number {number}, expected {}", self.records));
+        let record: Fields = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        self.version = match record.event.as_str() {
+            // From here on the store's versions count anew.
+            RECOVERED => record.version.unwrap_or(0),
+            _ => self.version.max(record.version.unwrap_or(0)),
+        };
+        if record.event == RECOVERED {
+            self.recovered = self.recovered.max(record.until.unwrap_or(0));
         }
-        self.version = self.version.max(record.version.unwrap_or(0));
+        if record.event == REVOKED
+            && let Some(invite) = &record.invite
+        {
+            let revoked = self.claims.entry(invite.clone()).or_default();
+            revoked.revoked = true;
+            // Without an end, as older releases wrote it, nobody knows when it may be swept.
+            revoked.ends = revoked.ends.max(record.ends.unwrap_or(0));
+        }
         if record.event == ISSUED
             && let (Some(invite), Some(key)) = (record.invite, record.key)
         {
@@ -153,6 +199,22 @@ mod tests {
         let known = read(&path).expect("reads");
         assert_eq!((known.version, known.claims[&invite].ends), (42, 7));
         assert!(known.claims[&invite].keys.contains(&key));
+    }
+
+    #[test]
+    fn a_revocation_and_a_recovery_in_the_log_are_known_after_a_restart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.jsonl");
+        let (audit, _) = crate::audit::Audit::open(&path, "b").expect("opens");
+        let invite = InviteId::random();
+        let revoked = Record { invite: Some(invite.clone()), ends: Some(7), ..Record::new(Event::InviteRevoked) };
+        audit.record_blocking(Record { version: Some(900), ..revoked }).expect("written");
+        assert_eq!(read(&path).expect("reads").version, 900);
+        let recovered = Record { version: Some(20), until: Some(5), ..Record::new(Event::LedgerRecovered) };
+        audit.record_blocking(recovered).expect("written");
+        let known = read(&path).expect("reads");
+        assert_eq!((known.version, known.recovered), (20, 5), "its versions count anew");
+        assert!(known.claims[&invite].revoked && known.claims[&invite].ends == 7);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) enum Reason {
     VoidKey,
     /// The invite ended before the ledger's floor.
     BelowFloor,
+    /// The invite was made before the ledger was recovered, and is not known to have uses left.
+    BeforeRecovery,
     /// Every use is another key's.
     UsedUp,
     /// The caller's address is in none of the invite's networks.
@@ -67,6 +69,7 @@ impl Reason {
             Self::InviteRevoked => "its invite was revoked: make a new one if it should come in",
             Self::VoidKey => "the key that signed its invite is void, after a leak: make a new one",
             Self::BelowFloor => "its invite ended long ago: make a new one",
+            Self::BeforeRecovery => "its invite is older than the ledger's recovery: make a new one",
             Self::UsedUp => "every use of its invite is another machine's: make one with more uses",
             Self::Network => "it called from outside the invite's networks: NAT, or somebody else has the invite",
             Self::Csr => "its request for a certificate is not valid: it is not a joiner of ours",
@@ -99,6 +102,7 @@ impl Reason {
             | Self::InviteRevoked
             | Self::VoidKey
             | Self::BelowFloor
+            | Self::BeforeRecovery
             | Self::UsedUp
             | Self::Network
             | Self::Csr

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use protocol::{GrantHash, InviteId, KeyHash, NodeId, Role};
+use protocol::{GrantHash, Invite, InviteId, KeyHash, NodeId, Role};
 use serde::{Deserialize, Serialize};
 
 use super::Reason;
@@ -112,6 +112,15 @@ pub(crate) enum Event {
     /// The ledger is not what it was: nobody is admitted.
     #[serde(rename = "ledger.lost")]
     LedgerLost,
+    /// The state directory was restored from a backup: what was written after the backup is not in this log.
+    #[serde(rename = "state.restored")]
+    StateRestored,
+    /// An operator has the ledger put right: what is about to be done.
+    #[serde(rename = "ledger.recovering")]
+    LedgerRecovering,
+    /// The ledger was put right, by this broker or, where no operator is named, by another one.
+    #[serde(rename = "ledger.recovered")]
+    LedgerRecovered,
 }
 
 /// How it ended.
@@ -169,6 +178,15 @@ pub(crate) struct Record {
     /// When the invite ends, in seconds since 1970: after that its claims may be swept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ends: Option<u64>,
+    /// The whole of an invite that was made: with it the ledger can be put right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<Box<Invite>>,
+    /// The other broker that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) peer: Option<String>,
+    /// Invites that were made until then, in seconds since 1970, are good only where the ledger has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<u64>,
     /// The raft store's version index that the claim was read at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<u64>,
@@ -201,6 +219,9 @@ impl Record {
             what: None,
             generation: None,
             ends: None,
+            policy: None,
+            peer: None,
+            until: None,
             version: None,
             latency_us: None,
             detail: None,

@@ -9,6 +9,7 @@ mod init;
 mod invite;
 mod joiner;
 mod nodes;
+mod recover;
 mod rotate;
 mod serve;
 mod status;
@@ -45,6 +46,7 @@ enum Command {
     Wait(wait::Wait),
     Adopt(adopt::Adopt),
     Rotate(rotate::Rotate),
+    Recover(recover::Recover),
     Status(status::Status),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
@@ -103,6 +105,7 @@ impl Command {
             Self::Wait(wait) => wait.run(),
             Self::Adopt(adopt) => adopt.run(),
             Self::Rotate(rotate) => rotate.run(),
+            Self::Recover(recover) => recover.run(),
             Self::Status(status) => status.run(),
             Self::Doctor(doctor) => doctor.run(),
             Self::Audit(audit) => audit.run(),

@@ -56,6 +56,7 @@ async fn hand_over(
     record.hostname = Some(node.hostname);
     record.key = key;
     record.detail = Some(format!("to broker {}", peer.id));
+    record.peer = Some(peer.id.clone());
     broker.audit.record(call.on(record.clone())).await?;
 
     // What may fail for other reasons is done before the commit; the keys are in the reply only after it.

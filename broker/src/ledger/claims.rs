@@ -133,6 +133,18 @@ impl Claims {
         Ok(labels)
     }
 
+    /// Adds what a log says was claimed. Of a use that is known in two ways, what is further on counts.
+    pub(crate) fn put_back(&mut self, logged: &Self) {
+        self.revoked = match (self.revoked, logged.revoked) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        for (key, other) in &logged.uses {
+            let merged = self.uses.get(key).map_or_else(|| other.clone(), |one| one.further(other));
+            self.uses.insert(key.clone(), merged);
+        }
+    }
+
     /// Does one operation, at `now`, for an invite with this policy.
     pub(crate) fn apply(
         &mut self,
@@ -237,6 +249,16 @@ impl Use {
             return refused(Reason::WindowEnded);
         }
         Ok(())
+    }
+
+    /// The same use, as far as it has come by one word or the other. Its window is that of the earlier claim.
+    fn further(&self, other: &Self) -> Self {
+        let came = |taken: &Self| {
+            let redeemed = taken.redeemed.as_ref().map(|redemption| (redemption.last, redemption.times));
+            (taken.joined.is_some(), redeemed, taken.grant.is_some())
+        };
+        let further = if came(other) >= came(self) { other } else { self };
+        Self { claimed: self.claimed.min(other.claimed), ..further.clone() }
     }
 
     /// Whether the grant is the open or the redeemed one. A machine that asked for another grant while its engine
@@ -363,6 +385,27 @@ pub(crate) mod tests {
                 "{operation:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_put_back_is_the_further_of_two_and_takes_nothing_away() {
+        let (invite, mut ledger) = (invite(9), Claims::default());
+        let open = grant();
+        let claim = |key| Operation::Claim { key };
+        ledger.apply(Some(&invite), &claim(key(1)), 5).expect("claims");
+        let mut logged = ledger.clone();
+        logged.apply(Some(&invite), &Operation::Open { key: key(1), grant: open.clone() }, 6).expect("opens");
+        let redeem = Operation::Redeem { key: key(1), grant: open.clone(), generation: 1 };
+        logged.apply(Some(&invite), &redeem, 7).expect("redeems");
+        logged.apply(Some(&invite), &claim(key(2)), 8).expect("claims");
+        logged.apply(None, &Operation::Revoke, 9).expect("revokes");
+        ledger.apply(Some(&invite), &claim(key(3)), 8).expect("claims");
+        let before = logged.clone();
+        ledger.put_back(&logged);
+        assert_eq!((ledger.uses.len(), ledger.revoked), (3, Some(9)));
+        assert_eq!(ledger.uses[&key(1)], before.uses[&key(1)]);
+        logged.put_back(&ledger);
+        assert_eq!(logged, ledger, "in whatever order");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use protocol::{Invite, InviteId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Claims, LedgerError, Operation, Outcome, Policy, Raised, Sentinel, names};
+use crate::audit::Reason;
 use crate::clock;
 use crate::jwt::KeyId;
 use crate::swarm::{Engine, EngineError, Object, Stored};
@@ -37,6 +38,22 @@ pub(crate) struct InviteState {
     pub(crate) policy: Policy,
     pub(crate) claims: Claims,
     pub(crate) version: u64,
+}
+
+impl InviteState {
+    /// When it ends at the latest, in seconds since 1970: until then its object is not swept.
+    fn ends(&self) -> u64 {
+        let longest = || self.claims.revoked.map_or(u64::MAX, |since| since.saturating_add(LONGEST));
+        self.policy.invite().map_or_else(longest, |invite| invite.exp)
+    }
+
+    /// Whether nothing can come of it any more: it ended below the floor, and no confirm is awaited.
+    pub(crate) fn is_over(&self, floor: u64, now: u64) -> bool {
+        let awaited = self.claims.uses.values().any(|taken| {
+            taken.redeemed.is_some() && taken.joined.is_none() && now < taken.claimed.saturating_add(LATE_CONFIRM)
+        });
+        self.ends() < floor && !awaited
+    }
 }
 
 /// An answer, with the version of the state that it was given at.
@@ -100,11 +117,38 @@ impl Invites {
         self.engine.create(&object).await.map_err(LedgerError::from)
     }
 
+    /// Puts an invite back that went missing, or what is missing of it, whatever the ledger's health.
+    pub(crate) async fn put_back(&self, policy: &Policy, claims: &Claims) -> Result<(), LedgerError> {
+        for _ in 0..TRIES {
+            match self.put(policy, claims).await {
+                Err(Retry::Overtaken) => {}
+                Err(Retry::Failed(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
+        }
+        Err(LedgerError::Unavailable("other brokers keep changing this invite".into()))
+    }
+
+    async fn put(&self, policy: &Policy, claims: &Claims) -> Result<(), Retry> {
+        let Some(stored) = self.engine.read(&names::invite(policy.id())).await? else {
+            return Ok(self.engine.create(&object(policy, claims)?).await?);
+        };
+        let present = self.state(&stored)?;
+        let mut merged = present.claims.clone();
+        merged.put_back(claims);
+        if present.policy == *policy {
+            return Ok(self.engine.relabel(&stored, merged.to_labels()?).await?);
+        }
+        // It was revoked unseen, and its data cannot be changed. Nobody is admitted while it is away.
+        self.engine.remove(&stored).await?;
+        Ok(self.engine.create(&object(policy, &merged)?).await?)
+    }
+
     /// Removes the objects that are over at `now`.
     pub(crate) async fn sweep(&self, raised: Raised, now: u64) -> Result<usize, LedgerError> {
         let mut swept = 0;
         for stored in self.engine.list(names::KIND, names::INVITE).await? {
-            if is_over(&self.state(&stored)?, raised.floor(), now) {
+            if self.state(&stored)?.is_over(raised.floor(), now) {
                 self.engine.remove(&stored).await?;
                 swept += 1;
             }
@@ -121,8 +165,8 @@ impl Invites {
     }
 
     fn remember(&self, state: &InviteState) {
-        let ends = state.policy.invite().map_or(u64::MAX, |invite| invite.exp);
-        self.sentinel.claimed(state.policy.id(), ends, state.claims.uses.keys());
+        let ends = state.ends();
+        self.sentinel.claimed(state.policy.id(), ends, &state.claims);
     }
 
     fn queue(self: &Arc<Self>, id: &InviteId) -> mpsc::Sender<Waiting> {
@@ -183,8 +227,8 @@ impl Invites {
 
     async fn update(&self, stored: &Stored, batch: &[Waiting]) -> Result<Vec<Answer>, Retry> {
         let mut state = self.state(stored)?;
-        self.sentinel.known_claims(state.policy.id(), state.claims.uses.keys())?;
-        let answers = decide(&mut state, batch);
+        self.sentinel.known_claims(state.policy.id(), &state.claims)?;
+        let answers = decide(&mut state, batch, 0);
         // Also when every answer is a refusal: only a commit shows that what was read is what the swarm has.
         self.engine.relabel(stored, state.claims.to_labels()?).await?;
         self.remember(&state);
@@ -193,7 +237,7 @@ impl Invites {
 
     async fn create(&self, id: &InviteId, batch: &[Waiting]) -> Result<Vec<Answer>, Retry> {
         self.sentinel.confirm_present(&self.engine).await?;
-        self.sentinel.known_claims(id, std::iter::empty())?;
+        self.sentinel.known_claims(id, &Claims::default())?;
         let shown = batch.iter().find_map(|waiting| waiting.policy.clone());
         let revoke = batch.iter().any(|waiting| waiting.operation == Operation::Revoke);
         let (policy, signed) = match (shown, revoke) {
@@ -203,8 +247,16 @@ impl Invites {
             // by a commit: a refusal would be final.
             (None, false) => return Err(LedgerError::Unavailable("the invite is not in the ledger".into()).into()),
         };
-        let mut state = InviteState { policy, claims: Claims::on(signed), version: 0 };
-        let answers = decide(&mut state, batch);
+        let unclaimed = Claims::on(signed);
+        let mut state = InviteState { policy, claims: unclaimed.clone(), version: 0 };
+        let answers = decide(&mut state, batch, self.sentinel.recovered());
+        if state.claims == unclaimed && answers.iter().any(is_too_old) {
+            // What the recovery put back was there before the sentinel said so: looked at in this order, absence counts.
+            return match self.engine.read(&names::invite(id)).await? {
+                Some(_) => Err(Retry::Overtaken),
+                None => Ok(answers),
+            };
+        }
         self.engine.create(&object(&state.policy, &state.claims)?).await?;
         self.remember(&state);
         Ok(answers)
@@ -216,31 +268,27 @@ impl Invites {
 const LATE_CONFIRM: u64 = 90 * 24 * 60 * 60;
 
 /// The longest that an invite may live by any configuration, in seconds.
-const LONGEST: u64 = 366 * 24 * 60 * 60;
+pub(crate) const LONGEST: u64 = 366 * 24 * 60 * 60;
 
-/// Whether nothing can come of an invite any more: it ended below the floor, and no confirm is awaited.
-fn is_over(state: &InviteState, floor: u64, now: u64) -> bool {
-    let ended = match &state.policy {
-        Policy::Invite(invite) => invite.exp < floor,
-        // How long it lives is not known.
-        Policy::Unseen(_) => state.claims.revoked.is_some_and(|since| since.saturating_add(LONGEST) < floor),
-    };
-    let awaited = state.claims.uses.values().any(|taken| {
-        taken.redeemed.is_some() && taken.joined.is_none() && now < taken.claimed.saturating_add(LATE_CONFIRM)
-    });
-    ended && !awaited
-}
-
-fn decide(state: &mut InviteState, batch: &[Waiting]) -> Vec<Answer> {
+/// Decides each request. Invites that were made until `recovered` get no use here: the ledger would have them.
+fn decide(state: &mut InviteState, batch: &[Waiting], recovered: u64) -> Vec<Answer> {
     let now = clock::now();
     let InviteState { policy, claims, version } = state;
     batch
         .iter()
         .map(|waiting| {
             let invite = waiting.policy.as_ref().map(|signed| &signed.invite).or(policy.invite());
+            let claims_anew = matches!(waiting.operation, Operation::Claim { .. });
+            if claims_anew && claims.revoked.is_none() && invite.is_some_and(|invite| invite.iat <= recovered) {
+                return Err(LedgerError::Refused(Reason::BeforeRecovery));
+            }
             claims.apply(invite, &waiting.operation, now).map(|outcome| (outcome, *version))
         })
         .collect()
+}
+
+fn is_too_old(answer: &Answer) -> bool {
+    matches!(answer, Err(LedgerError::Refused(Reason::BeforeRecovery)))
 }
 
 fn object(policy: &Policy, claims: &Claims) -> Result<Object, LedgerError> {
@@ -297,19 +345,19 @@ mod tests {
         let node = "a".repeat(25).parse().expect("a node id");
         let joined = [&redeemed[..], &[Operation::Join { key, grant, node }]].concat();
         let ends = 1000;
-        assert!(!is_over(&state(&[]), ends, ends + 1), "it ends at the floor");
-        assert!(is_over(&state(&[]), ends + 1, ends + 1));
-        assert!(is_over(&state(&[claim]), ends + 1, ends + 1));
-        assert!(!is_over(&state(&redeemed), ends + 1, 9 + LATE_CONFIRM), "it may still confirm");
-        assert!(is_over(&state(&redeemed), ends + 1, 10 + LATE_CONFIRM));
-        assert!(is_over(&state(&joined), ends + 1, ends + 1));
+        assert!(!state(&[]).is_over(ends, ends + 1), "it ends at the floor");
+        assert!(state(&[]).is_over(ends + 1, ends + 1));
+        assert!(state(&[claim]).is_over(ends + 1, ends + 1));
+        assert!(!state(&redeemed).is_over(ends + 1, 9 + LATE_CONFIRM), "it may still confirm");
+        assert!(state(&redeemed).is_over(ends + 1, 10 + LATE_CONFIRM));
+        assert!(state(&joined).is_over(ends + 1, ends + 1));
     }
 
     #[test]
     fn what_was_revoked_unseen_is_kept_for_as_long_as_it_could_live() {
         let mut state = state(&[Operation::Revoke]);
         state.policy = Policy::Unseen(InviteId::random());
-        assert!(!is_over(&state, 10 + LONGEST, u64::MAX));
-        assert!(is_over(&state, 11 + LONGEST, u64::MAX));
+        assert!(!state.is_over(10 + LONGEST, u64::MAX));
+        assert!(state.is_over(11 + LONGEST, u64::MAX));
     }
 }

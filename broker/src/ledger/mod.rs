@@ -13,9 +13,9 @@ mod policy;
 mod rotation;
 mod sentinel;
 
-pub(crate) use claims::{Claims, Operation, Outcome, Use};
+pub(crate) use claims::{Claims, Join, Operation, Outcome, Redemption, Use};
 pub(crate) use directory::{Directory, InviteKey, Peer, Retire, Standing, addresses};
-pub(crate) use invites::{InviteState, Invites, Signed};
+pub(crate) use invites::{InviteState, Invites, LONGEST, Signed};
 pub(crate) use joiners::{Facts, Listing, Listings, MOST_JOINERS, is_room_for};
 pub(crate) use policy::Policy;
 pub(crate) use rotation::{Generation, ReadState, Rotating, Rotations, TokenState};
@@ -31,6 +31,9 @@ use crate::swarm::EngineError;
 
 /// How long a use may take from its claim to the end of its boot, in seconds (DESIGN §2).
 pub(crate) const WINDOW: u64 = 60 * 60;
+
+/// Invites stay listed for this long after their last use's window, in seconds.
+pub(crate) const KEPT: u64 = 24 * 60 * 60;
 
 /// Why the ledger gave no outcome.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -21,6 +21,9 @@ pub(super) const REVOKED: &str = "swarm-broker.revoked";
 pub(super) const SIGNED: &str = "swarm-broker.signed";
 /// The label on the sentinel below which no invite admits anybody, in seconds since 1970.
 pub(super) const FLOOR: &str = "swarm-broker.floor";
+/// The label on the sentinel: invites that were made until then, in seconds since 1970, are good only where the ledger
+/// has them. It is there once the ledger was recovered.
+pub(super) const RECOVERED: &str = "swarm-broker.recovered";
 /// The label on a joiner's object until when it is kept, in seconds since 1970.
 pub(super) const UNTIL: &str = "swarm-broker.until";
 

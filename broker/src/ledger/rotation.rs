@@ -205,6 +205,14 @@ impl Rotations {
         }
     }
 
+    /// Removes the state with what an older raft store knew of the tokens: who looks next makes it anew.
+    pub(crate) async fn forget(&self) -> Result<(), LedgerError> {
+        match self.engine.read(&names::rotation()).await? {
+            Some(stored) => Ok(self.engine.remove(&stored).await?),
+            None => Ok(()),
+        }
+    }
+
     /// Changes the state, if it is still as it was read. False if another broker was faster.
     pub(crate) async fn change(&self, read: &ReadState, state: &TokenState) -> Result<bool, LedgerError> {
         match self.engine.relabel(&read.stored, state.to_labels()?).await {

@@ -3,16 +3,20 @@
 //! Keeps promise 5: a raft restored from an old snapshot, or configs deleted by a clean-up script, would give spent
 //! uses back; then nobody is admitted. Must not forget what was seen, and never makes a sentinel a second time.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
-use protocol::{ClusterId, InviteId, KeyHash, Pin};
+use protocol::{ClusterId, InviteId, Pin};
 use serde::{Deserialize, Serialize};
 
-use super::{LedgerError, names};
+use super::{Claims, InviteState, LedgerError, names};
 use crate::audit::{Claimed, Known};
+use crate::clock;
 use crate::swarm::{Engine, EngineError, Object, Stored};
+
+/// How often a change is tried that others keep overtaking.
+const TRIES: usize = 8;
 
 /// Watches over the ledger as a whole.
 pub(crate) struct Sentinel {
@@ -20,6 +24,10 @@ pub(crate) struct Sentinel {
     /// The highest version of the raft store that was ever seen.
     seen: AtomicU64,
     floor: AtomicU64,
+    /// Invites that were made until then are good only where the ledger has them. 0 if it was never recovered.
+    recovered: AtomicU64,
+    /// The same, as far as this broker's audit log says so.
+    noted: AtomicU64,
     claims: Mutex<HashMap<InviteId, Claimed>>,
     health: RwLock<Health>,
 }
@@ -69,6 +77,8 @@ impl Sentinel {
             cluster,
             seen: AtomicU64::new(known.version),
             floor: AtomicU64::new(0),
+            recovered: AtomicU64::new(known.recovered),
+            noted: AtomicU64::new(known.recovered),
             claims: Mutex::new(known.claims.clone()),
             health: RwLock::new(Health::Unknown),
         }
@@ -91,6 +101,22 @@ impl Sentinel {
     /// Below this time, in seconds since 1970, no invite admits anybody, whatever a clock says.
     pub(crate) fn floor(&self) -> u64 {
         self.floor.load(Ordering::Relaxed)
+    }
+
+    /// Invites that were made until then, in seconds since 1970, are good only where the ledger has them.
+    pub(crate) fn recovered(&self) -> u64 {
+        self.recovered.load(Ordering::Relaxed)
+    }
+
+    /// The last recovery, if this broker's audit log does not know of it.
+    pub(crate) fn unnoted(&self) -> Option<u64> {
+        let recovered = self.recovered();
+        (recovered > self.noted.load(Ordering::Relaxed)).then_some(recovered)
+    }
+
+    /// The audit log knows of the recovery until then.
+    pub(crate) fn noted(&self, until: u64) {
+        self.noted.fetch_max(until, Ordering::Relaxed);
     }
 
     /// The highest version of the raft store seen so far.
@@ -116,6 +142,50 @@ impl Sentinel {
         }
     }
 
+    /// Makes the sentinel again, or marks the one that is there: from here on the ledger counts as recovered, and
+    /// invites that were made until then are good only where it has them. Gives that time and the sentinel's version.
+    pub(crate) async fn recover(
+        &self,
+        engine: &Engine,
+        pin: Pin,
+        floor: u64,
+        until: u64,
+    ) -> Result<(u64, u64), LedgerError> {
+        for _ in 0..TRIES {
+            let stored = engine.read(&names::sentinel()).await?;
+            let reads = stored.as_ref().and_then(|stored| serde_json::from_slice::<Data>(&stored.object.data).ok());
+            if reads.as_ref().is_some_and(|data| data.cluster != self.cluster) {
+                let what = "the sentinel is another cluster's: this broker's ledger is not in this swarm";
+                return Err(LedgerError::Unavailable(what.into()));
+            }
+            let mut labels = stored.as_ref().map(|stored| stored.object.labels.clone()).unwrap_or_default();
+            let before = labels.get(names::RECOVERED).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+            let until = until.max(before + 1).max(self.recovered() + 1);
+            labels.insert(names::KIND.to_owned(), names::SENTINEL.to_owned());
+            labels.insert(names::FLOOR.to_owned(), floor.to_string());
+            labels.insert(names::RECOVERED.to_owned(), until.to_string());
+            let written = match (&stored, reads) {
+                (Some(stored), Some(_)) => engine.relabel(stored, labels).await,
+                (Some(stored), None) => engine.remove(stored).await.and(Err(EngineError::NotFound)),
+                (None, _) => {
+                    let data = Data { cluster: self.cluster.clone(), made: clock::now(), pin: Some(pin.clone()) };
+                    let data = serde_json::to_vec(&data).map_err(|e| LedgerError::Unavailable(e.to_string()))?;
+                    engine.create(&Object { name: names::sentinel(), data, labels }).await
+                }
+            };
+            match written {
+                Ok(()) => {}
+                Err(EngineError::OutOfSequence | EngineError::Exists | EngineError::NotFound) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            let stored = engine.read(&names::sentinel()).await?.ok_or(EngineError::NotFound)?;
+            self.read(&stored)?;
+            self.check()?;
+            return Ok((until, stored.version));
+        }
+        Err(LedgerError::Unavailable("others keep changing the sentinel: run this again".into()))
+    }
+
     /// Reads the sentinel and decides whether the ledger is sound.
     pub(crate) async fn look(&self, engine: &Engine) -> Result<(), LedgerError> {
         match engine.read(&names::sentinel()).await? {
@@ -132,12 +202,23 @@ impl Sentinel {
 
     fn read(&self, stored: &Stored) -> Result<(), LedgerError> {
         let data: Option<Data> = serde_json::from_slice(&stored.object.data).ok();
-        let floor = stored.object.labels.get(names::FLOOR).and_then(|text| text.parse::<u64>().ok());
-        let (Some(data), Some(floor)) = (data, floor) else {
+        let number = |label: &str| stored.object.labels.get(label).map(|text| text.parse::<u64>());
+        let floor = number(names::FLOOR).and_then(Result::ok);
+        let (Some(data), Some(floor), Ok(recovered)) = (data, floor, number(names::RECOVERED).unwrap_or(Ok(0))) else {
             return Err(self.lose("its sentinel does not read"));
         };
         if data.cluster != self.cluster {
             return Err(self.lose("its sentinel belongs to another cluster's broker"));
+        }
+        if recovered < self.recovered() {
+            return Err(self.lose("its recovery is gone: the raft store was restored from an older state"));
+        }
+        if recovered > self.recovered() {
+            // It was put right: its versions and its floor count anew, what was claimed does not.
+            self.recovered.store(recovered, Ordering::Relaxed);
+            self.seen.store(stored.version, Ordering::Relaxed);
+            self.floor.store(floor, Ordering::Relaxed);
+            *self.health.write().unwrap_or_else(PoisonError::into_inner) = Health::Unknown;
         }
         if floor < self.floor() {
             return Err(self.lose("its floor went back: the raft store was restored from an older state"));
@@ -192,28 +273,47 @@ impl Sentinel {
 
     /// Holds an invite's claims against those that this broker committed or its audit log knows. What ended below the
     /// floor may have been swept.
-    pub(super) fn known_claims<'a>(
-        &self,
-        invite: &InviteId,
-        present: impl Iterator<Item = &'a KeyHash>,
-    ) -> Result<(), LedgerError> {
-        let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = claims.get(invite).filter(|known| known.ends >= self.floor()) else { return Ok(()) };
-        let present: HashSet<&KeyHash> = present.collect();
-        if known.keys.iter().all(|key| present.contains(key)) {
-            return Ok(());
-        }
-        drop(claims);
-        Err(self
-            .lose(&format!("claims on invite {invite} are gone: the raft store was restored or configs were deleted")))
+    pub(super) fn known_claims(&self, invite: &InviteId, present: &Claims) -> Result<(), LedgerError> {
+        let lacks = self.known(invite).and_then(|known| lacks(&known, invite, present));
+        lacks.map_or(Ok(()), |why| Err(self.lose(&why)))
     }
 
-    /// Remembers the claims on an invite that ends then.
-    pub(super) fn claimed<'a>(&self, invite: &InviteId, ends: u64, keys: impl Iterator<Item = &'a KeyHash>) {
+    /// An invite of which something seems to be missing. What was claimed since these were read is missing, too.
+    pub(crate) fn suspect(&self, present: &[InviteState]) -> Option<InviteId> {
+        let present: HashMap<&InviteId, &Claims> =
+            present.iter().map(|state| (state.policy.id(), &state.claims)).collect();
+        let (claims, none) = (self.claims.lock().unwrap_or_else(PoisonError::into_inner), Claims::default());
+        let lacking = claims.iter().find(|(invite, known)| {
+            known.ends >= self.floor() && lacks(known, invite, present.get(invite).copied().unwrap_or(&none)).is_some()
+        });
+        lacking.map(|(invite, _)| invite.clone())
+    }
+
+    /// What is missing of an invite, by a read that came after all that is known. Decides nothing: an engine with a new
+    /// leader may not show it yet.
+    pub(crate) async fn missing(&self, engine: &Engine, invite: &InviteId) -> Result<Option<String>, LedgerError> {
+        // What ended below a floor that was raised just now may be gone.
+        self.look(engine).await?;
+        let Some(known) = self.known(invite) else { return Ok(None) };
+        let present = match engine.read(&names::invite(invite)).await? {
+            Some(stored) => Claims::from_labels(&stored.object.labels)?,
+            None => Claims::default(),
+        };
+        Ok(lacks(&known, invite, &present))
+    }
+
+    fn known(&self, invite: &InviteId) -> Option<Claimed> {
+        let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.get(invite).filter(|known| known.ends >= self.floor()).cloned()
+    }
+
+    /// Remembers what became of an invite that ends then.
+    pub(super) fn claimed(&self, invite: &InviteId, ends: u64, present: &Claims) {
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         let claimed = claims.entry(invite.clone()).or_default();
         claimed.ends = claimed.ends.max(ends);
-        claimed.keys.extend(keys.cloned());
+        claimed.revoked |= present.revoked.is_some();
+        claimed.keys.extend(present.uses.keys().cloned());
     }
 
     /// Forgets the claims on what ended below the floor.
@@ -222,16 +322,37 @@ impl Sentinel {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, known| known.ends >= floor);
     }
 
-    fn lose(&self, why: &str) -> LedgerError {
-        let why = format!("the ledger was lost: {why}. Nobody is admitted until it is recovered");
+    pub(crate) fn lose(&self, why: &str) -> LedgerError {
+        let why = format!(
+            "the ledger was lost: {why}. Nobody is admitted until it is recovered: see 'broker recover --dry-run'"
+        );
         *self.health.write().unwrap_or_else(PoisonError::into_inner) = Health::Lost(why.clone());
         LedgerError::Unavailable(why)
     }
 }
 
+/// What an invite lacks of what is known.
+fn lacks(known: &Claimed, invite: &InviteId, present: &Claims) -> Option<String> {
+    let what = if present.revoked.is_some() {
+        // Nobody is admitted by it, whatever else is missing.
+        return None;
+    } else if known.revoked {
+        "the revocation"
+    } else if known.keys.iter().all(|key| present.uses.contains_key(key)) {
+        return None;
+    } else {
+        "claims"
+    };
+    Some(format!("{what} of invite {invite} went missing: the raft store was restored or configs were deleted"))
+}
+
 #[cfg(test)]
 mod tests {
+    use protocol::KeyHash;
+
     use super::*;
+    use crate::ledger::Operation;
+    use crate::ledger::tests::invite;
 
     fn sound(known: &Known) -> Sentinel {
         let sentinel = Sentinel::new(ClusterId::random(), known);
@@ -251,14 +372,58 @@ mod tests {
 
     #[test]
     fn claims_that_are_gone_lose_the_ledger_unless_they_were_swept() {
-        let (invite, key) = (InviteId::random(), KeyHash::of_spki(b"key"));
+        let (invite, none) = (InviteId::random(), Claims::default());
+        let claims = claims_of(&[Operation::Claim { key: KeyHash::of_spki(b"key") }]);
         let sentinel = sound(&Known::default());
-        sentinel.claimed(&invite, 100, std::iter::once(&key));
-        assert!(sentinel.known_claims(&invite, std::iter::once(&key)).is_ok());
+        sentinel.claimed(&invite, 100, &claims);
+        assert!(sentinel.known_claims(&invite, &claims).is_ok());
         sentinel.floor.store(101, Ordering::Relaxed);
-        assert!(sentinel.known_claims(&invite, std::iter::empty()).is_ok(), "below the floor it may be swept");
+        assert!(sentinel.known_claims(&invite, &none).is_ok(), "below the floor it may be swept");
         sentinel.floor.store(100, Ordering::Relaxed);
-        assert!(sentinel.known_claims(&invite, std::iter::empty()).is_err());
+        assert!(sentinel.suspect(&[]) == Some(invite.clone()) && sentinel.check().is_ok(), "looking decides nothing");
+        assert!(sentinel.known_claims(&invite, &none).is_err());
         assert!(sentinel.check().is_err());
+    }
+
+    #[test]
+    fn a_revocation_that_is_gone_loses_the_ledger() {
+        let invite = InviteId::random();
+        let revoked = Claimed { ends: 100, revoked: true, ..Claimed::default() };
+        let sentinel = sound(&Known { claims: HashMap::from([(invite.clone(), revoked)]), ..Known::default() });
+        assert!(sentinel.known_claims(&invite, &claims_of(&[Operation::Revoke])).is_ok());
+        assert!(sentinel.known_claims(&invite, &Claims::default()).is_err());
+        assert!(sentinel.check().is_err());
+    }
+
+    fn claims_of(operations: &[Operation]) -> Claims {
+        let (invite, mut claims) = (invite(1), Claims::default());
+        for operation in operations {
+            claims.apply(Some(&invite), operation, 10).expect("done");
+        }
+        claims
+    }
+
+    fn stored(sentinel: &Sentinel, recovered: Option<u64>, floor: u64, version: u64) -> Stored {
+        let data = Data { cluster: sentinel.cluster.clone(), made: 1, pin: None };
+        let mut labels = BTreeMap::from([(names::FLOOR.to_owned(), floor.to_string())]);
+        labels.extend(recovered.map(|until| (names::RECOVERED.to_owned(), until.to_string())));
+        let data = serde_json::to_vec(&data).expect("writes");
+        Stored::example(Object { name: names::sentinel(), data, labels }, version)
+    }
+
+    #[test]
+    fn a_ledger_that_was_recovered_is_sound_again_and_a_recovery_is_never_undone() {
+        let sentinel = sound(&Known { version: 900, ..Known::default() });
+        assert!(sentinel.read(&stored(&sentinel, None, 500, 901)).is_ok());
+        assert!(sentinel.read(&stored(&sentinel, None, 400, 20)).is_err() && sentinel.check().is_err());
+        assert!(sentinel.read(&stored(&sentinel, None, 500, 21)).is_ok() && sentinel.check().is_err(), "it stays lost");
+
+        assert!(sentinel.read(&stored(&sentinel, Some(7), 450, 30)).is_ok() && sentinel.check().is_ok());
+        assert_eq!((sentinel.version(), sentinel.floor(), sentinel.unnoted()), (30, 450, Some(7)));
+        sentinel.noted(7);
+        assert_eq!(sentinel.unnoted(), None);
+        assert!(sentinel.read(&stored(&sentinel, None, 450, 31)).is_err() && sentinel.check().is_err());
+        let restarted = sound(&Known { recovered: 7, ..Known::default() });
+        assert!(restarted.read(&stored(&restarted, None, 450, 31)).is_err());
     }
 }

@@ -12,7 +12,7 @@ use crate::broker::Broker;
 use crate::clock;
 use crate::fleet::Look;
 use crate::keys::renew_server_certificate;
-use crate::ledger::{Health, LedgerError, Retire, WINDOW};
+use crate::ledger::{Health, InviteState, KEPT, LedgerError, Retire, WINDOW};
 use crate::swarm::EngineError;
 
 /// How often the engine is looked at.
@@ -26,11 +26,9 @@ const SWEEP: Duration = Duration::from_mins(10);
 const SWEEPING: Duration = Duration::from_secs(10);
 /// How often a server certificate is tried to be renewed that could not be.
 const AGAIN: Duration = Duration::from_mins(1);
-/// Invites stay listed for this long after their last use's window, in seconds.
-const KEPT: u64 = 24 * 60 * 60;
 
-/// So many looks in a row must find that this machine is no manager before that is believed: an engine that starts
-/// again says many things.
+/// So many looks in a row must find that this machine is no manager, or that the ledger lacks something, before that is
+/// believed: an engine that starts again says many things.
 const BELIEVED: u32 = 3;
 
 /// Keeps the broker until it stops. Says so when this machine is no manager any more.
@@ -38,7 +36,7 @@ pub(super) async fn keep(broker: Arc<Broker>, demoted: oneshot::Sender<EngineErr
     let (mut demoted, mut no_manager) = (Some(demoted), 0);
     let (mut renewed, mut swept, mut tried) = (Instant::now(), Instant::now(), Instant::now());
     let mut lost = matches!(broker.sentinel.health(), Health::Lost(_));
-    let mut tokens = None;
+    let (mut tokens, mut lacking) = (None, 0);
     loop {
         tokio::time::sleep(LOOK).await;
         match look(&broker).await {
@@ -56,6 +54,12 @@ pub(super) async fn keep(broker: Arc<Broker>, demoted: oneshot::Sender<EngineErr
             renew(&broker).await;
             renewed = Instant::now();
         }
+        if broker.sentinel.check().is_ok() {
+            lost = false;
+            if let Err(error) = crate::recover::note(&broker.audit, &broker.sentinel).await {
+                tracing::warn!(%error, "that the ledger was recovered cannot be written down; it is tried again");
+            }
+        }
         if !lost && let Health::Lost(why) = broker.sentinel.health() {
             lost = broker.audit.record(Record::alarm(Event::LedgerLost, why)).await.is_ok();
         }
@@ -63,7 +67,7 @@ pub(super) async fn keep(broker: Arc<Broker>, demoted: oneshot::Sender<EngineErr
             let _ = broker.audit.record(summary).await;
         }
         if broker.membership().is_some() {
-            watch(&broker, &mut tokens).await;
+            watch(&broker, &mut tokens, &mut lacking).await;
         }
         if broker.keys.server.is_due(clock::now()) && tried.elapsed() >= AGAIN {
             tried = Instant::now();
@@ -100,8 +104,9 @@ async fn look(broker: &Broker) -> Result<(), EngineError> {
 
 /// Looks at the nodes and at the tokens, by one reading of the invites. What is done about the tokens is a task of its
 /// own, one at a time: a rotation waits for machines, and nothing else of the keeper's waits for a rotation.
-async fn watch(broker: &Arc<Broker>, tokens: &mut Option<JoinHandle<()>>) {
+async fn watch(broker: &Arc<Broker>, tokens: &mut Option<JoinHandle<()>>, lacking: &mut u32) {
     let Ok(Look { report, invites }) = crate::fleet::look(broker).await else { return };
+    compare(broker, &invites, lacking).await;
     crate::fleet::watch(broker, report).await;
     if broker.sentinel.check().is_ok() && tokens.as_ref().is_none_or(JoinHandle::is_finished) {
         let broker = broker.clone();
@@ -111,6 +116,26 @@ async fn watch(broker: &Arc<Broker>, tokens: &mut Option<JoinHandle<()>>) {
             }
             crate::rotation::look(&broker, &invites).await;
         }));
+    }
+}
+
+/// Holds the invites against what was claimed and revoked. An engine that has a new leader may not show it all yet, so
+/// that something is missing is believed when it is missing again and again.
+async fn compare(broker: &Broker, invites: &[InviteState], lacking: &mut u32) {
+    let missing = match broker.sentinel.suspect(invites) {
+        Some(invite) => broker.sentinel.missing(&broker.engine, &invite).await,
+        None => Ok(None),
+    };
+    match missing {
+        Ok(Some(why)) => {
+            *lacking += 1;
+            if *lacking >= BELIEVED && broker.sentinel.check().is_ok() {
+                let _ = broker.sentinel.lose(&why);
+            }
+        }
+        Ok(None) => *lacking = 0,
+        // Not known, this time.
+        Err(_) => {}
     }
 }
 

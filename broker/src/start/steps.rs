@@ -86,7 +86,10 @@ pub(super) async fn ledger(
         cluster.remember_ledger()?;
     }
     match sentinel.look(engine).await {
-        Ok(()) => Ok(made),
+        Ok(()) => {
+            let noted = crate::recover::note(audit, sentinel).await;
+            noted.map(|()| made).map_err(|error| Failure::new(Code::Io, error.to_string()))
+        }
         Err(error) if !matches!(sentinel.health(), Health::Lost(_)) => Err(ledger_failure(&error)),
         Err(error) => {
             let record = Record::alarm(Event::LedgerLost, error.to_string());

@@ -17,6 +17,7 @@ mod managers;
 mod never_shows;
 mod one_key;
 mod peers;
+mod recovery;
 mod rotation;
 mod rotation_cut_off;
 mod rotation_policy;
@@ -100,6 +101,7 @@ fn main() -> ExitCode {
             one_key::a_confirm_is_for_a_new_node_of_the_granted_role,
             one_key::a_repeated_confirm_changes_nothing,
             peers::a_peer_that_gives_other_bytes_is_not_believed,
+            recovery::deleted_configs_are_put_back_and_no_use_is_given_back,
             rotation::a_token_rotated_between_redeem_and_join_strands_nobody,
             rotation::a_rotation_waits_for_a_machine_with_the_token_up_to_its_bound,
             rotation::twenty_boots_through_a_loop_of_rotations_all_join_at_once,

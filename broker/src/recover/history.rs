@@ -1,0 +1,212 @@
+//! What audit logs say became of each invite, and whether they can be all the logs there are.
+//!
+//! Keeps promise 5 after a loss: what is put back into the ledger is what was written down before it was answered.
+//! Must not believe that a log is whole because it reads well.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use protocol::{ClusterId, GrantHash, Invite, InviteId, KeyHash, NodeId, Role};
+use serde::{Deserialize, Serialize};
+
+use crate::audit::{self, AuditError, Event};
+use crate::clock;
+use crate::ledger::{Claims, Join, Redemption, Use};
+
+/// One log.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct History {
+    /// The brokers that wrote it: several, if it was restored.
+    pub(crate) brokers: BTreeSet<String>,
+    /// Whether the cluster was made by its first broker.
+    pub(crate) founded: bool,
+    /// The brokers that were given the cluster's keys.
+    pub(crate) handed: BTreeSet<String>,
+    /// When it was restored from a backup, in seconds since 1970: what was written after the backup is not in it. None
+    /// if the ledger was recovered since.
+    pub(crate) restored: Option<u64>,
+    /// Whether its broker has stopped, or lost the ledger, since it admitted anybody.
+    pub(crate) at_rest: bool,
+    /// The highest generation of each role's token.
+    pub(crate) generations: BTreeMap<Role, u64>,
+    /// All grants that were given.
+    pub(crate) grants: BTreeSet<GrantHash>,
+    /// What became of each invite.
+    pub(crate) invites: BTreeMap<InviteId, Told>,
+}
+
+/// What became of one invite.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Told {
+    /// The invite, if the log has it whole.
+    pub(crate) policy: Option<Invite>,
+    /// Since when it is revoked, in seconds since 1970.
+    pub(crate) revoked: Option<u64>,
+    /// Its uses.
+    pub(crate) uses: BTreeMap<KeyHash, Use>,
+}
+
+impl Told {
+    /// The same as claims.
+    pub(super) fn claims(&self) -> Claims {
+        let mut claims = Claims::default();
+        claims.revoked = self.revoked;
+        claims.uses.clone_from(&self.uses);
+        claims
+    }
+}
+
+/// The fields that matter here; records of a newer release may have more, and other events.
+#[derive(Deserialize)]
+struct Fields {
+    time: String,
+    broker: String,
+    event: Known,
+    invite: Option<InviteId>,
+    key: Option<KeyHash>,
+    grant: Option<GrantHash>,
+    node: Option<NodeId>,
+    role: Option<Role>,
+    generation: Option<u64>,
+    policy: Option<Invite>,
+    peer: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Known {
+    Event(Event),
+    Other(serde::de::IgnoredAny),
+}
+
+impl History {
+    /// Reads the first `length` bytes of a log.
+    pub(crate) fn read(path: &Path, length: u64) -> Result<Self, AuditError> {
+        let mut history = Self::default();
+        audit::each(path, length, |line| {
+            let fields = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+            history.take(fields);
+            Ok(())
+        })?;
+        Ok(history)
+    }
+
+    /// Whether it can be a log of this cluster.
+    pub(super) fn is_of(&self, cluster: &ClusterId) -> bool {
+        self.invites.values().filter_map(|told| told.policy.as_ref()).all(|invite| invite.iss == *cluster)
+    }
+
+    fn take(&mut self, fields: Fields) {
+        let now = clock::read(&fields.time).unwrap_or(0);
+        let Known::Event(event) = fields.event else { return };
+        self.brokers.insert(fields.broker.clone());
+        if let (Some(role), Some(generation)) = (fields.role, fields.generation) {
+            let highest = self.generations.entry(role).or_default();
+            *highest = generation.max(*highest);
+        }
+        match event {
+            Event::ClusterMade => self.founded = true,
+            Event::KeysHandingOver => self.handed.extend(fields.peer),
+            Event::BrokerStopped | Event::LedgerLost => self.at_rest = true,
+            Event::LedgerRecovered => self.restored = None,
+            Event::StateRestored => self.restored = Some(now),
+            _ => self.take_invite(event, fields, now),
+        }
+    }
+
+    fn take_invite(&mut self, event: Event, fields: Fields, now: u64) {
+        let Some(id) = fields.invite else { return };
+        match (event, fields.key, fields.grant) {
+            (Event::InviteMade, ..) => self.told(id).policy = fields.policy,
+            (Event::InviteRevoked, ..) => {
+                self.told(id).revoked.get_or_insert(now);
+            }
+            (Event::IdentityIssued, Some(key), _) => {
+                self.at_rest = false;
+                self.told(id).of(key, now);
+            }
+            (Event::GrantIssued, Some(key), Some(grant)) => {
+                self.grants.insert(grant.clone());
+                self.told(id).of(key, now).grant = Some(grant);
+            }
+            (Event::GrantRedeemed | Event::GrantReplayed, Some(key), Some(grant)) => {
+                let generation = fields.generation.unwrap_or(0);
+                let taken = self.told(id).of(key, now);
+                let before = taken.redeemed.as_ref().filter(|before| before.grant == grant);
+                let times = before.map_or(0, |before| before.times).saturating_add(1);
+                taken.redeemed = Some(Redemption { grant, last: now, times, generation, held: false });
+            }
+            (Event::NodeJoined, Some(key), Some(grant)) => {
+                if let Some(node) = fields.node {
+                    self.told(id).of(key, now).joined.get_or_insert(Join { node, grant, at: now });
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl History {
+    fn told(&mut self, id: InviteId) -> &mut Told {
+        self.invites.entry(id).or_default()
+    }
+}
+
+impl Told {
+    /// A key's use. The step before may be in another broker's log.
+    fn of(&mut self, key: KeyHash, now: u64) -> &mut Use {
+        self.uses.entry(key).or_insert(Use { claimed: now, grant: None, redeemed: None, joined: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Audit, Record};
+    use crate::ledger::tests::invite;
+
+    #[test]
+    fn a_boot_is_read_back_as_it_was_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.jsonl");
+        let (audit, _) = Audit::open(&path, "one").expect("opens");
+        let write = |record: Record| assert!(audit.record_blocking(record).is_ok());
+        let (invite, key) = (invite(3), KeyHash::of_spki(b"key"));
+        let grant = protocol::GrantId::random().hash();
+        let about = |event| Record { invite: Some(invite.jti.clone()), key: Some(key.clone()), ..Record::new(event) };
+        let granted = |event| Record { grant: Some(grant.clone()), generation: Some(4), ..about(event) };
+        write(Record::new(Event::ClusterMade));
+        write(Record { policy: Some(Box::new(invite.clone())), ..about(Event::InviteMade) });
+        write(about(Event::IdentityIssued));
+        write(granted(Event::GrantIssued));
+        write(granted(Event::GrantRedeeming));
+        let read = || History::read(&path, u64::MAX).expect("reads");
+        assert_eq!(read().invites[&invite.jti].uses[&key].redeemed, None, "a token that was not handed out");
+        write(granted(Event::GrantRedeemed));
+        write(granted(Event::GrantReplayed));
+        write(Record { peer: Some("two".into()), ..Record::new(Event::KeysHandingOver) });
+        assert!(!read().at_rest, "it may have admitted more since");
+        write(Record::new(Event::BrokerStopped));
+        let history = read();
+        let taken = &history.invites[&invite.jti].uses[&key];
+        assert_eq!(taken.redeemed.as_ref().map(|redeemed| (redeemed.times, redeemed.generation)), Some((2, 4)));
+        assert_eq!((taken.grant.as_ref(), &taken.joined), (Some(&grant), &None));
+        assert_eq!(history.invites[&invite.jti].policy.as_ref(), Some(&invite));
+        assert!(history.founded && history.at_rest && history.handed.contains("two"));
+        assert!(history.is_of(&invite.iss) && !history.is_of(&ClusterId::random()));
+        let sent = serde_json::to_vec(&history).expect("writes");
+        let come: History = serde_json::from_slice(&sent).expect("reads");
+        assert_eq!(come.invites[&invite.jti].uses[&key], *taken, "as it goes over the admin socket");
+    }
+
+    #[test]
+    fn what_was_restored_is_not_whole_until_the_ledger_was_recovered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.jsonl");
+        audit::record_once(&path, "one", Record::new(Event::StateRestored)).expect("written");
+        assert!(History::read(&path, u64::MAX).expect("reads").restored.is_some());
+        audit::record_once(&path, "two", Record::new(Event::LedgerRecovered)).expect("written");
+        let history = History::read(&path, u64::MAX).expect("reads");
+        assert_eq!((history.restored, history.brokers.len()), (None, 2));
+    }
+}
