@@ -1,12 +1,16 @@
 //! Promises 1 and 5 over the worst day: the ledger was lost and is put right from the logs. No use that was spent is given
 //! back, nothing that was revoked admits, and what the logs prove to be left still does.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
-use lab::cluster::{Broker, Cluster, Machine, Told, on};
+use lab::cluster::{Broker, Cluster, Machine, Told, on, run};
 use lab::{Failed, Host, Pool, until};
 use protocol::{InviteLine, ProblemKind};
 use serde_json::Value;
+
+use crate::managers::{follow, found};
 
 const UNAVAILABLE: Told = Told::Problem(ProblemKind::Unavailable);
 const REFUSED: Told = Told::Problem(ProblemKind::Refused);
@@ -84,7 +88,6 @@ pub(crate) fn deleted_configs_are_put_back_and_no_use_is_given_back(pool: &Pool)
     let told = broker.ok(&["recover", "--reason", "a clean-up script removed the configs"])?;
     assert!(told.contains("3 of 5 uses spent, 3 of them were missing; put back"), "{told}");
     assert_eq!(broker.json(&["status", "--json"])?["ready"], true, "without a restart");
-    let address = broker.address();
     // The boot that was in flight goes on, with the grant it has.
     on(manager, || async { booting.redeem(&grant).await.expect("its token") })?;
     for restarted in [false, true] {
@@ -112,6 +115,139 @@ pub(crate) fn deleted_configs_are_put_back_and_no_use_is_given_back(pool: &Pool)
     broker.ok(&["recover", "--reason", "again"])?;
     assert_eq!(asked(&broker, &five, 1)?, [Err(REFUSED)]);
     assert_eq!(asked(&broker, &new, 1)?, [Err(REFUSED)]);
-    let _ = address;
+    Ok(())
+}
+
+/// Two managers, each with a broker.
+fn two(hosts: &[Host]) -> Result<(Broker<'_>, Broker<'_>), Failed> {
+    let first = found(&hosts[0])?;
+    let invite = first.invite(&["--role", "manager"])?;
+    let second = follow(&hosts[1], &invite)?;
+    Ok((first, second))
+}
+
+fn ready(broker: &Broker<'_>) -> Result<(), Failed> {
+    until(Duration::from_mins(1), "the broker to be ready", || {
+        (broker.json(&["status", "--json"]).ok()?["ready"] == true).then_some(())
+    })?;
+    Ok(())
+}
+
+pub(crate) fn every_brokers_log_counts_and_one_that_is_missing_revokes(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(2)?;
+    let (first, second) = two(&hosts)?;
+    let (five, three) = (first.invite(&["--uses", "5"])?, second.invite(&["--uses", "3"])?);
+    assert_eq!(asked(&first, &five, 2)?, [Ok(()), Ok(())]);
+    assert_eq!(asked(&second, &five, 1)?, [Ok(())]);
+    assert_eq!(asked(&second, &three, 1)?, [Ok(())]);
+    remove_configs(&hosts[0])?;
+    lost(&first)?;
+
+    let preview = first.json(&["recover", "--dry-run", "--json"])?;
+    assert!(preview["gaps"][0].as_str().is_some_and(|gap| gap.contains("log of broker")), "{preview}");
+    assert_eq!(of(&preview, &five)?["action"], "revoked");
+    // A copy that was made before its broker had lost the ledger may not be all of it.
+    lost(&second)?;
+    until(Duration::from_secs(20), "the alarm", || (second.count("ledger.lost", None).ok()? > 0).then_some(()))?;
+    let log = second.log().display().to_string();
+    let recovery = first.json(&["recover", "--reason", "lost", "--log", &log, "--json"])?;
+    assert_eq!(recovery["gaps"], Value::Array(Vec::new()));
+    assert_eq!(of(&recovery, &five)?["missing"], 3);
+    ready(&second)?;
+    assert_eq!(second.count("ledger.recovered", None)?, 1, "the other broker goes on, and writes down why");
+    admits_exactly(&second, &five, 2)?;
+    admits_exactly(&first, &three, 2)?;
+
+    let unused = first.invite(&["--uses", "2"])?;
+    remove_configs(&hosts[0])?;
+    lost(&first)?;
+    let told = first.ok(&["recover", "--reason", "lost again, and the other log with it"])?;
+    assert!(told.contains("not proved: the log of broker"), "{told}");
+    ready(&second)?;
+    for broker in [&first, &second] {
+        for invite in [&five, &three, &unused] {
+            assert_eq!(asked(broker, invite, 1)?, [Err(REFUSED)]);
+        }
+    }
+    let new = second.invite(&["--uses", "1"])?;
+    admits_exactly(&first, &new, 1)?;
+    Ok(())
+}
+
+/// Where a host's engine keeps its swarm.
+fn swarm_folder(host: &Host) -> Result<PathBuf, Failed> {
+    Ok(Path::new(host.docker(&["info", "--format", "{{.DockerRootDir}}"])?.trim()).join("swarm"))
+}
+
+/// Docker's own way out when the other managers are gone.
+fn force_new_cluster(host: &Host) -> Result<(), Failed> {
+    let address = host.reached_at().to_string();
+    // An engine that started a moment ago may still be about to come up as it was, and refuses.
+    until(Duration::from_secs(30), "a new cluster of one manager", || {
+        host.docker(&["swarm", "init", "--force-new-cluster", "--advertise-addr", &address]).ok()
+    })?;
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Failed> {
+    let mut command = Command::new("cp");
+    command.arg("-a").arg(from).arg(to);
+    let copied = run(command)?;
+    assert_eq!(copied.code, 0, "{}", copied.stderr);
+    Ok(())
+}
+
+pub(crate) fn a_raft_store_restored_from_an_old_copy_gives_no_use_back(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(2)?;
+    let (first, mut second) = two(&hosts)?;
+    let (five, revoked) = (first.invite(&["--uses", "5"])?, first.invite(&["--uses", "3"])?);
+    assert_eq!(asked(&first, &five, 1)?, [Ok(())]);
+    let (folder, old) = (swarm_folder(&hosts[0])?, hosts[0].folder().join("old"));
+    hosts[0].kill_engine()?;
+    copy(&folder, &old)?;
+    hosts[0].start_engine()?;
+    ready(&first)?;
+    ready(&second)?;
+    assert_eq!(asked(&first, &five, 1)?, [Ok(())]);
+    assert_eq!(asked(&second, &five, 1)?, [Ok(())]);
+    first.ok(&["invite", "revoke", &id(&revoked)?])?;
+
+    // The second manager is gone for good, the first one comes back as it once was.
+    second.stop()?;
+    hosts[1].kill_engine()?;
+    hosts[0].kill_engine()?;
+    std::fs::remove_dir_all(&folder)?;
+    copy(&old, &folder)?;
+    hosts[0].start_engine()?;
+    force_new_cluster(&hosts[0])?;
+    lost(&first)?;
+    for invite in [&five, &revoked] {
+        assert_eq!(asked(&first, invite, 1)?, [Err(UNAVAILABLE)]);
+    }
+
+    let log = second.log().display().to_string();
+    let told = first.ok(&["recover", "--reason", "raft was restored from a copy", "--log", &log])?;
+    // Docker drops of the copy what it cannot tell to be committed, too.
+    assert!(told.contains("3 of 5 uses spent") && told.contains("were missing; put back"), "{told}");
+    admits_exactly(&first, &five, 2)?;
+    assert_eq!(asked(&first, &revoked, 1)?, [Err(REFUSED)]);
+    Ok(())
+}
+
+pub(crate) fn an_undone_revocation_is_found_though_nobody_asks(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let mut broker = Broker::start(manager)?;
+    let invite = broker.invite(&["--uses", "3"])?;
+    broker.ok(&["invite", "revoke", &id(&invite)?])?;
+    // What it knows by now is in its log alone.
+    broker.stop()?;
+    broker.serve()?;
+    let config = format!("swarm-broker.invite.{}", id(&invite)?);
+    crate::fail_closed::relabel(manager, &config, "swarm-broker.revoked", None)?;
+    lost(&broker)?;
+    assert_eq!(asked(&broker, &invite, 1)?, [Err(UNAVAILABLE)]);
+    broker.ok(&["recover", "--reason", "somebody took the label away"])?;
+    assert_eq!(asked(&broker, &invite, 1)?, [Err(REFUSED)]);
     Ok(())
 }
