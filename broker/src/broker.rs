@@ -16,7 +16,7 @@ use crate::clock;
 use crate::fleet::{Look, Recent};
 use crate::joiners::Joiners;
 use crate::keys::Keys;
-use crate::ledger::{Directory, Invites, Listings, Peer, Rotations, Sentinel};
+use crate::ledger::{Directory, Invites, IssuingCas, Listings, Peer, Rotations, Sentinel};
 use crate::metrics::Metrics;
 use crate::rotation::Rotation;
 use crate::state::KeySource;
@@ -48,6 +48,7 @@ pub(crate) struct Broker {
     pub(crate) directory: Directory,
     pub(crate) invites: Arc<Invites>,
     pub(crate) listings: Listings,
+    pub(crate) issuing_cas: IssuingCas,
     pub(crate) joiners: Joiners,
     pub(crate) rotations: Rotations,
     pub(crate) rotation: Rotation,
@@ -107,6 +108,7 @@ impl Broker {
             generation: 1,
             since: 0,
             retired: Vec::new(),
+            issuing: self.keys.issuing.get().public().generation,
             grants: self.grant_lifetime.as_secs(),
             renewed: clock::now(),
             release: env!("CARGO_PKG_VERSION").into(),

@@ -21,6 +21,12 @@ pub(crate) fn missing(broker: &Broker) -> Vec<String> {
     if !broker.audit.is_writable() {
         missing.push("the audit log cannot be written".to_owned());
     }
+    let generation = broker.keys.issuing.get().public().generation;
+    if !broker.keys.generations.get().trusts(generation, clock::now()) {
+        missing.push(format!(
+            "the issuing CA of this broker (generation {generation}) was replaced on another one, and is not trusted any more: give this one the new one"
+        ));
+    }
     if clock::now() >= broker.keys.issuing.get().public().ends {
         missing.push("the issuing CA has ended".to_owned());
     }
@@ -33,6 +39,8 @@ pub(crate) fn refresh_metrics(broker: &Broker) {
     broker.metrics.alarms.set(broker.audit.alarms());
     let left = broker.keys.issuing.get().public().ends.saturating_sub(clock::now());
     broker.metrics.issuing_ends.set(i64::try_from(left).unwrap_or(i64::MAX));
+    let left = broker.keys.issuing.get().public().root_ends.saturating_sub(clock::now());
+    broker.metrics.root_ends.set(i64::try_from(left).unwrap_or(i64::MAX));
     let joiners = broker.joiners.shown();
     let count = |served| i64::try_from(joiners.iter().filter(|joiner| joiner.served == served).count()).unwrap_or(0);
     broker.metrics.joiners.set(count(true));

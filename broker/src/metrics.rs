@@ -59,6 +59,8 @@ pub(crate) struct Metrics {
     pub(crate) alarms: Gauge<u64, AtomicU64>,
     /// Seconds until the issuing CA ends.
     pub(crate) issuing_ends: Gauge,
+    /// Seconds until the root ends.
+    pub(crate) root_ends: Gauge,
     /// Joiners that are served.
     pub(crate) joiners: Gauge,
     /// Joiners that should be served and are not here.
@@ -76,6 +78,7 @@ impl Metrics {
             unexplained: Gauge::default(),
             alarms: Gauge::default(),
             issuing_ends: Gauge::default(),
+            root_ends: Gauge::default(),
             joiners: Gauge::default(),
             joiners_missing: Gauge::default(),
         };
@@ -87,6 +90,7 @@ impl Metrics {
         registry.register("nodes_unexplained", "Nodes that nothing explains", metrics.unexplained.clone());
         registry.register("alarms_raised", "Alarms since the start", metrics.alarms.clone());
         registry.register("issuing_ends_seconds", "Seconds until the issuing CA ends", metrics.issuing_ends.clone());
+        registry.register("root_ends_seconds", "Seconds until the root ends", metrics.root_ends.clone());
         registry.register("joiners", "Joiners that are served", metrics.joiners.clone());
         registry.register("joiners_missing", "Joiners that are listed and not here", metrics.joiners_missing.clone());
         metrics

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use super::server::{Reply, read, unfit};
-use super::words::{InviteOfKey, KeyOrder, KeyShown};
+use protocol::ProblemKind;
+
+use super::server::{Reply, complaint, read, unfit};
+use super::words::{BrokerCa, CaOrder, CaPlan, CaRequestOrder, InviteOfKey, KeyOrder, KeyShown};
 use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
@@ -28,9 +30,58 @@ pub(super) async fn preview(broker: &Broker, body: &[u8]) -> Result<Reply, Denia
     Ok(json(&shown(what, keys::preview(broker, what).await?, true)))
 }
 
+/// What a rotation of the issuing CA would do.
+pub(super) async fn plan(broker: &Broker) -> Result<Reply, Denial> {
+    let plan = keys::plan(broker).await?;
+    Ok(json(&CaPlan {
+        what: What::Ca,
+        generation: plan.generation.into(),
+        ends: clock::shown(plan.ends),
+        next: plan.next.into(),
+        overlap_ends: clock::shown(plan.overlap_ends),
+        root_ends: clock::shown(plan.root_ends),
+        invites: plan.invites.into_iter().map(invite).collect(),
+        brokers: plan.brokers.into_iter().map(|(id, generation)| BrokerCa { id, generation }).collect(),
+        state: plan.state,
+        dry_run: true,
+    }))
+}
+
+/// The request for the next issuing CA.
+pub(super) async fn request(broker: &Broker, body: &[u8]) -> Result<Reply, Denial> {
+    let CaRequestOrder { now } = read(body)?;
+    match keys::request(broker, now).await {
+        Ok(request) => Ok(json(&request)),
+        Err(failed) => told(failed),
+    }
+}
+
+/// Puts an issuing CA to use.
+pub(super) async fn install(broker: &Arc<Broker>, operator: String, body: &[u8]) -> Result<Reply, Denial> {
+    let CaOrder { certificate, now, reason } = read(body)?;
+    if let Some(wrong) = reason.as_deref().and_then(unfit) {
+        return Ok(wrong);
+    }
+    let reason = reason.as_deref().map_or("no reason was given", str::trim).to_owned();
+    let broker = broker.clone();
+    let asked = Asked { operator, reason, now };
+    let installed = tokio::spawn(async move { keys::install(&broker, certificate, &asked).await });
+    match installed.await.map_err(|_| Denial::Unavailable("the broker is stopping".into()))? {
+        Ok(rotated) => Ok(json(&shown(What::Ca, rotated, false))),
+        Err(failed) => told(failed),
+    }
+}
+
+fn told(failed: keys::Failed) -> Result<Reply, Denial> {
+    failed.map(|words| complaint(ProblemKind::Malformed, words))
+}
+
+fn invite(made: keys::Made) -> InviteOfKey {
+    InviteOfKey { id: made.id, ends: clock::shown(made.ends), revoked: made.revoked }
+}
+
 fn shown(what: What, rotated: Rotated, dry_run: bool) -> KeyShown {
     let Rotated { generation, since, kid, former_until, invites } = rotated;
-    let invite = |made: keys::Made| InviteOfKey { id: made.id, ends: clock::shown(made.ends), revoked: made.revoked };
     KeyShown {
         what,
         generation,

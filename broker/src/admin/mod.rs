@@ -19,6 +19,6 @@ pub(crate) use client::{Admin, lines};
 pub(crate) use operator::operator;
 pub(crate) use server::serve;
 pub(crate) use words::{
-    AdoptOrder, Adopted, InviteLineReply, InviteShown, JoinersShown, KeyOrder, KeyShown, Revoked, RotateOrder,
-    RotateReply, RotationPreview, Status,
+    AdoptOrder, Adopted, CaOrder, CaPlan, CaRequestOrder, InviteLineReply, InviteShown, JoinersShown, KeyOrder,
+    KeyShown, Revoked, RotateOrder, RotateReply, RotationPreview, Status,
 };

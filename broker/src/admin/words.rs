@@ -1,6 +1,7 @@
 //! What is said over the admin socket; also what `--json` prints. The names are stable.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use protocol::{BrokerAddress, ClusterId, Invite, InviteId, KeyHash, NodeId, Pin, Role, SwarmId};
@@ -172,6 +173,55 @@ pub(crate) struct KeyShown {
     pub(crate) former_until: Option<String>,
     /// Invites of former keys (with `dry_run`, of this one, too) that have not ended.
     pub(crate) invites: Vec<InviteOfKey>,
+}
+
+/// What a rotation of the issuing CA would do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CaPlan {
+    pub(crate) what: What,
+    /// The generation in use, and when it ends.
+    pub(crate) generation: u64,
+    pub(crate) ends: String,
+    /// The next one.
+    pub(crate) next: u64,
+    /// Until when the former one would be trusted, without `--now`.
+    pub(crate) overlap_ends: String,
+    pub(crate) root_ends: String,
+    /// Invites that accept a server of a former generation; with `--now` they must be made anew.
+    pub(crate) invites: Vec<InviteOfKey>,
+    /// The other live brokers, each of which needs the new one.
+    pub(crate) brokers: Vec<BrokerCa>,
+    /// The state directory, in which the root's key may be.
+    pub(crate) state: PathBuf,
+    /// Always: nothing was changed.
+    pub(crate) dry_run: bool,
+}
+
+/// The issuing CA of another broker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BrokerCa {
+    pub(crate) id: String,
+    pub(crate) generation: u32,
+}
+
+/// The request for the next issuing CA is wanted.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CaRequestOrder {
+    /// After a leak: with a key that was not there before.
+    pub(crate) now: bool,
+}
+
+/// The certificate of an issuing CA that is to be put to use.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CaOrder {
+    /// PEM.
+    pub(crate) certificate: String,
+    /// After a leak: nothing of the former ones is good any more.
+    pub(crate) now: bool,
+    /// For the audit log.
+    pub(crate) reason: Option<String>,
 }
 
 /// An invite, and what becomes of it.

@@ -44,7 +44,11 @@ async fn issue(
     record.role = Some(invite.role);
     let now = clock::now();
     let issuing = broker.keys.issuing.get();
-    let ours = Ours { cluster: &broker.cluster, pin: &broker.pin(), generation: issuing.public().generation };
+    let (generation, generations) = (issuing.public().generation, broker.keys.generations.get());
+    if !generations.trusts(generation, now) {
+        return Err(Denial::Unavailable("the issuing CA of this broker is not trusted any more".into()));
+    }
+    let ours = Ours { cluster: &broker.cluster, pin: &broker.pin(), generation, lowest: generations.lowest };
     judge(&invite, &ours, &broker.limits, broker.sentinel.floor(), call.source, now)?;
     let csr = Csr::from_pem(&request.csr).map_err(|_| Reason::Csr)?;
     record.key = Some(csr.key());
@@ -82,6 +86,8 @@ struct Ours<'a> {
     cluster: &'a ClusterId,
     pin: &'a Pin,
     generation: u32,
+    /// Below it, no issuing CA is trusted.
+    lowest: u32,
 }
 
 /// Whether an invite whose signature holds admits from `source` at `now`. Its end is the ledger's business: a key
@@ -108,6 +114,9 @@ fn judge(
         && invite.newer.is_empty();
     if !sane {
         return Err(Reason::NotOurs);
+    }
+    if invite.generation < ours.lowest {
+        return Err(Reason::VoidIssuing);
     }
     if invite.iat > now.saturating_add(SKEW) {
         return Err(Reason::InviteEnded);
@@ -143,7 +152,7 @@ mod tests {
             exp: NOW + 600,
             iss: cluster.clone(),
             pin: pin.clone(),
-            generation: 1,
+            generation: 2,
             role: Role::Worker,
             uses: 3,
             from: vec!["10.0.0.0/8".parse().expect("a network"), "fd00::/8".parse().expect("a network")],
@@ -158,7 +167,7 @@ mod tests {
         let mut invite = invite(&cluster, &pin);
         change(&mut invite);
         let limits = Limits { uses: 100, ttl: Duration::from_hours(1) };
-        let ours = Ours { cluster: &cluster, pin: &pin, generation: 1 };
+        let ours = Ours { cluster: &cluster, pin: &pin, generation: 3, lowest: 2 };
         judge(&invite, &ours, &limits, floor, source.parse().expect("an address"), NOW)
     }
 
@@ -180,7 +189,9 @@ mod tests {
         assert_eq!(refused(|invite| invite.exp = invite.iat + 3601), Some(Reason::NotOurs));
         assert_eq!(refused(|invite| invite.exp = invite.iat - 1), Some(Reason::NotOurs));
         assert_eq!(refused(|invite| invite.pin = Pin::of_certificate(b"other")), Some(Reason::NotOurs));
-        assert_eq!(refused(|invite| invite.generation = 2), Some(Reason::NotOurs));
+        assert_eq!(refused(|invite| invite.generation = 4), Some(Reason::NotOurs));
+        assert_eq!(refused(|invite| invite.generation = 3), None, "the newest issuing CA alone");
+        assert_eq!(refused(|invite| invite.generation = 1), Some(Reason::VoidIssuing));
         assert_eq!(refused(|invite| invite.aud = "other".into()), Some(Reason::NotOurs));
         let newer = |invite: &mut Invite| {
             invite.newer.insert("approve".into(), true.into());

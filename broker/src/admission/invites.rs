@@ -27,8 +27,8 @@ pub(crate) async fn make_invite(
     let peers = broker.directory.live(now);
     brokers.extend(peers.into_iter().filter(|peer| peer.id != broker.id).flat_map(|peer| peer.addresses));
     brokers.dedup();
-    let issuing = broker.keys.issuing.get();
-    let maker = Maker { cluster: &broker.cluster, issuing: issuing.public(), limits: broker.limits, brokers };
+    let generation = broker.keys.generations.get().accepted(now);
+    let maker = Maker { cluster: &broker.cluster, pin: broker.pin(), generation, limits: broker.limits, brokers };
     let invite = order.fill(maker, now).map_err(Ok)?;
     broker.sentinel.check().map_err(|error| Err(error.into()))?;
     let signer = broker.keys.invite.get();

@@ -37,7 +37,9 @@ pub(crate) type Complaint = String;
 /// For which cluster an invite is made.
 pub(crate) struct Maker<'a> {
     pub(crate) cluster: &'a ClusterId,
-    pub(crate) issuing: &'a certs::IssuingCertificate,
+    pub(crate) pin: protocol::Pin,
+    /// The lowest generation of issuing CA that a broker may serve with.
+    pub(crate) generation: u32,
     pub(crate) limits: Limits,
     /// Where the brokers are.
     pub(crate) brokers: Vec<BrokerAddress>,
@@ -53,8 +55,8 @@ impl InviteOrder {
             iat: now,
             exp: now.saturating_add(self.ttl),
             iss: maker.cluster.clone(),
-            pin: maker.issuing.pin(),
-            generation: maker.issuing.generation,
+            pin: maker.pin,
+            generation: maker.generation,
             role: self.role,
             uses: self.uses,
             from: self.from,

@@ -20,6 +20,8 @@ pub(crate) enum Reason {
     InviteRevoked,
     /// The key that signed the invite is void.
     VoidKey,
+    /// The invite accepts a server of an issuing CA that is void.
+    VoidIssuing,
     /// The invite ended before the ledger's floor.
     BelowFloor,
     /// The invite was made before the ledger was recovered, and is not known to have uses left.
@@ -68,6 +70,7 @@ impl Reason {
             Self::InviteEnded => "its invite had ended: make a new one, and compare the clocks",
             Self::InviteRevoked => "its invite was revoked: make a new one if it should come in",
             Self::VoidKey => "the key that signed its invite is void, after a leak: make a new one",
+            Self::VoidIssuing => "its invite accepts an issuing CA that is void, after a leak: make a new one",
             Self::BelowFloor => "its invite ended long ago: make a new one",
             Self::BeforeRecovery => "its invite is older than the ledger's recovery: make a new one",
             Self::UsedUp => "every use of its invite is another machine's: make one with more uses",
@@ -101,6 +104,7 @@ impl Reason {
             | Self::InviteEnded
             | Self::InviteRevoked
             | Self::VoidKey
+            | Self::VoidIssuing
             | Self::BelowFloor
             | Self::BeforeRecovery
             | Self::UsedUp

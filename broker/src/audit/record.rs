@@ -106,6 +106,9 @@ pub(crate) enum Event {
     /// A key of ours was to be replaced, and that failed.
     #[serde(rename = "key.rotation-failed")]
     KeyRotationFailed,
+    /// The issuing CA or the root ends soon.
+    #[serde(rename = "key.ending")]
+    KeyEnding,
     /// A request was refused.
     #[serde(rename = "refused")]
     Refused,

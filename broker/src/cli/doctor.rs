@@ -9,6 +9,7 @@ use crate::admin;
 use crate::clock;
 use crate::exit::{Code, Failure};
 use crate::fleet::{NodeState, Report};
+use crate::keys::{What, ending};
 use crate::state::{self, Cluster, KeySource};
 use crate::swarm::{Engine, TRIED_WITH};
 
@@ -84,14 +85,10 @@ impl Doctor {
         match Cluster::open(&self.state) {
             Ok(cluster) => {
                 findings.ok("state", format!("cluster '{}' in {}", cluster.name(), self.state.display()));
-                let ends = cluster.issuing.ends;
-                let left = ends.saturating_sub(clock::now()) / (24 * 60 * 60);
-                if left < 60 {
-                    findings.advice("state", format!("the issuing CA ends in {left} days, at {}", clock::shown(ends)));
-                }
+                ends(&cluster, findings);
                 if cluster.folder().has("root.key") {
                     let path = cluster.folder().path("root.key");
-                    findings.advice("state", format!("the root's key lies on this manager ({}): take it away to a safe place; the broker needs it only to make the next issuing CA", path.display()));
+                    findings.advice("state", format!("the root's key lies on this manager ({}): take it away to a safe place; only 'broker rotate ca' needs it, and 'broker ca issue' does that where it is", path.display()));
                 }
                 Some(cluster)
             }
@@ -164,6 +161,18 @@ impl Doctor {
         self.nodes(findings);
         joiners(&status, findings);
         Some(status)
+    }
+}
+
+/// What ends soon, or has ended.
+fn ends(cluster: &Cluster, findings: &mut Findings) {
+    let (issuing, now) = (&cluster.issuing, clock::now());
+    for (what, ends) in [(What::Ca, issuing.ends), (What::Root, issuing.root_ends)] {
+        match ending(what, ends, now) {
+            Some(words) if now >= ends => findings.wrong("ends", words),
+            Some(words) => findings.advice("ends", words),
+            None => {}
+        }
     }
 }
 

@@ -132,7 +132,8 @@ fn make_offline(path: &Path, brokers: &[BrokerAddress], order: InviteOrder) -> R
         ));
     }
     let limits = Limits::default();
-    let maker = Maker { cluster: cluster.id(), issuing: &cluster.issuing, limits, brokers };
+    let (pin, generation) = (cluster.issuing.pin(), cluster.issuing.generation);
+    let maker = Maker { cluster: cluster.id(), pin, generation, limits, brokers };
     let invite = order.fill(maker, clock::now()).map_err(|complaint| Failure::new(Code::Usage, complaint))?;
     let signer = Signer::new(INVITE_TYP, &cluster.invite_key);
     let line = sign(&signer, &invite).map_err(|error| Failure::new(Code::Internal, error))?;

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod audit;
+mod ca;
 mod cloud_init;
 mod doctor;
 mod generate;
@@ -47,6 +48,8 @@ enum Command {
     Adopt(adopt::Adopt),
     Rotate(rotate::Rotate),
     Recover(recover::Recover),
+    #[command(subcommand)]
+    Ca(ca::Ca),
     Status(status::Status),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
@@ -106,6 +109,7 @@ impl Command {
             Self::Adopt(adopt) => adopt.run(),
             Self::Rotate(rotate) => rotate.run(),
             Self::Recover(recover) => recover.run(),
+            Self::Ca(ca) => ca.run(),
             Self::Status(status) => status.run(),
             Self::Doctor(doctor) => doctor.run(),
             Self::Audit(audit) => audit.run(),

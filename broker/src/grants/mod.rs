@@ -27,6 +27,9 @@ async fn invite_of(broker: &Broker, call: &Call, identity: &Identity) -> Result<
     if invite.role != identity.role {
         return Err(Reason::WrongRole.into());
     }
+    if invite.generation < broker.keys.generations.get().lowest {
+        return Err(Reason::VoidIssuing.into());
+    }
     if invite.exp < broker.sentinel.floor() {
         return Err(Reason::BelowFloor.into());
     }

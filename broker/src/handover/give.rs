@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certs::{IdentityKey, NodeCertificate};
 use protocol::{HandoverReply, HandoverRequest, HandoverStatement, KeyHash, Role};
 
-use super::voucher::{LABEL, Voucher, signer};
+use super::voucher::{LABEL, Voucher, trusted};
 use crate::audit::{Event, Reason, Record};
 use crate::broker::{Broker, Call};
 use crate::denial::Denial;
@@ -50,7 +50,8 @@ async fn hand_over(
     request: HandoverRequest,
     mut record: Record,
 ) -> Result<HandoverReply, Denial> {
-    let peer = well_formed(&request, certificate)?;
+    let issuing = broker.keys.issuing.get().public().generation;
+    let peer = well_formed(&request, certificate, issuing)?;
     broker.sentinel.check()?;
     let (node, key) = manager(broker, certificate, &request).await?;
     record.hostname = Some(node.hostname);
@@ -69,7 +70,7 @@ async fn hand_over(
 }
 
 /// The new broker's entry, if the request can be one. Its id follows from its key, so that it cannot be another's.
-fn well_formed(request: &HandoverRequest, certificate: &NodeCertificate) -> Result<Peer, Denial> {
+fn well_formed(request: &HandoverRequest, certificate: &NodeCertificate, issuing: u32) -> Result<Peer, Denial> {
     let key =
         PublicKey::from_text(&request.grant_key).ok_or(Denial::Malformed("the grant key is not a P-256 point"))?;
     if request.broker != crate::state::broker_id(&key) {
@@ -90,6 +91,8 @@ fn well_formed(request: &HandoverRequest, certificate: &NodeCertificate) -> Resu
         generation: 1,
         since: 0,
         retired: Vec::new(),
+        // It begins with what it is given.
+        issuing,
         grants: grants::LONGEST,
         // It is live when it says so itself.
         renewed: 0,
@@ -122,8 +125,7 @@ async fn manager(
         return Err(Denial::Unavailable("the node is not a member of the managers' raft yet".into()));
     }
     let label = node.labels.get(LABEL).ok_or(Reason::NoManager)?;
-    let signer = signer(broker);
-    let voucher = Voucher::read(label, signer.public(), &broker.cluster, &membership.swarm, &node.id)?;
+    let voucher = Voucher::read(label, &trusted(broker), &broker.cluster, &membership.swarm, &node.id)?;
     let Some(hash) = voucher.key else { return Ok((node, None)) };
     if signed_by(broker, certificate, request)? == hash {
         Ok((node, Some(hash)))

@@ -5,10 +5,12 @@
 //! Must not believe a node's label that no broker signed: whoever is a manager, however it came, can set labels.
 
 mod give;
+mod renew;
 mod take;
 mod voucher;
 
 pub(crate) use give::give;
+pub(crate) use renew::{renew, to_renew};
 pub(crate) use take::{Giver, Taker, take};
 pub(crate) use voucher::{LABEL, is_vouched, vouch};
 

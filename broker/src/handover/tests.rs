@@ -24,7 +24,7 @@ fn voucher(cluster: &ClusterId) -> Voucher {
 
 fn read(label: &str, signer: &Signer, cluster: &ClusterId, swarm: &str, node: &str) -> Result<Voucher, Reason> {
     let (swarm, node): (SwarmId, NodeId) = (swarm.parse().expect("an id"), node.parse().expect("an id"));
-    Voucher::read(label, signer.public(), cluster, &swarm, &node)
+    Voucher::read(label, std::slice::from_ref(signer.public()), cluster, &swarm, &node)
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The signed word on a manager's node that the broker on it may have the cluster's keys.
 //!
-//! It is signed by the issuing key, which all brokers have and nobody else: a manager that came in raw can write into
+//! It is signed by the issuing key, which all brokers have and nobody else, and good for as long as that CA is trusted: a manager that came in raw can write into
 //! the swarm's store whatever it likes, but not this.
 
 use std::collections::BTreeMap;
@@ -50,7 +50,13 @@ pub(crate) fn vouch(broker: &Broker, node: &NodeId, key: Option<KeyHash>) -> Res
 pub(crate) fn is_vouched(broker: &Broker, node: &NodeId, labels: &BTreeMap<String, String>) -> bool {
     let swarm = broker.membership().map(|membership| membership.swarm);
     let (Some(swarm), Some(label)) = (swarm, labels.get(LABEL)) else { return false };
-    Voucher::read(label, signer(broker).public(), &broker.cluster, &swarm, node).is_ok()
+    Voucher::read(label, &trusted(broker), &broker.cluster, &swarm, node).is_ok()
+}
+
+/// The public keys of the issuing CAs that are trusted.
+pub(super) fn trusted(broker: &Broker) -> Vec<PublicKey> {
+    let trusted = broker.keys.trusted.get();
+    trusted.iter().filter_map(|issuing| PublicKey::from_point(&issuing.public_point())).collect()
 }
 
 /// Signs vouchers by the issuing key that is in use.
@@ -59,15 +65,20 @@ pub(super) fn signer(broker: &Broker) -> Signer {
 }
 
 impl Voucher {
-    /// Reads a label, and whether it is about this node of this swarm and cluster.
+    /// One that an operator's word is behind, as of now.
+    pub(super) fn adopted(cluster: ClusterId, node: NodeId, swarm: SwarmId) -> Self {
+        Self { iss: cluster, sub: node, swarm, iat: clock::now(), key: None }
+    }
+
+    /// Reads a label that one of these keys signed, and whether it is about this node of this swarm and cluster.
     pub(crate) fn read(
         label: &str,
-        public: &PublicKey,
+        keys: &[PublicKey],
         cluster: &ClusterId,
         swarm: &SwarmId,
         node: &NodeId,
     ) -> Result<Self, Reason> {
-        let ours = |id: &jwt::KeyId| (*id == public.id()).then(|| public.clone());
+        let ours = |id: &jwt::KeyId| keys.iter().find(|key| key.id() == *id).cloned();
         let (voucher, _) = jwt::verify::<Self>(label, TYP, LONGEST, ours).map_err(|_| Reason::NoManager)?;
         let fits = voucher.iss == *cluster && voucher.sub == *node && voucher.swarm == *swarm;
         if fits { Ok(voucher) } else { Err(Reason::NoManager) }

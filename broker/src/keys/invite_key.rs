@@ -66,18 +66,18 @@ fn signed_by<'k>(state: &InviteState, keys: &'k [InviteKey]) -> Option<&'k Invit
     }
 }
 
-/// Revokes the invites in the ledger that a void key signed: their machines in flight end as well. What a broker that is
-/// gone has left of this, the next look of any broker does.
+/// Revokes the invites in the ledger that a void key signed or that accept a void issuing CA: their machines in flight end
+/// as well. What a broker that is gone has left of this, the next look of any broker does.
 pub(crate) async fn refuse_void(broker: &Broker, invites: &[InviteState], operator: &str) -> Result<(), Denial> {
-    let keys = broker.directory.known_invite_keys();
-    for state in void(invites, &keys, clock::now()) {
+    let (keys, lowest) = (broker.directory.known_invite_keys(), broker.keys.generations.get().lowest);
+    for state in void(invites, &keys, lowest, clock::now()) {
         let (outcome, version) = broker.invites.submit(state.policy.id(), None, Operation::Revoke).await?;
         if outcome == Outcome::Yours {
             let record = Record {
                 invite: Some(state.policy.id().clone()),
                 operator: Some(operator.to_owned()),
                 version: Some(version),
-                detail: Some("the key that signed it is void".into()),
+                detail: Some("the key that signed it is void, or it accepts an issuing CA that is".into()),
                 ..Record::new(Event::InviteRevoked)
             };
             broker.audit.record(record).await?;
@@ -86,12 +86,19 @@ pub(crate) async fn refuse_void(broker: &Broker, invites: &[InviteState], operat
     Ok(())
 }
 
-/// Those that a void key signed and that still admit somebody at `now`.
-fn void<'s>(invites: &'s [InviteState], keys: &'s [InviteKey], now: u64) -> impl Iterator<Item = &'s InviteState> {
+/// Those that a void key signed, or that accept an issuing CA below the lowest, and that still admit somebody at `now`.
+fn void<'s>(
+    invites: &'s [InviteState],
+    keys: &'s [InviteKey],
+    lowest: u32,
+    now: u64,
+) -> impl Iterator<Item = &'s InviteState> {
     invites.iter().filter(move |state| {
+        let key_is_void = signed_by(state, keys).is_some_and(|key| key.voided.is_some());
         state.claims.revoked.is_none()
-            && state.policy.invite().is_some_and(|invite| now < invite.exp.saturating_add(WINDOW))
-            && signed_by(state, keys).is_some_and(|key| key.voided.is_some())
+            && state.policy.invite().is_some_and(|invite| {
+                now < invite.exp.saturating_add(WINDOW) && (key_is_void || invite.generation < lowest)
+            })
     })
 }
 
@@ -145,7 +152,7 @@ mod tests {
         let now = 1000;
         let of = |signed, ends| {
             let state = invite(signed, ends);
-            void(std::slice::from_ref(&state), &keys, now).count()
+            void(std::slice::from_ref(&state), &keys, 1, now).count()
         };
         assert_eq!(of(Some(&first), now + 1), 1);
         assert_eq!(of(None, now + 1), 1, "one of the time of the first key");
@@ -154,7 +161,9 @@ mod tests {
         assert_eq!(of(Some(&key(4, None)), now + 1), 0, "of a key that is not known here yet");
         let mut revoked = invite(Some(&first), now + 1);
         revoked.claims.revoked = Some(1);
-        assert_eq!(void(&[revoked], &keys, now).count(), 0);
-        assert_eq!(void(&[invite(Some(&first), 1)], &keys, 2 + WINDOW).count(), 0, "over by itself");
+        assert_eq!(void(&[revoked], &keys, 1, now).count(), 0);
+        assert_eq!(void(&[invite(Some(&first), 1)], &keys, 1, 2 + WINDOW).count(), 0, "over by itself");
+        let accepts_the_first = [invite(Some(&second), now + 1)];
+        assert_eq!(void(&accepts_the_first, &keys, 2, now).count(), 1, "an issuing CA that leaked");
     }
 }

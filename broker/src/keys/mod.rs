@@ -3,23 +3,30 @@
 //! Keeps promise 6 for our own keys: what the one before signed stays good for as long as it must, or, after a leak, is
 //! refused from that moment on. Must not hand out a private key: what leaves here is a signature.
 
+mod ca;
+mod ends;
 mod invite_key;
 mod order;
 mod records;
+mod request;
 mod server_cert;
 mod signing_key;
 
+pub(crate) use ca::{Failed, enlist, follow, plan, request};
+pub(crate) use ends::{ending, warn};
 pub(crate) use invite_key::{assert_not_void, refuse_void};
-pub(crate) use order::{Asked, Made, Rotated, What, preview, rotate};
+pub(crate) use order::{Asked, Made, Rotated, What, install, preview, rotate};
+pub(crate) use request::CaRequest;
 
 pub(crate) use server_cert::{Server, rotate as renew_server_certificate};
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use certs::{Issuing, SigningKey};
+use certs::{Issuing, IssuingCertificate, SigningKey};
 
 use crate::denial::Denial;
 use crate::jwt::Signer;
+use crate::ledger::Generations;
 use crate::state::{Folder, OwnKey, replace_key};
 
 /// The keys in use.
@@ -30,9 +37,15 @@ pub(crate) struct Keys {
     pub(crate) invite: Current<Signer>,
     /// Signs identities and server certificates.
     pub(crate) issuing: Current<Issuing>,
+    /// Which issuing CAs are trusted, as the ledger said last.
+    pub(crate) generations: Current<Generations>,
+    /// Those that are, with the root's signature.
+    pub(crate) trusted: Current<Vec<IssuingCertificate>>,
     /// The certificate that this broker serves with.
     pub(crate) server: Server,
     folder: Folder,
+    /// How often the end of the issuing CA and of the root was told.
+    told: std::sync::Mutex<[usize; 2]>,
     /// Held by whoever replaces a key, and while this broker's entry is written: one at a time.
     pub(crate) turn: tokio::sync::Mutex<()>,
 }
@@ -42,9 +55,12 @@ impl Keys {
         Self {
             grant: Current::new(grant),
             invite: Current::new(invite),
+            trusted: Current::new(vec![issuing.public().clone()]),
             issuing: Current::new(issuing),
+            generations: Current::new(Generations::default()),
             server,
             folder,
+            told: std::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use protocol::InviteId;
 use serde::{Deserialize, Serialize};
 
+use super::ca::{self, Failed};
 use super::{invite_key, records, server_cert, signing_key};
 use crate::broker::Broker;
 use crate::denial::Denial;
@@ -19,6 +20,10 @@ pub(crate) enum What {
     InviteKey,
     /// What this broker serves with, and its key.
     ServerCert,
+    /// Signs identities and server certificates.
+    Ca,
+    /// Signs issuing CAs. Its key is not the broker's, and it is not replaced.
+    Root,
 }
 
 impl fmt::Display for What {
@@ -27,6 +32,8 @@ impl fmt::Display for What {
             Self::SigningKey => "signing-key",
             Self::InviteKey => "invite-key",
             Self::ServerCert => "server-cert",
+            Self::Ca => "ca",
+            Self::Root => "root",
         })
     }
 }
@@ -66,12 +73,37 @@ pub(crate) struct Made {
 pub(crate) async fn rotate(broker: &Broker, what: What, asked: &Asked) -> Result<Rotated, Denial> {
     let _turn = broker.keys.turn.lock().await;
     broker.sentinel.check()?;
+    recorded(broker, what, asked, async {
+        match what {
+            What::SigningKey => signing_key::rotate(broker, asked.now).await,
+            What::InviteKey => invite_key::rotate(broker, asked).await,
+            What::ServerCert => server_cert::rotate(broker),
+            What::Ca | What::Root => Err(BY_ITSELF),
+        }
+    })
+    .await
+}
+
+/// An issuing CA needs a certificate of the root.
+const BY_ITSELF: Denial = Denial::Malformed("the issuing CA is replaced by 'broker rotate ca' of this release");
+
+/// Puts the issuing CA of this certificate to use. It is on disk and known to all brokers when this returns.
+pub(crate) async fn install(broker: &Broker, certificate: String, asked: &Asked) -> Result<Rotated, Failed> {
+    let _turn = broker.keys.turn.lock().await;
+    broker.sentinel.check().map_err(|error| Err(error.into()))?;
+    let issuing = ca::checked(broker, certificate).await?;
+    recorded(broker, What::Ca, asked, ca::put_to_use(broker, issuing, asked)).await.map_err(Err)
+}
+
+/// Does it between two records.
+async fn recorded(
+    broker: &Broker,
+    what: What,
+    asked: &Asked,
+    doing: impl Future<Output = Result<Rotated, Denial>>,
+) -> Result<Rotated, Denial> {
     records::rotating(broker, what, asked).await?;
-    let rotated = match what {
-        What::SigningKey => signing_key::rotate(broker, asked.now).await,
-        What::InviteKey => invite_key::rotate(broker, asked).await,
-        What::ServerCert => server_cert::rotate(broker),
-    };
+    let rotated = doing.await;
     match &rotated {
         Ok(rotated) => records::rotated(broker, what, asked, rotated).await?,
         Err(error) => records::failed(broker, what, asked, error).await,
@@ -86,5 +118,6 @@ pub(crate) async fn preview(broker: &Broker, what: What) -> Result<Rotated, Deni
         What::SigningKey => signing_key::current(broker).await,
         What::InviteKey => invite_key::current(broker).await,
         What::ServerCert => Ok(server_cert::current(broker)),
+        What::Ca | What::Root => Err(BY_ITSELF),
     }
 }

@@ -28,9 +28,13 @@ struct Served {
 }
 
 impl Server {
-    /// Serves with a new certificate of this CA.
+    /// Serves with a new certificate of this CA. At a start there is no other: where machines would not take it, as when
+    /// the CA has ended, the broker is there all the same, so that its CA can be replaced.
     pub(crate) fn new(provider: &Arc<CryptoProvider>, issuing: &Issuing, now: u64) -> Result<Self, String> {
-        let (certificate, served) = made(provider, issuing, now)?;
+        let (certificate, served) = made(issuing, now)?;
+        if let Err(error) = assert_taken(provider, issuing, &certificate, now) {
+            tracing::error!(error, "nobody is admitted");
+        }
         let tls = ServerTls::new(provider.clone(), certificate).map_err(|error| error.to_string())?;
         Ok(Self { tls, served: Mutex::new(served) })
     }
@@ -52,7 +56,8 @@ impl Server {
         issuing: &Issuing,
         now: u64,
     ) -> Result<Rotated, String> {
-        let (certificate, served) = made(provider, issuing, now)?;
+        let (certificate, served) = made(issuing, now)?;
+        assert_taken(provider, issuing, &certificate, now)?;
         self.tls.replace(certificate).map_err(|error| error.to_string())?;
         *self.served.lock().unwrap_or_else(PoisonError::into_inner) = served;
         Ok(self.shown())
@@ -68,9 +73,21 @@ impl Server {
     }
 }
 
-/// A certificate that joiners take.
-fn made(provider: &Arc<CryptoProvider>, issuing: &Issuing, now: u64) -> Result<(BrokerServer, Served), String> {
+fn made(issuing: &Issuing, now: u64) -> Result<(BrokerServer, Served), String> {
     let certificate = issuing.server(clock::unix(now)).map_err(|error| error.to_string())?;
+    let thumbprint = certificate.chain.first().map(|leaf| Thumbprint::of(leaf).to_string()).unwrap_or_default();
+    let renew_at = certificate.renew_at.as_secs();
+    let generation = issuing.public().generation;
+    Ok((certificate, Served { thumbprint, generation, since: now, renew_at }))
+}
+
+/// Whether joiners take a certificate, by their own verifier.
+fn assert_taken(
+    provider: &Arc<CryptoProvider>,
+    issuing: &Issuing,
+    certificate: &BrokerServer,
+    now: u64,
+) -> Result<(), String> {
     let public = issuing.public();
     let pin = ServerPin {
         cluster: public.cluster.clone(),
@@ -80,10 +97,12 @@ fn made(provider: &Arc<CryptoProvider>, issuing: &Issuing, now: u64) -> Result<(
     };
     PinnedClient::new(provider.clone(), pin)
         .accepts(&certificate.chain, clock::unix(now))
-        .map_err(|error| format!("no machine would take the new server certificate: {error}"))?;
-    let thumbprint = certificate.chain.first().map(|leaf| Thumbprint::of(leaf).to_string()).unwrap_or_default();
-    let renew_at = certificate.renew_at.as_secs();
-    Ok((certificate, Served { thumbprint, generation: public.generation, since: now, renew_at }))
+        .map_err(|error| format!("no machine would take the new server certificate: {error}"))
+}
+
+/// Whether machines would take what this CA makes; the words say why not.
+pub(super) fn assert_served(provider: &Arc<CryptoProvider>, issuing: &Issuing, now: u64) -> Result<(), String> {
+    made(issuing, now).and_then(|(certificate, _)| assert_taken(provider, issuing, &certificate, now))
 }
 
 /// Replaces it.
@@ -118,5 +137,6 @@ mod tests {
         assert!(error.contains("no machine would take"), "{error}");
         assert_eq!(server.shown().kid, before, "and the one before is served on");
         assert_ne!(server.replace(&provider, &issuing, NOW + 1).expect("good").kid, before);
+        assert!(Server::new(&provider, &issuing, after_its_end).is_ok(), "a start goes on, for the CA to be replaced");
     }
 }

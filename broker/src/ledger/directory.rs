@@ -52,6 +52,9 @@ pub(crate) struct Peer {
     /// The keys before it whose grants have not ended yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) retired: Vec<Retired>,
+    /// The generation of its issuing CA.
+    #[serde(default = "first_generation")]
+    pub(crate) issuing: u32,
     /// For how long its grants are good, in seconds.
     #[serde(default = "longest")]
     pub(crate) grants: u64,
@@ -112,6 +115,10 @@ impl GrantKey {
 }
 
 fn first() -> u64 {
+    1
+}
+
+fn first_generation() -> u32 {
     1
 }
 
@@ -396,6 +403,7 @@ mod tests {
             generation: 1,
             since: NOW,
             retired: Vec::new(),
+            issuing: 1,
             grants: 60,
             renewed: NOW,
             release: "1".into(),

@@ -7,6 +7,7 @@
 mod claims;
 mod directory;
 mod invites;
+mod issuing;
 mod joiners;
 mod names;
 mod policy;
@@ -16,6 +17,7 @@ mod sentinel;
 pub(crate) use claims::{Claims, Join, Operation, Outcome, Redemption, Use};
 pub(crate) use directory::{Directory, InviteKey, Peer, Retire, Standing, addresses};
 pub(crate) use invites::{InviteState, Invites, LONGEST, Signed};
+pub(crate) use issuing::{Generations, IssuingCas, OVERLAP};
 pub(crate) use joiners::{Facts, Listing, Listings, MOST_JOINERS, is_room_for};
 pub(crate) use policy::Policy;
 pub(crate) use rotation::{Generation, ReadState, Rotating, Rotations, TokenState};

@@ -14,6 +14,7 @@ pub(super) const BROKER: &str = "broker";
 pub(super) const SENTINEL: &str = "sentinel";
 pub(super) const JOINER: &str = "joiner";
 pub(super) const ROTATION: &str = "rotation";
+pub(super) const ISSUING: &str = "issuing";
 
 /// The label on an invite's object that says since when it is revoked.
 pub(super) const REVOKED: &str = "swarm-broker.revoked";
@@ -58,6 +59,10 @@ pub(super) fn sentinel() -> String {
 
 pub(super) fn rotation() -> String {
     "swarm-broker.rotation".into()
+}
+
+pub(super) fn issuing() -> String {
+    "swarm-broker.issuing".into()
 }
 
 /// The label of a key's use.

@@ -11,6 +11,7 @@ use crate::audit::{Event, Record};
 use crate::broker::Broker;
 use crate::clock;
 use crate::fleet::Look;
+use crate::handover;
 use crate::keys::renew_server_certificate;
 use crate::ledger::{Health, InviteState, KEPT, LedgerError, Retire, WINDOW};
 use crate::swarm::EngineError;
@@ -63,6 +64,7 @@ pub(super) async fn keep(broker: Arc<Broker>, demoted: oneshot::Sender<EngineErr
         if !lost && let Health::Lost(why) = broker.sentinel.health() {
             lost = broker.audit.record(Record::alarm(Event::LedgerLost, why)).await.is_ok();
         }
+        crate::keys::warn(&broker).await;
         for summary in broker.refusals.summaries(Instant::now()) {
             let _ = broker.audit.record(summary).await;
         }
@@ -107,12 +109,18 @@ async fn look(broker: &Broker) -> Result<(), EngineError> {
 async fn watch(broker: &Arc<Broker>, tokens: &mut Option<JoinHandle<()>>, lacking: &mut u32) {
     let Ok(Look { report, invites }) = crate::fleet::look(broker).await else { return };
     compare(broker, &invites, lacking).await;
+    let stale = handover::to_renew(broker, &report.nodes);
     crate::fleet::watch(broker, report).await;
     if broker.sentinel.check().is_ok() && tokens.as_ref().is_none_or(JoinHandle::is_finished) {
         let broker = broker.clone();
         *tokens = Some(tokio::spawn(async move {
             if let Err(error) = crate::keys::refuse_void(&broker, &invites, "broker").await {
                 tracing::warn!(?error, "invites of a void key are not revoked yet");
+            }
+            for node in stale {
+                if let Err(error) = handover::renew(&broker, &node).await {
+                    tracing::warn!(?error, %node, "a manager's voucher is not signed anew yet");
+                }
             }
             crate::rotation::look(&broker, &invites).await;
         }));
@@ -148,6 +156,9 @@ async fn renew(broker: &Broker) {
         // Who replaces a key writes the entry, too.
         if let Ok(_turn) = broker.keys.turn.try_lock() {
             broker.directory.renew(broker.entry(membership.node), Retire::AfterLast).await?;
+            if let Err(error) = crate::keys::follow(broker).await {
+                tracing::warn!(?error, "the list of issuing CAs cannot be read");
+            }
         }
         broker.directory.refresh().await
     };

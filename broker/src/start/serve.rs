@@ -19,11 +19,11 @@ use crate::fleet::Recent;
 use crate::joiners::{self, Joiners};
 use crate::jwt::Signer;
 use crate::keys::{self, Keys};
-use crate::ledger::{Directory, Invites, Listings, Rotations, Sentinel};
+use crate::ledger::{Directory, Invites, IssuingCas, Listings, Rotations, Sentinel};
 use crate::metrics::Metrics;
 use crate::rotation::Rotation;
 use crate::server::{Listener, bind};
-use crate::state::Cluster;
+use crate::state::{Cluster, next_issuing};
 use crate::swarm::Engine;
 use crate::{admin, clock, server};
 
@@ -34,6 +34,8 @@ const LISTENER: &str = "the listener";
 pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut cluster = Cluster::open(&settings.state)?;
     let _lock = cluster.folder().lock()?;
+    // An issuing CA that was about to be put to use when the last run ended.
+    next_issuing::finish(cluster.folder())?;
     let issuing = cluster.issuing_key(&settings.issuing_key)?;
     let log = cluster.folder().path(audit::FILE);
     let (audit, known) =
@@ -88,6 +90,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         limits: Limits { uses: settings.max_uses, ttl: settings.max_ttl },
         invites: Invites::new(engine.clone(), sentinel.clone()),
         listings: Listings::new(engine.clone(), sentinel.clone()),
+        issuing_cas: IssuingCas::new(engine.clone(), sentinel.clone()),
         joiners,
         rotations: Rotations::new(engine.clone(), sentinel.clone()),
         rotation: Rotation::new(settings.policies, known.tokens.clone()),

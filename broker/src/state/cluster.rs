@@ -10,18 +10,24 @@ use certs::{AuthorityError, Issuing, IssuingCertificate, Root, SigningKey};
 use protocol::{BrokerAddress, ClusterId, HandoverReply, KeyText, Pin};
 use serde::{Deserialize, Serialize};
 
-use super::{Folder, KeySource, StateError};
+use super::{Folder, KeySource, StateError, next_issuing};
 use crate::clock;
 use crate::jwt::PublicKey;
 
 const CLUSTER: &str = "cluster.json";
-const ROOT_CERTIFICATE: &str = "root.crt";
+pub(super) const ROOT_CERTIFICATE: &str = "root.crt";
 const ROOT_KEY: &str = "root.key";
-const ISSUING_CERTIFICATE: &str = "issuing.crt";
-const ISSUING_KEY: &str = "issuing.key";
+pub(super) const ISSUING_CERTIFICATE: &str = "issuing.crt";
+pub(super) const ISSUING_KEY: &str = "issuing.key";
 const INVITE_KEY: &str = "invite.key";
 const GRANT_KEY: &str = "grant.key";
 const FORMAT: u32 = 1;
+
+/// The root, from a folder that holds its certificate and its key: for a command, never for a broker that serves.
+pub(crate) fn open_root(folder: &Folder, name: &str) -> Result<Root, StateError> {
+    let certificate = folder.read(ROOT_CERTIFICATE)?;
+    Ok(Root::from_pem(&certificate, &folder.read(ROOT_KEY)?, name)?)
+}
 
 /// A key that is replaced while the broker serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,13 +196,17 @@ impl Cluster {
     /// What all brokers of the cluster share, for another one. An issuing key that is kept elsewhere stays there.
     pub(crate) fn shared(&self) -> Result<HandoverReply, StateError> {
         let folder = &self.folder;
-        let issuing_key = if folder.has(ISSUING_KEY) { Some(KeyText::new(folder.read(ISSUING_KEY)?)) } else { None };
+        let issuing_key = match next_issuing::key(folder)? {
+            Some(key) => Some(KeyText::new(key)),
+            None if folder.has(ISSUING_KEY) => Some(KeyText::new(folder.read(ISSUING_KEY)?)),
+            None => None,
+        };
         Ok(HandoverReply {
             cluster: self.file.id.clone(),
             name: self.file.name.clone(),
             made: self.file.made,
             root: folder.read(ROOT_CERTIFICATE)?.to_string(),
-            issuing: folder.read(ISSUING_CERTIFICATE)?.to_string(),
+            issuing: folder.read(next_issuing::certificate(folder))?.to_string(),
             issuing_key,
             invite_key: KeyText::new(folder.read(INVITE_KEY)?),
         })
@@ -228,10 +238,11 @@ impl Cluster {
         }
         let file = read_cluster(&folder)?;
         let corrupt = |name: &str, what: String| StateError::Corrupt { path: folder.path(name), what };
-        let issuing = IssuingCertificate::from_pem(&folder.read(ISSUING_CERTIFICATE)?, &folder.read(ROOT_CERTIFICATE)?)
-            .map_err(|error| corrupt(ISSUING_CERTIFICATE, error.to_string()))?;
+        let certificate = next_issuing::certificate(&folder);
+        let issuing = IssuingCertificate::from_pem(&folder.read(certificate)?, &folder.read(ROOT_CERTIFICATE)?)
+            .map_err(|error| corrupt(certificate, error.to_string()))?;
         if issuing.cluster != file.id {
-            return Err(corrupt(ISSUING_CERTIFICATE, "it belongs to another cluster".into()));
+            return Err(corrupt(certificate, "it belongs to another cluster".into()));
         }
         let key =
             |name: &str| SigningKey::from_pem(&folder.read(name)?).map_err(|error| corrupt(name, error.to_string()));
@@ -242,7 +253,11 @@ impl Cluster {
     /// The issuing CA with its key, from where it is kept.
     pub(crate) fn issuing_key(&self, source: &KeySource) -> Result<Issuing, StateError> {
         let folder = &self.folder;
-        let kept = source.read()?;
+        let name = next_issuing::certificate(folder);
+        let kept = match next_issuing::key(folder)? {
+            Some(key) => Some(key),
+            None => source.read()?,
+        };
         let elsewhere = kept.is_some();
         let key = match kept {
             Some(key) => key,
@@ -251,17 +266,15 @@ impl Cluster {
                 error => error,
             })?,
         };
-        let (certificate, root) = (folder.read(ISSUING_CERTIFICATE)?, folder.read(ROOT_CERTIFICATE)?);
+        let (certificate, root) = (folder.read(name)?, folder.read(ROOT_CERTIFICATE)?);
         Issuing::from_pem(&certificate, &key, &root).map_err(|error| {
             let what = error.to_string();
             match error {
-                AuthorityError::Key(_) | AuthorityError::OtherKey(_) if elsewhere => StateError::WrongIssuingKey {
-                    kind: source.kind(),
-                    certificate: folder.path(ISSUING_CERTIFICATE),
-                    what,
-                },
+                AuthorityError::Key(_) | AuthorityError::OtherKey(_) if elsewhere => {
+                    StateError::WrongIssuingKey { kind: source.kind(), certificate: folder.path(name), what }
+                }
                 AuthorityError::Key(_) => StateError::Corrupt { path: folder.path(ISSUING_KEY), what },
-                _ => StateError::Corrupt { path: folder.path(ISSUING_CERTIFICATE), what },
+                _ => StateError::Corrupt { path: folder.path(name), what },
             }
         })
     }

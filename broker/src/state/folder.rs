@@ -40,6 +40,11 @@ impl Folder {
         Ok(Self(path.to_owned()))
     }
 
+    /// The folder itself.
+    pub(crate) fn itself(&self) -> &Path {
+        &self.0
+    }
+
     /// The path of a file in it.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
@@ -94,6 +99,13 @@ impl Folder {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(StateError::io(&path, error)),
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    /// Gives a file another name, in place of what has that: durable when this returns.
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), StateError> {
+        let path = self.path(from);
+        let renamed = fs::rename(&path, self.path(to)).and_then(|()| File::open(&self.0)?.sync_all());
+        renamed.map_err(|error| StateError::io(&path, error))
     }
 
     /// Replaces a file: durable when this returns.

@@ -6,8 +6,9 @@
 mod cluster;
 mod folder;
 mod issuing_key;
+pub(crate) mod next_issuing;
 
-pub(crate) use cluster::{Cluster, OwnKey, Waiting, broker_id, init, replace_key};
+pub(crate) use cluster::{Cluster, OwnKey, Waiting, broker_id, init, open_root, replace_key};
 pub(crate) use folder::{Folder, read_bounded};
 pub(crate) use issuing_key::{KeySource, KeySourceError};
 

@@ -30,6 +30,11 @@ impl Csr {
         Ok(Self(request.public_key))
     }
 
+    /// The key.
+    pub(super) fn public(&self) -> &PublicKey {
+        &self.0
+    }
+
     /// How the ledger will know this key.
     #[must_use]
     pub fn key(&self) -> KeyHash {
@@ -50,6 +55,8 @@ pub struct IssuingCertificate {
     pub cluster: ClusterId,
     /// When it ends, in seconds since 1970.
     pub ends: u64,
+    /// When the root ends.
+    pub root_ends: u64,
 }
 
 impl IssuingCertificate {
@@ -61,7 +68,21 @@ impl IssuingCertificate {
             .map_err(|_| AuthorityError::Certificate("a root certificate in PEM form"))?;
         let cluster = cluster_of(&der, ISSUING)?;
         let (generation, ends) = check_issuing(&der, &root_der, &cluster)?;
-        Ok(Self { certificate: der, root: root_der, generation, cluster, ends })
+        let root_ends = end_of(&root_der)?;
+        Ok(Self { certificate: der, root: root_der, generation, cluster, ends, root_ends })
+    }
+
+    /// The public key as an uncompressed point (65 bytes, SEC 1 §2.3.3); empty if it were none.
+    #[must_use]
+    pub fn public_point(&self) -> Vec<u8> {
+        X509Certificate::from_der(&self.certificate)
+            .map_or_else(|_| Vec::new(), |(_, parsed)| parsed.public_key().subject_public_key.data.to_vec())
+    }
+
+    /// Whether this is the key that the certificate names.
+    #[must_use]
+    pub fn is_of(&self, key: &SigningKey) -> bool {
+        check_key(&self.certificate, key, ISSUING).is_ok()
     }
 
     /// The root's pin.
@@ -204,6 +225,12 @@ fn check_issuing(
     {
         return Err(wrong());
     }
-    let ends = u64::try_from(parsed.validity().not_after.timestamp()).map_err(|_| wrong())?;
-    Ok((generation, ends))
+    Ok((generation, end_of(certificate)?))
+}
+
+/// When a certificate ends, in seconds since 1970.
+fn end_of(certificate: &CertificateDer<'_>) -> Result<u64, AuthorityError> {
+    let wrong = || AuthorityError::Certificate("a certificate with an end");
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| wrong())?;
+    u64::try_from(parsed.validity().not_after.timestamp()).map_err(|_| wrong())
 }

@@ -26,6 +26,9 @@ pub enum AuthorityError {
     /// The certificate and the key do not belong together.
     #[error("the key is not the one of the certificate ({0})")]
     OtherKey(&'static str),
+    /// No generation has this number.
+    #[error("a generation is a number from 1 to {0}")]
+    Generation(u32),
     /// Signing failed.
     #[error("the certificate could not be signed: {0}")]
     Signing(rcgen::Error),

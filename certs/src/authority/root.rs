@@ -4,14 +4,17 @@
 //! Must not be loaded by a running broker.
 
 use protocol::{ClusterId, Pin};
-use rcgen::Issuer;
+use rcgen::{Issuer, PublicKeyData};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::issuing::{Issuing, check_key, cluster_of};
+use super::issuing::{Csr, Issuing, check_key, cluster_of};
 use super::{AuthorityError, parameters};
 use crate::SigningKey;
+
+/// Each generation is one more name in every server certificate, and they are sent with each connection.
+const MOST_GENERATIONS: u32 = 200;
 
 /// The root certificate and its key.
 pub struct Root {
@@ -53,10 +56,28 @@ impl Root {
     /// Makes an issuing CA of this generation, with a new key.
     pub fn issue(&self, generation: u32, now: UnixTime) -> Result<Issuing, AuthorityError> {
         let key = SigningKey::generate()?;
+        let certificate = self.signed(&key, generation, now)?;
+        Issuing::from_pem(&certificate, &key.to_pem(), &self.pem)
+    }
+
+    /// Makes the certificate (PEM) of an issuing CA whose key was made elsewhere, and stays there.
+    pub fn certify(&self, request: &Csr, generation: u32, now: UnixTime) -> Result<String, AuthorityError> {
+        self.signed(request.public(), generation, now)
+    }
+
+    fn signed(&self, key: &impl PublicKeyData, generation: u32, now: UnixTime) -> Result<String, AuthorityError> {
+        if !(1..=MOST_GENERATIONS).contains(&generation) {
+            return Err(AuthorityError::Generation(MOST_GENERATIONS));
+        }
         let params = parameters::issuing(&self.cluster, &self.name, generation, now)?;
         let issuer = Issuer::from_ca_cert_der(&self.certificate, &self.key).map_err(AuthorityError::Signing)?;
-        let certificate = params.signed_by(&key, &issuer).map_err(AuthorityError::Signing)?;
-        Issuing::from_pem(&certificate.pem(), &key.to_pem(), &self.pem)
+        Ok(params.signed_by(key, &issuer).map_err(AuthorityError::Signing)?.pem())
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &ClusterId {
+        &self.cluster
     }
 
     /// What user-data pins.

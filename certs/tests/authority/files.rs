@@ -105,7 +105,7 @@ fn what_is_no_issuing_ca_is_not_read_as_one() {
 
 #[test]
 fn there_is_no_generation_zero() {
-    assert!(matches!(Authority::new().root.issue(0, now()), Err(AuthorityError::Certificate(_))));
+    assert!(matches!(Authority::new().root.issue(0, now()), Err(AuthorityError::Generation(_))));
 }
 
 #[test]
@@ -131,5 +131,23 @@ fn files_that_do_not_read_are_refused_without_showing_what_is_in_them() {
             let refusal = issuing_refused(certificate, &issuing.key().to_pem(), root);
             assert!(matches!(refusal, AuthorityError::Certificate(_)), "{refusal:?}");
         }
+    }
+}
+
+#[test]
+fn a_root_certifies_a_key_that_was_made_elsewhere_and_an_issuing_ca_comes_of_it() {
+    let authority = Authority::new();
+    let (key, other) = (SigningKey::generate().expect("a key"), SigningKey::generate().expect("a key"));
+    let request = certs::Csr::from_pem(&key.csr().expect("a request")).expect("reads");
+    let certificate = authority.root.certify(&request, 2, now()).expect("certified");
+    let root = authority.root.certificate_pem();
+    let issuing = Issuing::from_pem(&certificate, &key.to_pem(), root).expect("an issuing CA");
+    assert_eq!((issuing.public().generation, issuing.pin()), (2, authority.root.pin()));
+    assert!(issuing.public().is_of(&key) && !issuing.public().is_of(&other));
+    assert!(issuing.public().root_ends > issuing.public().ends);
+    assert_eq!(issuing.public().public_point(), key.public_point());
+    assert!(matches!(issuing_refused(&certificate, &other.to_pem(), root), AuthorityError::OtherKey(_)));
+    for generation in [0, 201] {
+        assert!(matches!(authority.root.certify(&request, generation, now()), Err(AuthorityError::Generation(200))));
     }
 }

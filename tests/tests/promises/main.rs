@@ -8,6 +8,7 @@ mod fail_closed;
 mod followed;
 mod handovers;
 mod input;
+mod issuing_ca;
 mod issuing_key;
 mod joiners;
 mod keys;
@@ -67,6 +68,13 @@ fn main() -> ExitCode {
             input::a_machine_in_another_swarm_is_left_alone,
             input::a_manager_that_is_not_in_its_swarm_yet_is_no_final_failure,
             input::the_admin_socket_is_for_root_only,
+            issuing_ca::boots_while_the_issuing_ca_is_replaced_all_join,
+            issuing_ca::both_issuing_cas_are_trusted_by_all_and_after_a_leak_only_the_new_one,
+            issuing_ca::a_root_that_is_kept_elsewhere_signs_a_request,
+            issuing_ca::an_issuing_key_that_is_kept_elsewhere_is_replaced_there,
+            issuing_ca::a_broker_killed_while_its_issuing_ca_is_replaced_starts_and_admits,
+            issuing_ca::another_manager_takes_the_keys_anew_after_they_were_replaced,
+            issuing_ca::the_end_of_the_issuing_ca_is_told_in_time_and_can_be_mended_after_it,
             issuing_key::machines_join_with_the_key_in_a_credential_a_command_or_a_file,
             issuing_key::a_key_that_is_wrong_or_cannot_be_had_stops_the_start,
             joiners::a_machine_gets_its_joiner_by_hash_and_nothing_else,

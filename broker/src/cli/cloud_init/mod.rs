@@ -142,7 +142,7 @@ impl CloudInit {
 }
 
 /// Writes a file of mode 0600, whole or not at all.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let fail =
         |error: std::io::Error| Failure::new(Code::CannotCreate, format!("--output {}: {error}", path.display()));
     let mut new = path.as_os_str().to_owned();

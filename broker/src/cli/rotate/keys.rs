@@ -4,7 +4,7 @@ use crate::admin::KeyShown;
 use crate::keys::What;
 
 /// A reply in words.
-pub(super) fn told(shown: &KeyShown, now: bool) -> String {
+pub(in crate::cli) fn told(shown: &KeyShown, now: bool) -> String {
     let KeyShown { what, generation, rotated_at, kid, dry_run, former_until, invites } = shown;
     let would = match what {
         // It is made by the issuing CA, and numbered as that is.
@@ -14,16 +14,22 @@ pub(super) fn told(shown: &KeyShown, now: bool) -> String {
     };
     let mut lines = vec![format!("{what}: generation {generation} since {rotated_at}, {kid}{would}")];
     if let Some(until) = former_until {
-        lines.push(format!("grants of the former one are good until {until}"));
+        lines.push(match what {
+            What::Ca => format!("the former one is trusted until {until}"),
+            _ => format!("grants of the former one are good until {until}"),
+        });
     }
-    if *what == What::InviteKey {
+    if matches!(what, What::InviteKey | What::Ca) {
         let revoked = invites.iter().filter(|invite| invite.revoked).count();
+        let made = if *what == What::Ca { "accept a former one" } else { "are of former keys" };
         lines.push(match (now, dry_run, invites.len()) {
-            (_, _, 0) => "no invite that has not ended was made with another key".into(),
-            (true, true, many) => format!("{many} invites would be refused from then on, and must be made anew:"),
-            (true, false, many) => format!("{many} invites are refused from now on, and must be made anew:"),
+            (_, _, 0) => format!("there are no invites that {made} and have not ended"),
+            (true, true, many) => format!("{many} invites {made}: they would be refused, and must be made anew then:"),
+            (true, false, many) => {
+                format!("{many} invites {made}: they are refused from now on, and must be made anew:")
+            }
             (false, _, many) => {
-                format!("{many} invites of former keys stay good until they end or are revoked ({revoked} are):")
+                format!("{many} invites {made}, and stay good until they end or are revoked ({revoked} are):")
             }
         });
         lines.extend(invites.iter().map(|invite| {

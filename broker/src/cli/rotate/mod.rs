@@ -1,13 +1,18 @@
 //! `broker rotate`.
 
+mod ca;
 mod keys;
+
+pub(super) use keys::told;
+
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use protocol::Role;
 
 use super::AdminSocket;
 use crate::admin::{KeyOrder, RotateOrder, RotateReply, RotationPreview};
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::keys::What as Key;
 
 /// Replace a secret: the join tokens, or a key of this broker
@@ -18,6 +23,9 @@ use crate::keys::What as Key;
 ///
 /// Keys: what the one before has signed stays good until it ends. With --now, after a leak, it is refused from that moment
 /// on: machines in the middle of a boot ask for another grant by themselves; invites must be made anew, and are listed.
+///
+/// The issuing CA: its plan is printed first. If root.key is not on this manager, a request is printed that 'broker ca
+/// issue' signs where it is.
 #[derive(clap::Args)]
 #[command(after_help = crate::exit::HELP)]
 pub(super) struct Rotate {
@@ -28,8 +36,14 @@ pub(super) struct Rotate {
     #[arg(long)]
     now: bool,
     /// Say what would be done and whom it concerns; change nothing
-    #[arg(long)]
+    #[arg(long, visible_alias = "plan")]
     dry_run: bool,
+    /// With ca: the folder that holds root.key and root.crt [default: the broker's state directory]
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// With ca, where the root is not on this manager: write the request to this file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
     /// Why; it goes into the audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -54,10 +68,15 @@ enum What {
     InviteKey,
     /// The certificate that this broker serves with, and its key
     ServerCert,
+    /// The issuing CA: the next generation under the same root
+    Ca,
 }
 
 impl Rotate {
     pub(super) fn run(self) -> Result<(), Failure> {
+        if !matches!(self.what, What::Ca) && (self.root.is_some() || self.output.is_some()) {
+            return Err(Failure::new(Code::Usage, "--root and --output go with 'broker rotate ca'"));
+        }
         match self.what {
             What::Worker => self.tokens(vec![Role::Worker]),
             What::Manager => self.tokens(vec![Role::Manager]),
@@ -65,6 +84,10 @@ impl Rotate {
             What::SigningKey => self.key(Key::SigningKey),
             What::InviteKey => self.key(Key::InviteKey),
             What::ServerCert => self.key(Key::ServerCert),
+            What::Ca => {
+                let Self { now, dry_run, reason, json, root, output, admin, .. } = self;
+                ca::run(&admin.open(), ca::Asked { now, dry_run, reason, json, root, output })
+            }
         }
     }
 
@@ -75,18 +98,18 @@ impl Rotate {
             return if self.json { super::print_json(&preview) } else { super::print(&previewed(&preview)) };
         }
         let rotated: RotateReply = self.admin.open().post("/v1/rotate", &order)?;
-        if self.json { super::print_json(&rotated) } else { super::print(&told(&rotated)) }
+        if self.json { super::print_json(&rotated) } else { super::print(&tokens_told(&rotated)) }
     }
 
     fn key(self, what: Key) -> Result<(), Failure> {
         let order = KeyOrder { what, now: self.now, reason: self.reason };
         let path = if self.dry_run { "/v1/rotate/key/preview" } else { "/v1/rotate/key" };
         let shown = self.admin.open().post(path, &order)?;
-        if self.json { super::print_json(&shown) } else { super::print(&keys::told(&shown, self.now)) }
+        if self.json { super::print_json(&shown) } else { super::print(&told(&shown, self.now)) }
     }
 }
 
-fn told(rotated: &RotateReply) -> String {
+fn tokens_told(rotated: &RotateReply) -> String {
     let mut lines: Vec<String> = rotated
         .rotated
         .iter()

@@ -1,0 +1,91 @@
+//! `broker rotate ca`: the plan, the request, and where the root's key lies on this manager, all of it.
+
+use std::path::{Path, PathBuf};
+
+use crate::admin::{Admin, CaOrder, CaPlan, CaRequestOrder, KeyShown};
+use crate::cli::ca::open_root;
+use crate::cli::cloud_init::write;
+use crate::cli::{print, print_json};
+use crate::clock;
+use crate::exit::{Code, Failure};
+use crate::keys::CaRequest;
+
+/// How it was asked for.
+pub(super) struct Asked {
+    pub(super) now: bool,
+    pub(super) dry_run: bool,
+    pub(super) reason: Option<String>,
+    pub(super) json: bool,
+    /// Where the root is.
+    pub(super) root: Option<PathBuf>,
+    /// Where the request goes.
+    pub(super) output: Option<PathBuf>,
+}
+
+pub(super) fn run(admin: &Admin, asked: Asked) -> Result<(), Failure> {
+    let plan: CaPlan = admin.get("/v1/ca/plan")?;
+    if asked.dry_run {
+        return if asked.json { print_json(&plan) } else { print(&planned(&plan, asked.now)) };
+    }
+    if !asked.json {
+        eprintln!("{}", planned(&plan, asked.now));
+    }
+    let request: CaRequest = admin.post("/v1/ca/request", &CaRequestOrder { now: asked.now })?;
+    let root = asked.root.clone().or_else(|| has_root_key(&plan.state).then(|| plan.state.clone()));
+    let Some(root) = root else { return hand_out(&request, &asked) };
+    let certificate = request
+        .certify(&open_root(&root, &request.name)?, clock::now())
+        .map_err(|error| Failure::new(Code::Data, format!("{}: {error}", root.display())))?;
+    let order = CaOrder { certificate, now: asked.now, reason: asked.reason };
+    let shown: KeyShown = admin.post("/v1/ca/install", &order)?;
+    if asked.json { print_json(&shown) } else { print(&super::keys::told(&shown, asked.now)) }
+}
+
+fn has_root_key(state: &Path) -> bool {
+    state.join("root.key").exists()
+}
+
+/// The root is elsewhere: the request goes there.
+fn hand_out(request: &CaRequest, asked: &Asked) -> Result<(), Failure> {
+    match &asked.output {
+        Some(path) => {
+            let text = serde_json::to_string_pretty(request);
+            write(path, &text.map_err(|error| Failure::new(Code::Internal, error.to_string()))?)?;
+        }
+        None => print_json(request)?,
+    }
+    let now = if asked.now { " --now" } else { "" };
+    eprintln!(
+        "broker: root.key is not on this manager, so nothing is replaced yet. Take this request to where it is: broker ca \
+         issue REQUEST --root DIR --output issuing-{}.crt; and bring that file back: broker ca install issuing-{}.crt{now}",
+        request.generation, request.generation
+    );
+    Ok(())
+}
+
+/// The plan in words.
+fn planned(plan: &CaPlan, now: bool) -> String {
+    let CaPlan { generation, ends, next, overlap_ends, root_ends, invites, brokers, .. } = plan;
+    let mut lines = vec![format!(
+        "issuing CA: generation {generation} until {ends}; the next one is {next}. The root ends {root_ends}"
+    )];
+    lines.push(if now {
+        format!("with --now, generation {generation} is good for nothing any more: machines in the middle of a boot with an invite of below begin anew")
+    } else {
+        format!("generation {generation} is trusted until {overlap_ends} beside it, and all invites stay good")
+    });
+    match (now, invites.len()) {
+        (_, 0) => lines.push("no invite that has not ended accepts a former generation".into()),
+        (true, many) => lines
+            .push(format!("{many} invites accept a former generation; they are refused then, and must be made anew:")),
+        (false, many) => lines
+            .push(format!("{many} invites accept a former generation; with --now they would have to be made anew:")),
+    }
+    lines.extend(invites.iter().map(|invite| format!("  {} ends {}", invite.id, invite.ends)));
+    lines.extend(
+        brokers
+            .iter()
+            .map(|broker| format!("broker {} has generation {}, and needs the new one", broker.id, broker.generation)),
+    );
+    lines.join("\n")
+}

@@ -1,0 +1,267 @@
+//! The issuing CA: the next generation under the same root.
+//!
+//! Keeps DESIGN §3b: the pin stays. Both generations are trusted for an overlap; after a leak only the new one is, and
+//! invites that accept the former one admit nobody. Must not see the root's key.
+
+use std::path::PathBuf;
+
+use certs::{Issuing, IssuingCertificate};
+
+use super::order::Made;
+use super::server_cert::assert_served;
+use super::{Asked, CaRequest, Rotated, refuse_void};
+use crate::broker::Broker;
+use crate::clock;
+use crate::denial::Denial;
+use crate::ledger::{Generations, OVERLAP};
+use crate::state::{KeySource, StateError, next_issuing};
+
+/// How often an update of the ledger is tried that others keep overtaking.
+const TRIES: usize = 16;
+
+/// What a rotation would do, and whom it concerns. Times are in seconds since 1970.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) generation: u32,
+    pub(crate) ends: u64,
+    pub(crate) next: u32,
+    /// Until when the former one is trusted, if nothing has leaked.
+    pub(crate) overlap_ends: u64,
+    pub(crate) root_ends: u64,
+    /// Invites that accept a server of a former generation: after a leak they must be made anew.
+    pub(crate) invites: Vec<Made>,
+    /// Other live brokers, and the generation that they have.
+    pub(crate) brokers: Vec<(String, u32)>,
+    /// The state directory, in which the root's key may be.
+    pub(crate) state: PathBuf,
+}
+
+/// Why it was not done: words for who asked, or what a request is told.
+pub(crate) type Failed = Result<String, Denial>;
+
+/// The plan.
+pub(crate) async fn plan(broker: &Broker) -> Result<Plan, Denial> {
+    let (issuing, now) = (broker.keys.issuing.get(), clock::now());
+    let public = issuing.public();
+    let next = next(&known(broker).await?, public.generation);
+    let others = broker.directory.live(now).into_iter().filter(|peer| peer.id != broker.id);
+    Ok(Plan {
+        generation: public.generation,
+        ends: public.ends,
+        next,
+        overlap_ends: now.saturating_add(OVERLAP).min(public.ends),
+        root_ends: public.root_ends,
+        invites: accepting_less_than(broker, next).await?,
+        brokers: others.map(|peer| (peer.id, peer.issuing)).collect(),
+        state: broker.keys.folder.itself().to_owned(),
+    })
+}
+
+/// The request for the next one. Its key is made here, once (after a leak, anew), and is not used before the certificate
+/// is there.
+pub(crate) async fn request(broker: &Broker, leaked: bool) -> Result<CaRequest, Failed> {
+    if broker.issuing_key != KeySource::State {
+        return Err(Ok(format!(
+            "the issuing key is kept elsewhere ({}), so the next one is not made here. Make it where the root is, put it where --issuing-key finds it, and then give its certificate to 'broker ca install'; see 'broker ca issue --help'",
+            broker.issuing_key.kind()
+        )));
+    }
+    let _turn = broker.keys.turn.lock().await;
+    let issuing = broker.keys.issuing.get();
+    let generation = next(&known(broker).await.map_err(Err)?, issuing.public().generation);
+    let folder = broker.keys.folder.clone();
+    let csr = off_the_runtime(move || {
+        if leaked {
+            next_issuing::forget_key(&folder)?;
+        }
+        Ok(next_issuing::next_key(&folder)?.csr()?)
+    });
+    let csr = csr.await;
+    let csr = csr.map_err(|error| Ok(error.to_string()))?;
+    Ok(CaRequest::new(broker.cluster.clone(), broker.name.clone(), issuing.pin(), generation, csr))
+}
+
+/// The issuing CA of a certificate, if it can be put to use here.
+pub(super) async fn checked(broker: &Broker, certificate: String) -> Result<Issuing, Failed> {
+    let current = broker.keys.issuing.get();
+    let (folder, source, root) =
+        (broker.keys.folder.clone(), broker.issuing_key.clone(), current.root_pem().to_owned());
+    let issuing = off_the_runtime(move || next_issuing::issuing_of(&folder, &source, &certificate, &root)).await;
+    let issuing = issuing.map_err(|error| {
+        Ok(match error {
+            StateError::Authority(certs::AuthorityError::OtherKey(_)) => {
+                "this certificate is of another key than the one that 'broker rotate ca' made here last, or that --issuing-key finds".to_owned()
+            }
+            StateError::Authority(error) => format!("this is no issuing CA of this cluster's root: {error}"),
+            error => error.to_string(),
+        })
+    })?;
+    let (public, now) = (issuing.public(), clock::now());
+    if public.cluster != broker.cluster || public.ends <= now {
+        return Err(Ok("this certificate has ended, or is of another cluster".into()));
+    }
+    let generations = known(broker).await.map_err(Err)?;
+    if public.generation < next(&generations, current.public().generation) && !is_listed(&generations, &issuing) {
+        return Err(Ok(format!(
+            "this certificate is of generation {}, and the next one is {}: ask for it again with 'broker rotate ca'",
+            public.generation,
+            next(&generations, current.public().generation)
+        )));
+    }
+    assert_served(&broker.provider, &issuing, now).map_err(Ok)?;
+    Ok(issuing)
+}
+
+/// Puts it to use: on disk, then listed, then in use. Cut off after the first of these, the next start does the rest.
+pub(super) async fn put_to_use(broker: &Broker, issuing: Issuing, asked: &Asked) -> Result<Rotated, Denial> {
+    let folder = broker.keys.folder.clone();
+    let begun = off_the_runtime(move || next_issuing::begin(&folder, &issuing).map(|()| issuing)).await;
+    let issuing = begun.map_err(|error| unavailable(&error))?;
+    let generations = match list(broker, &issuing, asked.now).await {
+        Ok(Some(generations)) => generations,
+        Ok(None) => {
+            next_issuing::undo(&broker.keys.folder).map_err(|error| unavailable(&error))?;
+            let what = "another broker was faster, and has another issuing CA of this generation. Ask again";
+            return Err(Denial::Unavailable(what.into()));
+        }
+        Err(Denial::Unavailable(why)) => {
+            let what = format!(
+                "{why}. The new issuing CA is on disk, and used from the next start on; to do it now, order it again"
+            );
+            return Err(Denial::Unavailable(what));
+        }
+        Err(other) => return Err(other),
+    };
+    let folder = broker.keys.folder.clone();
+    off_the_runtime(move || next_issuing::finish(&folder)).await.map_err(|error| unavailable(&error))?;
+
+    let (generation, now) = (issuing.public().generation, clock::now());
+    let kid = certs::Thumbprint::of(&issuing.public().certificate).to_string();
+    broker.keys.issuing.replace(issuing);
+    broker.keys.generations.replace(generations);
+    trust(broker, now);
+    super::server_cert::rotate(broker)?;
+    if asked.now {
+        refuse_void(broker, &broker.invites.list().await?, &asked.operator).await?;
+    }
+    Ok(Rotated {
+        generation: generation.into(),
+        since: now,
+        kid,
+        former_until: (!asked.now).then(|| now.saturating_add(OVERLAP)),
+        invites: accepting_less_than(broker, generation).await?,
+    })
+}
+
+/// At the start: lists the CA that this broker has, and learns of the others.
+pub(crate) async fn enlist(broker: &Broker) -> Result<(), Denial> {
+    let issuing = broker.keys.issuing.get();
+    if let Some(generations) = list(broker, &issuing, false).await? {
+        broker.keys.generations.replace(generations);
+    } else {
+        tracing::error!(
+            "another broker has another issuing CA of this generation: replace this one with 'broker rotate ca'"
+        );
+        broker.keys.generations.replace(known(broker).await?);
+    }
+    trust(broker, clock::now());
+    Ok(())
+}
+
+/// Every few seconds: follows what another broker has put to use, or declared void.
+pub(crate) async fn follow(broker: &Broker) -> Result<(), Denial> {
+    match broker.issuing_cas.find().await? {
+        // Nothing is ever less void than it was.
+        Some(read) => {
+            let lowest = broker.keys.generations.get().lowest;
+            broker.keys.generations.replace(read.generations.only_from(lowest));
+        }
+        None => return enlist(broker).await,
+    }
+    trust(broker, clock::now());
+    Ok(())
+}
+
+/// Writes into the ledger that there is this CA. None if another one has its number.
+async fn list(broker: &Broker, issuing: &Issuing, alone: bool) -> Result<Option<Generations>, Denial> {
+    let generation = issuing.public().generation;
+    for _ in 0..TRIES {
+        let read = broker.issuing_cas.find().await?;
+        let before = read.as_ref().map(|read| read.generations.clone());
+        let known = before.clone().unwrap_or_else(|| (*broker.keys.generations.get()).clone());
+        let mut after = known.clone();
+        if generation >= known.lowest && !is_listed(&known, issuing) {
+            if known.of(generation).is_some() {
+                return Ok(None);
+            }
+            after = known.with(generation, issuing.certificate_pem(), &broker.id, clock::now());
+        }
+        if alone {
+            after = after.only_from(generation);
+        }
+        if before.as_ref() == Some(&after) || broker.issuing_cas.write(read.as_ref(), &after).await? {
+            return Ok(Some(after));
+        }
+    }
+    Err(Denial::Unavailable("others keep changing the list of issuing CAs".into()))
+}
+
+/// Whether it is this very CA, by its key, that the ledger lists under its number.
+fn is_listed(generations: &Generations, issuing: &Issuing) -> bool {
+    let listed = generations.of(issuing.public().generation);
+    listed
+        .and_then(|listed| IssuingCertificate::from_pem(&listed.certificate, issuing.root_pem()).ok())
+        .is_some_and(|listed| listed.is_of(issuing.key()))
+}
+
+/// Takes identities of the CAs that are trusted at `now`. What the ledger says of one is believed only with the root's
+/// signature.
+fn trust(broker: &Broker, now: u64) {
+    let (issuing, generations) = (broker.keys.issuing.get(), broker.keys.generations.get());
+    let mut trusted: Vec<IssuingCertificate> = generations
+        .trusted(now)
+        .filter_map(|(generation, listed)| {
+            let read = IssuingCertificate::from_pem(&listed.certificate, issuing.root_pem()).ok();
+            read.filter(|read| read.generation == generation && read.cluster == broker.cluster)
+        })
+        .collect();
+    if generations.trusts(issuing.public().generation, now) && !trusted.contains(issuing.public()) {
+        trusted.push(issuing.public().clone());
+    }
+    if let Err(error) = broker.trust.trust_identities(&trusted) {
+        tracing::error!(%error, "the issuing CAs cannot be trusted");
+    }
+    broker.keys.trusted.replace(trusted);
+}
+
+/// What the ledger says, or what is known where it says nothing.
+async fn known(broker: &Broker) -> Result<Generations, Denial> {
+    let read = broker.issuing_cas.find().await?;
+    Ok(read.map_or_else(|| (*broker.keys.generations.get()).clone(), |read| read.generations))
+}
+
+fn next(generations: &Generations, own: u32) -> u32 {
+    generations.newest().max(own).saturating_add(1)
+}
+
+/// The invites that have not ended and accept a server of a generation below this one.
+async fn accepting_less_than(broker: &Broker, generation: u32) -> Result<Vec<Made>, Denial> {
+    let now = clock::now();
+    let accepting = broker.invites.list().await?.into_iter().filter_map(|state| {
+        let invite = state.policy.invite().filter(|invite| invite.generation < generation && now < invite.exp)?;
+        Some(Made { id: invite.jti.clone(), ends: invite.exp, revoked: state.claims.revoked.is_some() })
+    });
+    Ok(accepting.collect())
+}
+
+fn unavailable(error: &StateError) -> Denial {
+    Denial::Unavailable(error.to_string())
+}
+
+/// Work with files, which may take its time.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
+) -> Result<T, StateError> {
+    let stopped = || StateError::Io { path: PathBuf::new(), error: std::io::Error::other("the broker is stopping") };
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(stopped()))
+}

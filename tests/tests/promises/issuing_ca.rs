@@ -1,0 +1,364 @@
+//! The issuing CA is replaced by the next generation of the same root: nobody is stranded, and after a leak the former one
+//! is good for nothing.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use certs::Root;
+use lab::cluster::{Broker, Cluster, Gate, Held, Joiner, Machine, Told, on};
+use lab::{Failed, Host, Pool, until};
+use protocol::{InviteLine, ProblemKind};
+use rustls_pki_types::UnixTime;
+use serde_json::Value;
+
+use crate::at_most_n::second;
+use crate::managers::{SOON, follow, found, invite_file};
+
+const LONG: Duration = Duration::from_secs(30);
+const REFUSED: Told = Told::Problem(ProblemKind::Refused);
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn generation(broker: &Broker<'_>) -> Result<u64, Failed> {
+    let status = broker.json(&["status", "--json"])?;
+    assert_eq!(status["ready"], true, "{status}");
+    Ok(status["generation"].as_u64().ok_or("no generation")?)
+}
+
+fn admitted(manager: &Host, broker: &Broker<'_>, invite: &str) -> Result<Result<(), Told>, Failed> {
+    let address = broker.address();
+    on(manager, || async { Machine::new(invite, address).admitted().await.map(drop) }).map_err(Failed::from)
+}
+
+fn assert_admits(manager: &Host, broker: &Broker<'_>, invite: &str) -> Result<(), Failed> {
+    admitted(manager, broker, invite)?.map_err(|told| format!("{told:?}").into())
+}
+
+fn lowest(invite: &str) -> Result<u32, Failed> {
+    Ok(InviteLine::parse(invite)?.unverified().generation)
+}
+
+pub(crate) fn boots_while_the_issuing_ca_is_replaced_all_join(pool: &Pool) -> Result<(), Failed> {
+    const MACHINES: usize = 15;
+    let cluster = Cluster::form(pool, 1, MACHINES)?;
+    let mut broker = Broker::init(cluster.manager())?;
+    let arguments = ["--rotation-wait", "20s"];
+    // User-data of before there was a cluster.
+    let address = broker.address().to_string();
+    let invite = broker.invite(&["--offline", "--broker", &address, "--uses", &MACHINES.to_string()])?;
+    broker.serve_with(&arguments)?;
+    let (begun, done, rotations) = (Instant::now(), AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let storm = scope.spawn(|| -> lab::Result<()> {
+            while !done.load(Ordering::Relaxed) {
+                for what in ["ca", "signing-key", "server-cert"] {
+                    broker.ok(&["rotate", what])?;
+                }
+                rotations.fetch_add(1, Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(100));
+            }
+            Ok(())
+        });
+        let joins: Vec<_> = cluster[1..]
+            .iter()
+            .map(|machine| scope.spawn(|| Joiner::new(machine, &invite).joins().map(drop)))
+            .collect();
+        let joined: Vec<_> = joins.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        done.store(true, Ordering::Relaxed);
+        storm.join().expect("no panic")?;
+        joined.into_iter().try_for_each(|join| join.expect("no panic"))
+    })?;
+    let rotations = rotations.into_inner();
+    println!("ca: {MACHINES} boots in {:?} through {rotations} generations", begun.elapsed());
+    assert!(rotations > 1, "the storm was none");
+    assert_eq!(generation(&broker)?, rotations as u64 + 1);
+    assert_eq!(broker.count("node.joined", None)?, MACHINES);
+    broker.stop()?;
+    broker.serve_with(&arguments)?;
+    assert_eq!(generation(&broker)?, rotations as u64 + 1, "it is on disk");
+    Ok(())
+}
+
+pub(crate) fn both_issuing_cas_are_trusted_by_all_and_after_a_leak_only_the_new_one(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 2, 0)?;
+    let manager = cluster.manager();
+    let mut first = Broker::init(manager)?;
+    let (one, state) = (first.address(), first.state().clone());
+    let unseen = first.invite(&["--offline", "--broker", &one.to_string(), "--uses", "9"])?;
+    first.serve()?;
+    let mut second = second(&first, &cluster[1])?;
+    second.serve()?;
+    let other = second.address();
+    let old = first.invite(&["--uses", "900"])?;
+    let (early, grant) = on(manager, || Machine::with_grant(&old, one))?;
+    let served = fs::read(state.join("issuing.crt"))?;
+
+    let told = first.json(&["rotate", "ca", "--json", "--reason", "a test"])?;
+    assert_eq!((&told["what"], &told["generation"]), (&"ca".into(), &2.into()), "{told}");
+    assert!(told["rotated_at"].is_string() && told["former_until"].is_string(), "{told}");
+    assert_eq!((generation(&first)?, generation(&second)?), (2, 1));
+    assert_ne!(fs::read(state.join("issuing.crt"))?, served);
+    // An identity of the former one at both, one of the new one at the other broker, which has the former one.
+    on(manager, || async { early.at(other).redeem(&grant).await })?.map_err(|told| format!("{told:?}"))?;
+    on(manager, || early.redeem(&grant))?.map_err(|told| format!("{told:?}"))?;
+    until(LONG, "the other broker to follow", || {
+        let (new, grant) = on(manager, || Machine::with_grant(&old, one)).ok()?;
+        on(manager, || async { new.at(other).redeem(&grant).await }).ok()?.ok().map(drop)
+    })?;
+    let both = first.invite(&["--uses", "9"])?;
+    assert_eq!(lowest(&both)?, 1, "the other broker still serves with the former one");
+    for (broker, invite) in [(&first, &both), (&second, &both), (&first, &unseen), (&second, &unseen)] {
+        assert_admits(manager, broker, invite)?;
+    }
+
+    // The plan names the invites, and changes nothing.
+    let plan = first.run(&["rotate", "ca", "--now", "--plan"])?;
+    let id = |invite: &str| InviteLine::parse(invite).map(|line| line.unverified().jti.to_string());
+    assert!(plan.stdout.contains(&id(&both)?) && plan.stdout.contains(&id(&old)?), "{}", plan.stdout);
+    assert!(plan.stdout.contains("must be made anew") && plan.stdout.contains("needs the new one"), "{}", plan.stdout);
+    assert_eq!(generation(&first)?, 2);
+    let (booting, grant) = on(manager, || Machine::with_grant(&both, one))?;
+    let told = first.json(&["rotate", "ca", "--now", "--json", "--reason", "a leak"])?;
+    assert_eq!((&told["generation"], &told["former_until"]), (&3.into(), &Value::Null), "{told}");
+    let refused: Vec<&Value> = told["invites"].as_array().into_iter().flatten().collect();
+    assert!(refused.len() >= 3 && refused.iter().all(|invite| invite["revoked"] == true), "{told}");
+    for invite in [&old, &both, &unseen] {
+        assert_eq!(admitted(manager, &first, invite)?, Err(REFUSED));
+    }
+    assert!(on(manager, || booting.redeem(&grant))?.is_err(), "an identity of a void one");
+    let new = first.invite(&["--uses", "9"])?;
+    assert_eq!(lowest(&new)?, 3);
+    assert_admits(manager, &first, &new)?;
+    // The other broker has a void one, and hands nothing out with it; it says what it needs.
+    let status = until(LONG, "the other broker to notice", || {
+        second.json(&["status", "--json"]).ok().filter(|status| status["ready"] == false)
+    })?;
+    assert!(status["missing"].to_string().contains("is not trusted any more"), "{status}");
+    assert!(admitted(manager, &second, &old)?.is_err());
+
+    // What is void stays void.
+    first.stop()?;
+    first.serve()?;
+    assert_eq!(generation(&first)?, 3);
+    assert_eq!(admitted(manager, &first, &unseen)?, Err(REFUSED));
+    assert!(first.count("refused", Some("void-issuing"))? + first.count("refused", Some("invite-revoked"))? > 0);
+    assert_admits(manager, &first, &new)
+}
+
+pub(crate) fn a_root_that_is_kept_elsewhere_signs_a_request(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let broker = Broker::start(manager)?;
+    let invite = broker.invite(&["--uses", "9"])?;
+    let vault = manager.folder().join("vault");
+    fs::create_dir(&vault)?;
+    fs::set_permissions(&vault, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    fs::rename(broker.state().join("root.key"), vault.join("root.key"))?;
+    fs::copy(broker.state().join("root.crt"), vault.join("root.crt"))?;
+    let (request, certificate) = (manager.folder().join("request.json"), manager.folder().join("issuing.crt"));
+
+    let told = broker.run(&["rotate", "ca", "--output", &text(&request)])?;
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    assert!(told.stderr.contains("broker ca issue") && told.stderr.contains("broker ca install"), "{}", told.stderr);
+    let asked = fs::read_to_string(&request)?;
+    let printed = broker.json(&["rotate", "ca", "--json"])?;
+    let before: Value = serde_json::from_str(&asked)?;
+    assert_eq!((&printed["generation"], &printed["pin"]), (&before["generation"], &before["pin"]));
+    assert!(!asked.contains("PRIVATE"));
+    assert_eq!(generation(&broker)?, 1, "nothing is replaced yet");
+
+    let issue = |root: &Path| {
+        broker.run(&["ca", "issue", &text(&request), "--root", &text(root), "--output", &text(&certificate)])
+    };
+    let nowhere = issue(&manager.folder().join("nowhere"))?;
+    assert_eq!(nowhere.code, 66, "{}", nowhere.stderr);
+    assert!(nowhere.stderr.contains("--root"), "{}", nowhere.stderr);
+    let issued = issue(&vault)?;
+    assert_eq!(issued.code, 0, "{}", issued.stderr);
+    assert!(issued.stderr.contains("generation 2"), "{}", issued.stderr);
+
+    // What is not ours is not installed.
+    for wrong in [&broker.state().join("root.crt"), &request] {
+        let told = broker.run(&["ca", "install", &text(wrong)])?;
+        assert_eq!(told.code, 64, "{}: {}", wrong.display(), told.stderr);
+    }
+    let told = broker.json(&["ca", "install", &text(&certificate), "--json"])?;
+    assert_eq!((&told["what"], &told["generation"]), (&"ca".into(), &2.into()), "{told}");
+    assert_eq!(generation(&broker)?, 2);
+    assert_admits(manager, &broker, &invite)?;
+    let names: Vec<_> = fs::read_dir(broker.state())?.flatten().map(|entry| entry.file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().contains("next")), "{names:?}");
+
+    // After a leak a request of before it is not good enough: its key may have leaked, too.
+    broker.ok(&["rotate", "ca", "--output", &text(&request)])?;
+    assert_eq!(issue(&vault)?.code, 0);
+    broker.ok(&["rotate", "ca", "--now", "--output", &text(&manager.folder().join("another.json"))])?;
+    let told = broker.run(&["ca", "install", &text(&certificate), "--now"])?;
+    assert_eq!(told.code, 64, "{}", told.stderr);
+    assert!(told.stderr.contains("another key"), "{}", told.stderr);
+    assert_eq!(generation(&broker)?, 2);
+    Ok(())
+}
+
+pub(crate) fn an_issuing_key_that_is_kept_elsewhere_is_replaced_there(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let mut broker = Broker::init(manager)?;
+    let away = manager.folder().join("away.key");
+    fs::rename(broker.state().join("issuing.key"), &away)?;
+    let place = format!("file:{}", away.display());
+    broker.serve_with(&["--issuing-key", &place])?;
+    let invite = broker.invite(&["--uses", "9"])?;
+    let told = broker.run(&["rotate", "ca"])?;
+    assert_eq!(told.code, 64, "{}", told.stderr);
+    assert!(told.stderr.contains("kept elsewhere"), "{}", told.stderr);
+
+    let (key, certificate) = (manager.folder().join("new.key"), manager.folder().join("new.crt"));
+    let state = text(broker.state());
+    let (key_file, file) = (text(&key), text(&certificate));
+    let issue = ["ca", "issue", "--new-key", &key_file, "--generation", "2", "--root", &state, "--output", &file];
+    broker.ok(&issue)?;
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&key)?.permissions()) & 0o777, 0o600);
+    assert_eq!(broker.run(&issue)?.code, 73, "a key is never written over");
+    let told = broker.run(&["ca", "install", &file])?;
+    assert_eq!(told.code, 64, "the new key is not where the broker looks: {}", told.stderr);
+    fs::rename(&key, &away)?;
+    broker.ok(&["ca", "install", &file])?;
+    assert_eq!(generation(&broker)?, 2);
+    assert!(!broker.state().join("issuing.key").exists(), "it was written back");
+    assert_admits(manager, &broker, &invite)?;
+    broker.stop()?;
+    broker.serve()?;
+    assert_eq!(generation(&broker)?, 2);
+    assert_admits(manager, &broker, &invite)
+}
+
+pub(crate) fn a_broker_killed_while_its_issuing_ca_is_replaced_starts_and_admits(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let mut broker = Broker::init(manager)?;
+    let gate = Gate::start(manager, "gate.sock")?;
+    let socket = gate.socket().display().to_string();
+    let arguments = ["--docker", &socket, "--rotate-worker", "manual"];
+    broker.serve_with(&arguments)?;
+    let invite = broker.invite(&["--uses", "50"])?;
+    let address = broker.address();
+    let list =
+        manager.json(&["config", "inspect", "swarm-broker.issuing"])?[0]["ID"].as_str().ok_or("no id")?.to_owned();
+    let mut expected = 1;
+    for done in [false, true] {
+        let place = format!("killed {} the list was written", if done { "after" } else { "before" });
+        let (machine, grant) = on(manager, || Machine::with_grant(&invite, address))?;
+        gate.hold(Held { request: format!("/configs/{list}/update"), number: 1, done });
+        let mut command = broker.command();
+        command.args(["rotate", "ca"]);
+        let mut rotating = manager.spawn("rotate", command)?;
+        until(LONG, "the step", || gate.struck().then_some(()))?;
+        if done {
+            thread::sleep(Duration::from_millis(300));
+        }
+        broker.kill()?;
+        gate.lose();
+        assert_ne!(rotating.wait(LONG)?.code(), Some(0), "{place}: who asked is not told that all is well");
+        broker.serve_with(&arguments)?;
+        // It was on disk already: the next start does the rest.
+        expected += 1;
+        assert_eq!(generation(&broker)?, expected, "{place}");
+        let redeemed = on(manager, || machine.redeem(&grant))?;
+        redeemed.map_err(|told| format!("{place}: an identity and a grant of before: {told:?}"))?;
+        assert_admits(manager, &broker, &invite)?;
+        let records = broker.records()?;
+        assert!(records.iter().any(|record| record["event"] == "key.rotating" && record["what"] == "ca"), "{place}");
+    }
+    broker.ok(&["rotate", "ca"])?;
+    assert_eq!(generation(&broker)?, expected + 1);
+    assert_admits(manager, &broker, &invite)
+}
+
+/// Puts an issuing CA of this age into the state.
+fn age(broker: &Broker<'_>, days: u64) -> Result<(), Failed> {
+    let read = |name: &str| fs::read_to_string(broker.state().join(name));
+    let root = Root::from_pem(&read("root.crt")?, &read("root.key")?, "lab")?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let made = UnixTime::since_unix_epoch(now.saturating_sub(Duration::from_hours(24 * days)));
+    let issuing = root.issue(1, made)?;
+    fs::write(broker.state().join("issuing.crt"), issuing.certificate_pem())?;
+    fs::write(broker.state().join("issuing.key"), issuing.key().to_pem().as_bytes())?;
+    Ok(())
+}
+
+/// What doctor says of an end.
+fn told_of_end(broker: &Broker<'_>) -> Result<Option<(String, String)>, Failed> {
+    let told: Value = serde_json::from_str(&broker.run(&["doctor", "--json"])?.stdout)?;
+    let found = told["findings"].as_array().into_iter().flatten().find(|one| one["check"] == "ends");
+    Ok(found.map(|one| (one["result"].to_string(), one["text"].to_string())))
+}
+
+pub(crate) fn the_end_of_the_issuing_ca_is_told_in_time_and_can_be_mended_after_it(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let mut broker = Broker::init(manager)?;
+    for (days, result, words) in [(310, "advice", "ends in 5"), (370, "wrong", "has ended")] {
+        age(&broker, days)?;
+        broker.serve_with(&["--metrics", "127.0.0.1:9443"])?;
+        let (found, said) = told_of_end(&broker)?.ok_or("doctor says nothing")?;
+        assert!(found.contains(result) && said.contains(words) && said.contains("broker rotate ca"), "{found}: {said}");
+        until(LONG, "the alarm", || (broker.count("key.ending", None).ok()? > 0).then_some(()))?;
+        let metrics = manager.inside(crate::serving::scraped)??;
+        let left = metrics.lines().find_map(|line| line.strip_prefix("swarm_broker_issuing_ends_seconds "));
+        let left: u64 = left.ok_or("no figure")?.parse()?;
+        assert!(left < 60 * 24 * 3600, "{left}");
+        assert!(metrics.contains("swarm_broker_root_ends_seconds"), "{metrics}");
+        assert_eq!(broker.json(&["status", "--json"])?["ready"], days < 366);
+        broker.stop()?;
+    }
+    // After the end, nobody is admitted; the broker is there, and it can be mended.
+    broker.serve()?;
+    broker.ok(&["rotate", "ca"])?;
+    assert_eq!(generation(&broker)?, 2);
+    assert_eq!(told_of_end(&broker)?, None);
+    assert_admits(manager, &broker, &broker.invite(&["--uses", "1"])?)
+}
+
+/// What says on its node that a manager may have the keys.
+fn voucher(manager: &Host, node: &str) -> Result<Value, Failed> {
+    Ok(manager.json(&["node", "inspect", node])?[0]["Spec"]["Labels"]["swarm-broker.manager"].clone())
+}
+
+pub(crate) fn another_manager_takes_the_keys_anew_after_they_were_replaced(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(2)?;
+    let (one, other) = (&hosts[0], &hosts[1]);
+    let first = found(one)?;
+    let invite = first.invite(&["--role", "manager", "--uses", "1"])?;
+    let file = invite_file(other, &invite)?;
+    let up = ["--invite-file", file.as_str()];
+    let mut second = follow(other, &invite)?;
+    let aside = |broker: &Broker<'_>, name: &str| fs::rename(broker.state(), other.folder().join(name));
+
+    let before = voucher(one, other.name())?;
+    first.ok(&["rotate", "ca"])?;
+    first.ok(&["rotate", "invite-key"])?;
+    // It is signed anew while the former CA is trusted, so that the keys can be had again.
+    until(SOON, "the voucher to follow", || (voucher(one, other.name()).ok()? != before).then_some(()))?;
+    assert_eq!(generation(&second)?, 1, "it goes on with what it has");
+    second.stop()?;
+    aside(&second, "before")?;
+    second.up_with(&up)?;
+    assert_eq!(generation(&second)?, 2);
+    assert_admits(one, &first, &second.invite(&["--uses", "1"])?)?;
+
+    // After a leak nothing that the former CA signed is believed: an operator says which managers belong here.
+    first.ok(&["rotate", "ca", "--now"])?;
+    second.stop()?;
+    aside(&second, "void")?;
+    assert!(second.up_with(&up).is_err(), "its voucher is void");
+    first.ok(&["adopt", other.name(), "--reason", "it is ours"])?;
+    second.up_with(&up)?;
+    assert_eq!(generation(&second)?, 3);
+    assert_admits(one, &second, &first.invite(&["--uses", "1"])?)
+}
