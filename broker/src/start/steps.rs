@@ -111,8 +111,12 @@ pub(super) async fn enlist(broker: &Broker, node: NodeId) -> Result<(), Failure>
         if let Err(error) = directory.renew(broker.entry(node), Retire::AfterLast).await {
             tracing::error!(%error, "nobody is admitted");
         }
-        if let Err(error) = crate::keys::enlist(broker).await {
-            return Err(Failure::new(Code::TryAgain, format!("the ledger cannot be written: {error:?}")));
+        match crate::keys::enlist(broker).await {
+            Ok(()) => {}
+            Err(Denial::Unavailable(why)) => return Err(ledger_failure(&LedgerError::Unavailable(why))),
+            Err(other) => {
+                return Err(Failure::new(Code::Internal, format!("listing the issuing CA failed: {other:?}")));
+            }
         }
     }
     directory.refresh().await.map_err(|error| ledger_failure(&error))

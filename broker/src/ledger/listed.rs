@@ -1,0 +1,248 @@
+//! What the ledger lists of brokers and keys: whose they are, and for how long what they signed is good.
+//!
+//! Keeps promise 6 across a change of keys: what a former key signed is known for as long as it must be. Pure functions.
+//! Must not hold a private key.
+
+use protocol::{BrokerAddress, NodeId};
+use serde::{Deserialize, Serialize};
+
+use crate::jwt::PublicKey;
+use crate::swarm::Stored;
+
+/// Clocks of two brokers differ by no more than this, in seconds.
+const SKEW: u64 = 5;
+pub(super) const ENTRY: &str = "swarm-broker.entry";
+/// The labels on an invite key's object. One without them is of a time when there was but one key.
+pub(super) const GENERATION: &str = "swarm-broker.generation";
+pub(super) const SINCE: &str = "swarm-broker.since";
+pub(super) const VOIDED: &str = "swarm-broker.voided";
+
+/// A broker as the ledger knows it. Times are in seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Peer {
+    /// The broker's id.
+    pub(crate) id: String,
+    /// Where it can be reached.
+    pub(crate) addresses: Vec<BrokerAddress>,
+    /// The node it runs on.
+    pub(crate) node: NodeId,
+    /// The public key of its grants.
+    pub(crate) key: String,
+    /// The key's number, one more with each.
+    #[serde(default = "first")]
+    pub(crate) generation: u64,
+    /// Since when it is the key, as far as that is known.
+    #[serde(default)]
+    pub(crate) since: u64,
+    /// The keys before it whose grants have not ended yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) retired: Vec<Retired>,
+    /// The generation of its issuing CA.
+    #[serde(default = "first_generation")]
+    pub(crate) issuing: u32,
+    /// For how long its grants are good, in seconds.
+    #[serde(default = "longest")]
+    pub(crate) grants: u64,
+    /// When it wrote this last.
+    pub(crate) renewed: u64,
+    /// Its release.
+    pub(crate) release: String,
+}
+
+/// A former key of a broker's grants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Retired {
+    pub(crate) key: String,
+    /// When the last grant that it signed has ended.
+    pub(crate) until: u64,
+    /// It has leaked: its grants are not redeemed, and who shows one asks for another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) void: bool,
+}
+
+/// What becomes of a key that another one replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retire {
+    /// Its grants are good until they end.
+    AfterLast,
+    /// Its grants are good no more.
+    AtOnce,
+}
+
+/// A key of a broker's grants, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GrantKey {
+    pub(crate) key: PublicKey,
+    /// None for the one in use.
+    until: Option<u64>,
+    void: bool,
+}
+
+/// Whether a grant's key is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Good,
+    /// It was replaced after a leak, a moment ago: an honest machine may still come with a grant of it.
+    Void,
+    /// Every grant that it signed has ended.
+    Over,
+}
+
+impl GrantKey {
+    /// Whether it is good at `now`.
+    pub(crate) fn standing(&self, now: u64) -> Standing {
+        match self.until {
+            Some(until) if now >= until => Standing::Over,
+            _ if self.void => Standing::Void,
+            _ => Standing::Good,
+        }
+    }
+}
+
+fn first() -> u64 {
+    1
+}
+
+fn first_generation() -> u32 {
+    1
+}
+
+fn longest() -> u64 {
+    crate::grants::LONGEST
+}
+
+impl Peer {
+    /// This entry as it takes the place of `before`, at `now`: a key that was there is remembered until the last grant
+    /// that it may have signed has ended.
+    pub(super) fn over(mut self, before: &Self, retire: Retire, now: u64) -> Self {
+        self.retired =
+            before.retired.iter().filter(|former| former.key != self.key && now < former.until).cloned().collect();
+        if before.key == self.key {
+            self.generation = before.generation;
+            self.since = if before.since == 0 { now } else { before.since };
+        } else {
+            self.generation = before.generation.saturating_add(1);
+            self.since = now;
+            let until = now.saturating_add(before.grants.max(self.grants)).saturating_add(SKEW);
+            self.retired.push(Retired { key: before.key.clone(), until, void: false });
+        }
+        if retire == Retire::AtOnce {
+            self.retired.iter_mut().for_each(|former| former.void = true);
+        }
+        self
+    }
+}
+
+/// A key that signs invites. Times are in seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InviteKey {
+    pub(crate) key: PublicKey,
+    /// Its number, one more with each.
+    pub(crate) generation: u64,
+    /// Since when it is listed, as far as that is known.
+    pub(crate) since: u64,
+    /// Since when nothing that it signed admits anybody.
+    pub(crate) voided: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct InviteKeyData {
+    pub(super) key: String,
+}
+
+impl InviteKey {
+    pub(super) fn read(stored: &Stored) -> Option<Self> {
+        let data: InviteKeyData = serde_json::from_slice(&stored.object.data).ok()?;
+        let number = |label: &str| stored.object.labels.get(label).and_then(|text| text.parse().ok());
+        Some(Self {
+            key: PublicKey::from_text(&data.key)?,
+            generation: number(GENERATION).unwrap_or(1),
+            since: number(SINCE).unwrap_or(0),
+            // What does not read was written to say that it is void.
+            voided: stored.object.labels.get(VOIDED).map(|text| text.parse().unwrap_or(0)),
+        })
+    }
+}
+
+/// A broker's entry, if it reads.
+pub(super) fn entry(stored: &Stored) -> Option<Peer> {
+    serde_json::from_str(stored.object.labels.get(ENTRY)?).ok()
+}
+
+/// The keys of a broker's grants: the former ones first, so that a key that came back is the one in use.
+pub(super) fn grant_keys(peer: &Peer) -> Vec<GrantKey> {
+    let former = peer.retired.iter().filter_map(|former| {
+        let key = PublicKey::from_text(&former.key)?;
+        Some(GrantKey { key, until: Some(former.until), void: former.void })
+    });
+    let current = PublicKey::from_text(&peer.key).map(|key| GrantKey { key, until: None, void: false });
+    former.chain(current).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_000_000;
+
+    fn peer(key: &str) -> Peer {
+        Peer {
+            id: "b".into(),
+            addresses: Vec::new(),
+            node: "a".repeat(25).parse().expect("a node id"),
+            key: key.into(),
+            generation: 1,
+            since: NOW,
+            retired: Vec::new(),
+            issuing: 1,
+            grants: 60,
+            renewed: NOW,
+            release: "1".into(),
+        }
+    }
+
+    #[test]
+    fn a_former_key_is_good_until_its_last_grant_has_ended() {
+        let second = peer("two").over(&peer("one"), Retire::AfterLast, NOW + 10);
+        assert_eq!((second.generation, second.since), (2, NOW + 10));
+        let until = NOW + 10 + 60 + SKEW;
+        assert_eq!(second.retired, [Retired { key: "one".into(), until, void: false }]);
+        // The entry is renewed every few seconds: that changes nothing but what is over.
+        let renewed = peer("two").over(&second, Retire::AfterLast, until - 1);
+        assert_eq!((renewed.generation, renewed.since, &renewed.retired), (2, NOW + 10, &second.retired));
+        assert_eq!(peer("two").over(&renewed, Retire::AfterLast, until).retired, []);
+        let third = peer("three").over(&renewed, Retire::AfterLast, NOW + 20);
+        assert_eq!(third.retired.iter().map(|former| former.key.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    }
+
+    #[test]
+    fn after_a_leak_every_former_key_is_void_and_who_has_its_grant_asks_again() {
+        let second = peer("two").over(&peer("one"), Retire::AfterLast, NOW);
+        let third = peer("three").over(&second, Retire::AtOnce, NOW + 1);
+        assert!(third.retired.iter().all(|former| former.void), "{third:?}");
+        let renewed = peer("three").over(&third, Retire::AfterLast, NOW + 2);
+        assert!(renewed.retired.iter().all(|former| former.void), "and it stays so: {renewed:?}");
+        let key = PublicKey::from_point(&[4; 65]).expect("the form of a key");
+        let former = |void| GrantKey { key: key.clone(), until: Some(NOW), void };
+        assert_eq!(former(true).standing(NOW - 1), Standing::Void);
+        assert_eq!(former(true).standing(NOW), Standing::Over);
+        assert_eq!((former(false).standing(NOW - 1), former(false).standing(NOW)), (Standing::Good, Standing::Over));
+        assert_eq!(GrantKey { until: None, ..former(false) }.standing(NOW), Standing::Good);
+    }
+
+    #[test]
+    fn a_broker_that_comes_back_with_its_former_key_signs_with_that() {
+        let second = peer("two").over(&peer("one"), Retire::AfterLast, NOW);
+        let back = peer("one").over(&second, Retire::AfterLast, NOW + 1);
+        assert_eq!(back.retired.iter().map(|former| former.key.as_str()).collect::<Vec<_>>(), ["two"]);
+    }
+
+    #[test]
+    fn an_entry_of_an_older_release_reads() {
+        let text =
+            r#"{"id":"b","addresses":[],"node":"aaaaaaaaaaaaaaaaaaaaaaaaa","key":"one","renewed":5,"release":"1"}"#;
+        let before: Peer = serde_json::from_str(text).expect("reads");
+        assert_eq!((before.generation, before.since, before.grants), (1, 0, 300));
+        assert_eq!(peer("one").over(&before, Retire::AfterLast, NOW).since, NOW, "as far as it is known");
+    }
+}
