@@ -2,6 +2,7 @@
 
 mod adopt;
 mod audit;
+mod backup;
 mod ca;
 mod cloud_init;
 mod doctor;
@@ -11,6 +12,7 @@ mod invite;
 mod joiner;
 mod nodes;
 mod recover;
+mod restore;
 mod rotate;
 mod serve;
 mod status;
@@ -47,6 +49,8 @@ enum Command {
     Wait(wait::Wait),
     Adopt(adopt::Adopt),
     Rotate(rotate::Rotate),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Recover(recover::Recover),
     #[command(subcommand)]
     Ca(ca::Ca),
@@ -108,6 +112,8 @@ impl Command {
             Self::Wait(wait) => wait.run(),
             Self::Adopt(adopt) => adopt.run(),
             Self::Rotate(rotate) => rotate.run(),
+            Self::Backup(backup) => backup.run(),
+            Self::Restore(restore) => restore.run(),
             Self::Recover(recover) => recover.run(),
             Self::Ca(ca) => ca.run(),
             Self::Status(status) => status.run(),

@@ -16,8 +16,10 @@ use crate::ledger::{Claims, Join, Redemption, Use};
 /// One log.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct History {
-    /// The brokers that wrote it: several, if it was restored.
+    /// The broker that writes it.
     pub(crate) brokers: BTreeSet<String>,
+    /// The brokers whose log it was before it was restored. They may have gone on with their own.
+    pub(crate) before: BTreeSet<String>,
     /// Whether the cluster was made by its first broker.
     pub(crate) founded: bool,
     /// The brokers that were given the cluster's keys.
@@ -109,7 +111,12 @@ impl History {
             Event::KeysHandingOver => self.handed.extend(fields.peer),
             Event::BrokerStopped | Event::LedgerLost => self.at_rest = true,
             Event::LedgerRecovered => self.restored = None,
-            Event::StateRestored => self.restored = Some(now),
+            Event::StateRestored => {
+                self.restored = Some(now);
+                self.brokers.remove(&fields.broker);
+                self.before.append(&mut self.brokers);
+                self.brokers.insert(fields.broker);
+            }
             _ => self.take_invite(event, fields, now),
         }
     }
@@ -203,10 +210,13 @@ mod tests {
     fn what_was_restored_is_not_whole_until_the_ledger_was_recovered() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit.jsonl");
-        audit::record_once(&path, "one", Record::new(Event::StateRestored)).expect("written");
+        audit::record_once(&path, "one", Record::new(Event::ClusterMade)).expect("written");
+        audit::record_once(&path, "two", Record::new(Event::StateRestored)).expect("written");
         assert!(History::read(&path, u64::MAX).expect("reads").restored.is_some());
         audit::record_once(&path, "two", Record::new(Event::LedgerRecovered)).expect("written");
         let history = History::read(&path, u64::MAX).expect("reads");
-        assert_eq!((history.restored, history.brokers.len()), (None, 2));
+        assert_eq!(history.restored, None);
+        let (was, is) = (BTreeSet::from(["one".to_owned()]), BTreeSet::from(["two".to_owned()]));
+        assert_eq!((history.before, history.brokers), (was, is), "the one before may have its own log still");
     }
 }

@@ -110,14 +110,15 @@ fn gaps(given: &Given<'_>) -> Vec<String> {
     if !given.logs.iter().any(|log| log.founded) {
         gaps.push("the log of the broker that made the cluster is not among the logs: give it with --log".into());
     }
-    for broker in handed.iter().copied().chain(given.listed).collect::<BTreeSet<_>>() {
+    let before = given.logs.iter().flat_map(|log| &log.before);
+    for broker in handed.iter().copied().chain(given.listed).chain(before).collect::<BTreeSet<_>>() {
         if !have.contains(broker) {
             gaps.push(format!("the log of broker {broker} is not among the logs: give it with --log"));
         }
     }
     for (number, log) in given.logs.iter().enumerate() {
         let broker = log.brokers.iter().cloned().collect::<Vec<_>>().join(" and ");
-        let ours = log.founded || log.brokers.iter().any(|broker| handed.contains(broker));
+        let ours = log.founded || log.brokers.iter().chain(&log.before).any(|broker| handed.contains(broker));
         if !ours || !log.is_of(given.cluster) {
             gaps.push(format!("nothing shows that the log of broker {broker} is one of this cluster"));
         }

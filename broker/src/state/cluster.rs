@@ -14,13 +14,15 @@ use super::{Folder, KeySource, StateError, next_issuing};
 use crate::clock;
 use crate::jwt::PublicKey;
 
-const CLUSTER: &str = "cluster.json";
+pub(super) const CLUSTER: &str = "cluster.json";
 pub(super) const ROOT_CERTIFICATE: &str = "root.crt";
 const ROOT_KEY: &str = "root.key";
 pub(super) const ISSUING_CERTIFICATE: &str = "issuing.crt";
 pub(super) const ISSUING_KEY: &str = "issuing.key";
-const INVITE_KEY: &str = "invite.key";
-const GRANT_KEY: &str = "grant.key";
+pub(super) const INVITE_KEY: &str = "invite.key";
+pub(super) const GRANT_KEY: &str = "grant.key";
+/// It is there while the folder is being restored: until then nothing in it counts.
+pub(super) const UNFINISHED: &str = "restore.unfinished";
 const FORMAT: u32 = 1;
 
 /// The root, from a folder that holds its certificate and its key: for a command, never for a broker that serves.
@@ -230,6 +232,9 @@ impl Cluster {
     /// [`Self::issuing_key`].
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
         let folder = Folder::open(path)?;
+        if folder.has(UNFINISHED) {
+            return Err(StateError::Unfinished(path.to_owned()));
+        }
         if !folder.has(CLUSTER) && was_finished(&folder) {
             return Err(StateError::Missing { path: folder.path(CLUSTER) });
         }
@@ -328,7 +333,20 @@ impl Cluster {
 
 /// Whether an init came to its end here, even if `cluster.json` was lost since: the audit log is begun after it.
 fn was_finished(folder: &Folder) -> bool {
-    folder.has(crate::audit::FILE)
+    folder.has(crate::audit::FILE) || folder.has(UNFINISHED)
+}
+
+/// A backup's `cluster.json` for another broker. That there was a ledger and a swarm is taken for granted: the backup may
+/// be older than they are.
+pub(super) fn as_broker(text: &str, cluster: &ClusterId, broker: String) -> Result<String, StateError> {
+    let wrong = |what: String| StateError::Backup { what };
+    let file: ClusterFile =
+        serde_json::from_str(text).map_err(|error| wrong(format!("{CLUSTER} in it does not read: {error}")))?;
+    if file.format > FORMAT || file.id != *cluster {
+        return Err(wrong(format!("{CLUSTER} in it is of a newer broker, or of another cluster")));
+    }
+    let file = ClusterFile { broker, advertise: Vec::new(), form_until: 0, ledger: true, ..file };
+    serde_json::to_string_pretty(&file).map_err(|error| wrong(error.to_string()))
 }
 
 fn read_cluster(folder: &Folder) -> Result<ClusterFile, StateError> {

@@ -108,6 +108,11 @@ impl Folder {
         renamed.map_err(|error| StateError::io(&path, error))
     }
 
+    /// Makes what was done to the folder itself durable.
+    pub(super) fn sync(&self) -> Result<(), StateError> {
+        File::open(&self.0).and_then(|folder| folder.sync_all()).map_err(|error| StateError::io(&self.0, error))
+    }
+
     /// Replaces a file: durable when this returns.
     pub(crate) fn write(&self, name: &str, content: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), StateError> {
         let path = self.path(name);

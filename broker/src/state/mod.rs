@@ -3,14 +3,17 @@
 //! Keeps promise 5 (corrupt state on disk: say so and stop, never start afresh in silence) and DESIGN §5.
 //! Must not be read before its owner and modes were checked.
 
+pub(crate) mod backup;
 mod cluster;
 mod folder;
 mod issuing_key;
 pub(crate) mod next_issuing;
+mod restore;
 
 pub(crate) use cluster::{Cluster, OwnKey, Waiting, broker_id, init, open_root, replace_key};
 pub(crate) use folder::{Folder, read_bounded};
 pub(crate) use issuing_key::{KeySource, KeySourceError};
+pub(crate) use restore::restore;
 
 use std::path::{Path, PathBuf};
 
@@ -54,6 +57,14 @@ pub(crate) enum StateError {
         "{path} was written by a newer broker (format {found}, this one knows up to {known}): install that release"
     )]
     Newer { path: PathBuf, found: u32, known: u32 },
+    #[error("the backup cannot be made or used: {what}")]
+    Backup { what: String },
+    #[error(
+        "{0} is not empty: a backup is restored into an empty folder only. Give another --state, or move what is there away"
+    )]
+    NotEmpty(PathBuf),
+    #[error("a restore into {0} was cut off: run 'broker restore' again with the same backup")]
+    Unfinished(PathBuf),
     #[error("another broker runs with the state in {0}. Stop it first, or give another --state")]
     Locked(PathBuf),
     #[error("{path}: {error}")]
@@ -76,12 +87,14 @@ impl From<StateError> for Failure {
             StateError::NotInitialised(..) | StateError::Missing { .. } | StateError::NoIssuingKey { .. } => {
                 Code::NoInput
             }
-            StateError::AlreadyInitialised(..) => Code::CannotCreate,
+            StateError::AlreadyInitialised(..) | StateError::NotEmpty(_) => Code::CannotCreate,
             StateError::Open { .. } | StateError::Owner { .. } => Code::Config,
             StateError::Corrupt { .. }
             | StateError::Newer { .. }
             | StateError::WrongIssuingKey { .. }
-            | StateError::WrongKeys { .. } => Code::Data,
+            | StateError::WrongKeys { .. }
+            | StateError::Backup { .. }
+            | StateError::Unfinished(_) => Code::Data,
             StateError::KeySource(error) => error.code(),
             StateError::Locked(_) => Code::TryAgain,
             StateError::Io { .. } => Code::Io,

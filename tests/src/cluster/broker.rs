@@ -135,6 +135,24 @@ impl<'h> Broker<'h> {
     /// A broker command on the host, with the environment that names this broker's places.
     #[must_use]
     pub fn command(&self) -> Command {
+        let mut command = self.places();
+        command.arg(&self.program);
+        command
+    }
+
+    /// A line for the shell, as a page has it, in the host's folder: with this broker, and this host's Docker.
+    pub fn typed(&self, line: &str) -> Result<Run> {
+        let mut command = self.places();
+        let programs = self.program.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
+        command
+            .arg(format!("PATH={programs}:{}", std::env::var("PATH").unwrap_or_default()))
+            .arg(format!("DOCKER_HOST=unix://{}", self.host.socket().display()))
+            .args(["sh", "-c", line])
+            .current_dir(self.host.folder());
+        run(command)
+    }
+
+    fn places(&self) -> Command {
         let mut command = self.host.command("env");
         command
             // Not that of a broker that is installed on this machine.
@@ -144,8 +162,7 @@ impl<'h> Broker<'h> {
             .arg(format!("BROKER_ADMIN={}", self.host.folder().join("admin.sock").display()))
             .arg(format!("BROKER_JOINERS={}", self.joiners().display()))
             .arg(format!("JOINER_STATE={}", self.host.folder().join("joiner").display()))
-            .args(&self.environment)
-            .arg(&self.program);
+            .args(&self.environment);
         command
     }
 

@@ -33,12 +33,12 @@ fn commands() -> Result<Vec<String>, Failed> {
 }
 
 /// A page of the repository.
-fn page(path: &str) -> Result<String, Failed> {
+pub(crate) fn page(path: &str) -> Result<String, Failed> {
     Ok(std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path))?)
 }
 
 /// The lines of a page's `sh` blocks.
-fn typed(page: &str) -> Vec<String> {
+pub(crate) fn typed(page: &str) -> Vec<String> {
     let blocks = page.split("```sh\n").skip(1).filter_map(|block| block.split("```").next());
     blocks.flat_map(str::lines).map(str::to_owned).collect()
 }
