@@ -10,6 +10,7 @@ use lab::{Failed, Host, Pool, until};
 use protocol::{InviteLine, ProblemKind};
 use serde_json::Value;
 
+use crate::backups::{commands, types};
 use crate::managers::{follow, found};
 
 const UNAVAILABLE: Told = Told::Problem(ProblemKind::Unavailable);
@@ -79,13 +80,15 @@ pub(crate) fn deleted_configs_are_put_back_and_no_use_is_given_back(pool: &Pool)
     remove_configs(manager)?;
     lost(&broker)?;
     let before = broker.records()?.len();
+    let [look, recover, _] = &commands("The ledger was lost", manager)?[..] else { return Err("three".into()) };
+    assert!(types(&broker, look)?.contains("nothing was changed"));
     let preview = broker.json(&["recover", "--dry-run", "--json"])?;
     assert_eq!((&of(&preview, &five)?["missing"], &preview["gaps"]), (&3.into(), &Value::Array(Vec::new())));
     assert_eq!(broker.records()?.len(), before, "looking changes nothing");
     assert_eq!(asked(&broker, &five, 1)?, [Err(UNAVAILABLE)]);
     assert_eq!(broker.run(&["recover"])?.code, 64, "a reason is asked for");
 
-    let told = broker.ok(&["recover", "--reason", "a clean-up script removed the configs"])?;
+    let told = types(&broker, recover)?;
     assert!(told.contains("3 of 5 uses spent, 3 of them were missing; put back"), "{told}");
     assert_eq!(broker.json(&["status", "--json"])?["ready"], true, "without a restart");
     // The boot that was in flight goes on, with the grant it has.
@@ -126,7 +129,7 @@ fn two(hosts: &[Host]) -> Result<(Broker<'_>, Broker<'_>), Failed> {
     Ok((first, second))
 }
 
-fn ready(broker: &Broker<'_>) -> Result<(), Failed> {
+pub(crate) fn ready(broker: &Broker<'_>) -> Result<(), Failed> {
     until(Duration::from_mins(1), "the broker to be ready", || {
         (broker.json(&["status", "--json"]).ok()?["ready"] == true).then_some(())
     })?;
@@ -149,8 +152,9 @@ pub(crate) fn every_brokers_log_counts_and_one_that_is_missing_revokes(pool: &Po
     // A copy that was made before its broker had lost the ledger may not be all of it.
     lost(&second)?;
     until(Duration::from_secs(20), "the alarm", || (second.count("ledger.lost", None).ok()? > 0).then_some(()))?;
-    let log = second.log().display().to_string();
-    let recovery = first.json(&["recover", "--reason", "lost", "--log", &log, "--json"])?;
+    let [_, _, recover] = &commands("The ledger was lost", &hosts[0])?[..] else { return Err("three".into()) };
+    std::fs::copy(second.log(), hosts[0].folder().join("other.jsonl"))?;
+    let recovery: Value = serde_json::from_str(&types(&first, &format!("{recover} --json"))?)?;
     assert_eq!(recovery["gaps"], Value::Array(Vec::new()));
     assert_eq!(of(&recovery, &five)?["missing"], 3);
     ready(&second)?;
@@ -177,16 +181,6 @@ pub(crate) fn every_brokers_log_counts_and_one_that_is_missing_revokes(pool: &Po
 /// Where a host's engine keeps its swarm.
 fn swarm_folder(host: &Host) -> Result<PathBuf, Failed> {
     Ok(Path::new(host.docker(&["info", "--format", "{{.DockerRootDir}}"])?.trim()).join("swarm"))
-}
-
-/// Docker's own way out when the other managers are gone.
-fn force_new_cluster(host: &Host) -> Result<(), Failed> {
-    let address = host.reached_at().to_string();
-    // An engine that started a moment ago may still be about to come up as it was, and refuses.
-    until(Duration::from_secs(30), "a new cluster of one manager", || {
-        host.docker(&["swarm", "init", "--force-new-cluster", "--advertise-addr", &address]).ok()
-    })?;
-    Ok(())
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), Failed> {
@@ -219,14 +213,18 @@ pub(crate) fn a_raft_store_restored_from_an_old_copy_gives_no_use_back(pool: &Po
     std::fs::remove_dir_all(&folder)?;
     copy(&old, &folder)?;
     hosts[0].start_engine()?;
-    force_new_cluster(&hosts[0])?;
+    let [force, recover] = &commands("Raft was restored", &hosts[0])?[..] else { return Err("two".into()) };
+    // An engine that started a moment ago may still be about to come up as it was, and refuses.
+    until(Duration::from_secs(30), "a new cluster of one manager", || {
+        first.typed(force).ok().filter(|ended| ended.code == 0)
+    })?;
     lost(&first)?;
     for invite in [&five, &revoked] {
         assert_eq!(asked(&first, invite, 1)?, [Err(UNAVAILABLE)]);
     }
 
-    let log = second.log().display().to_string();
-    let told = first.ok(&["recover", "--reason", "raft was restored from a copy", "--log", &log])?;
+    std::fs::copy(second.log(), hosts[0].folder().join("other.jsonl"))?;
+    let told = types(&first, recover)?;
     // Docker drops of the copy what it cannot tell to be committed, too.
     assert!(told.contains("3 of 5 uses spent") && told.contains("were missing; put back"), "{told}");
     admits_exactly(&first, &five, 2)?;
