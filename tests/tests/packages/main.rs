@@ -6,6 +6,7 @@ mod deb;
 mod debian;
 mod files;
 mod followed;
+mod managers;
 mod programs;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
             debian::both_are_installed_with_all_that_belongs_to_them_and_start_nothing,
             debian::a_broker_is_installed_upgraded_removed_and_purged_and_its_keys_stay,
             followed::the_readme_step_by_step_with_the_packages,
+            managers::managers_with_one_user_data_come_up_with_their_brokers,
         ],
     )
 }
