@@ -16,6 +16,7 @@ pub(crate) use ca::{Failed, enlist, follow, plan, request};
 pub(crate) use ends::{ending, warn};
 pub(crate) use invite_key::{assert_not_void, refuse_void};
 pub(crate) use order::{Asked, Made, Rotated, What, install, preview, rotate};
+pub(crate) use records::AFTER_A_LEAK;
 pub(crate) use request::CaRequest;
 
 pub(crate) use server_cert::{Server, rotate as renew_server_certificate};

@@ -7,6 +7,9 @@ use crate::audit::{AuditError, Event, Outcome, Record};
 use crate::broker::Broker;
 use crate::denial::Denial;
 
+/// With it the reason begins, where the keys before are void: a recovery of the ledger must know.
+pub(crate) const AFTER_A_LEAK: &str = "manual, --now";
+
 /// A key is about to be replaced.
 pub(super) async fn rotating(broker: &Broker, what: What, asked: &Asked) -> Result<(), AuditError> {
     broker.audit.record(about(what, asked, Event::KeyRotating)).await.map(drop)
@@ -31,7 +34,7 @@ pub(super) async fn failed(broker: &Broker, what: What, asked: &Asked, error: &D
 }
 
 fn about(what: What, asked: &Asked, event: Event) -> Record {
-    let now = if asked.now { "manual, --now" } else { "manual" };
+    let now = if asked.now { AFTER_A_LEAK } else { "manual" };
     Record {
         what: Some(what.to_string()),
         operator: Some(asked.operator.clone()),

@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use protocol::{ClusterId, GrantHash, Invite, InviteId, KeyHash, NodeId, Role};
+use protocol::{ClusterId, GrantHash, Invite, InviteId, KeyHash, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{self, AuditError, Event};
 use crate::clock;
+use crate::keys::AFTER_A_LEAK;
 use crate::ledger::{Claims, Join, Redemption, Use};
 
 /// One log.
@@ -29,8 +30,8 @@ pub(crate) struct History {
     pub(crate) restored: Option<u64>,
     /// Whether its broker has stopped, or lost the ledger, since it admitted anybody.
     pub(crate) at_rest: bool,
-    /// The highest generation of each role's token.
-    pub(crate) generations: BTreeMap<Role, u64>,
+    /// When its broker replaced the invite key last and declared the former ones void, in seconds since 1970.
+    pub(crate) voided: Option<u64>,
     /// All grants that were given.
     pub(crate) grants: BTreeSet<GrantHash>,
     /// What became of each invite.
@@ -68,8 +69,9 @@ struct Fields {
     key: Option<KeyHash>,
     grant: Option<GrantHash>,
     node: Option<NodeId>,
-    role: Option<Role>,
     generation: Option<u64>,
+    what: Option<String>,
+    detail: Option<String>,
     policy: Option<Invite>,
     peer: Option<String>,
 }
@@ -102,15 +104,13 @@ impl History {
         let now = clock::read(&fields.time).unwrap_or(0);
         let Known::Event(event) = fields.event else { return };
         self.brokers.insert(fields.broker.clone());
-        if let (Some(role), Some(generation)) = (fields.role, fields.generation) {
-            let highest = self.generations.entry(role).or_default();
-            *highest = generation.max(*highest);
-        }
         match event {
             Event::ClusterMade => self.founded = true,
             Event::KeysHandingOver => self.handed.extend(fields.peer),
             Event::BrokerStopped | Event::LedgerLost => self.at_rest = true,
             Event::LedgerRecovered => self.restored = None,
+            // Before it is done: if it was cut off, the key may be in use.
+            Event::KeyRotating if is_void_rotation(&fields) => self.voided = Some(now),
             Event::StateRestored => {
                 self.restored = Some(now);
                 self.brokers.remove(&fields.broker);
@@ -151,6 +151,12 @@ impl History {
             _ => {}
         }
     }
+}
+
+/// Whether the invite key is replaced because the former one leaked.
+fn is_void_rotation(fields: &Fields) -> bool {
+    fields.what.as_deref() == Some("invite-key")
+        && fields.detail.as_deref().is_some_and(|detail| detail.starts_with(AFTER_A_LEAK))
 }
 
 impl History {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use protocol::{GrantHash, Role};
 
-use super::plan::{Action, Given, Plan, plan};
+use super::plan::{Action, Given, InviteKeys, Plan, plan};
 use super::{History, InviteRecovered, RecoverOrder, Recovery};
 use crate::admission::{ADOPTED_LABEL, GRANT_LABEL, SKEW};
 use crate::audit::{Audit, AuditError, Event, Record};
@@ -44,6 +44,12 @@ pub(crate) async fn recover(
     let floor = broker.sentinel.floor().max(now.saturating_sub(WINDOW + KEPT));
     let planned = planned(broker, &order, &nodes, floor, now).await.map_err(failed)?;
     let sound = lost.is_none() && !planned.invites.iter().any(|step| step.lacks);
+    if !sound && let InviteKeys::VoidHere(other) = &planned.keys {
+        let what = format!(
+            "the invite key of this broker was declared void on broker {other}: run 'broker recover' there, and give it this broker's log"
+        );
+        return Err(Ok(what));
+    }
     let mut recovery = told(&planned, &order, lost, sound);
     if order.dry_run || sound {
         return Ok(recovery);
@@ -130,6 +136,9 @@ async fn carry_out(
     }
     broker.rotations.forget().await?;
     broker.directory.list_own_invite_key(broker.keys.invite.get().public()).await?;
+    if plan.keys == InviteKeys::VoidOthers {
+        broker.directory.void_other_invite_keys(&broker.keys.invite.get().public().id(), now).await?;
+    }
     // An invite may bear a time that is ahead by a clock's error, and have been used by a broker that was ahead as well.
     let until = now.saturating_add(2 * SKEW);
     let (until, version) = broker.sentinel.recover(&broker.engine, broker.pin(), floor, until).await?;

@@ -36,6 +36,19 @@ pub(super) struct Plan {
     pub(super) gaps: Vec<String>,
     /// The invites that are not over.
     pub(super) invites: Vec<Step>,
+    /// What is to be done about invite keys.
+    pub(super) keys: InviteKeys,
+}
+
+/// What becomes of the invite keys: an old store may have forgotten that one of them leaked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum InviteKeys {
+    /// All that are listed stay as they are.
+    Keep,
+    /// All but this broker's are void.
+    VoidOthers,
+    /// This broker's own is void: the one of these brokers is good.
+    VoidHere(String),
 }
 
 /// One invite.
@@ -70,7 +83,21 @@ pub(super) fn plan(given: &Given<'_>) -> Plan {
     let present: BTreeMap<&InviteId, &InviteState> =
         given.present.iter().map(|state| (state.policy.id(), state)).collect();
     let invites = ids.into_iter().filter_map(|id| step(given, id, present.get(id).copied(), whole)).collect();
-    Plan { gaps, invites }
+    Plan { keys: keys(given.logs, whole), gaps, invites }
+}
+
+fn keys(logs: &[History], whole: bool) -> InviteKeys {
+    let own = logs.first().and_then(|log| log.voided);
+    let other = logs.iter().skip(1).filter(|log| log.voided.is_some()).max_by_key(|log| log.voided);
+    match other {
+        Some(log) if log.voided > own => InviteKeys::VoidHere(named(log)),
+        Some(_) | None if own.is_some() || !whole => InviteKeys::VoidOthers,
+        Some(_) | None => InviteKeys::Keep,
+    }
+}
+
+fn named(log: &History) -> String {
+    log.brokers.iter().cloned().collect::<Vec<_>>().join(" and ")
 }
 
 fn step(given: &Given<'_>, id: &InviteId, present: Option<&InviteState>, whole: bool) -> Option<Step> {
@@ -117,7 +144,7 @@ fn gaps(given: &Given<'_>) -> Vec<String> {
         }
     }
     for (number, log) in given.logs.iter().enumerate() {
-        let broker = log.brokers.iter().cloned().collect::<Vec<_>>().join(" and ");
+        let broker = named(log);
         let ours = log.founded || log.brokers.iter().chain(&log.before).any(|broker| handed.contains(broker));
         if !ours || !log.is_of(given.cluster) {
             gaps.push(format!("nothing shows that the log of broker {broker} is one of this cluster"));
@@ -274,6 +301,17 @@ mod tests {
         assert_eq!(late.invites[0].action, Action::PutBack);
         let over = planned(&logs, &[], |given| (given.now, given.floor) = (invite.exp + 9, invite.exp + 1));
         assert!(over.invites.is_empty());
+    }
+
+    #[test]
+    fn a_key_that_leaked_stays_void() {
+        let invite = invite(3);
+        let (one, two) = (log("one", true, Some(&invite), &invite, &[]), log("two", false, None, &invite, &[]));
+        let at = |log: &History, voided| History { voided, ..log.clone() };
+        assert_eq!(keys(&[one.clone(), two.clone()], true), InviteKeys::Keep);
+        assert_eq!(keys(std::slice::from_ref(&one), false), InviteKeys::VoidOthers, "a missing log may say so");
+        assert_eq!(keys(&[at(&one, Some(5)), at(&two, Some(4))], true), InviteKeys::VoidOthers);
+        assert_eq!(keys(&[at(&one, Some(5)), at(&two, Some(6))], true), InviteKeys::VoidHere("two".into()));
     }
 
     #[test]
