@@ -70,17 +70,19 @@ fn planned(plan: &CaPlan, now: bool) -> String {
         "issuing CA: generation {generation} until {ends}; the next one is {next}. The root ends {root_ends}"
     )];
     lines.push(if now {
-        format!("with --now, generation {generation} is good for nothing any more: machines in the middle of a boot with an invite of below begin anew")
+        format!("with --now, generation {generation} is good for nothing any more: a machine in the middle of a boot with an invite of the list ends, and needs another one")
     } else {
         format!("generation {generation} is trusted until {overlap_ends} beside it, and all invites stay good")
     });
-    match (now, invites.len()) {
-        (_, 0) => lines.push("no invite that has not ended accepts a former generation".into()),
-        (true, many) => lines
-            .push(format!("{many} invites accept a former generation; they are refused then, and must be made anew:")),
-        (false, many) => lines
-            .push(format!("{many} invites accept a former generation; with --now they would have to be made anew:")),
-    }
+    lines.push(match (now, invites.len()) {
+        (_, 0) => "invites that accept a former generation and have not ended: none".into(),
+        (true, many) => {
+            format!("invites that accept a former generation: {many}. They are refused then, and must be made anew:")
+        }
+        (false, many) => {
+            format!("invites that accept a former generation: {many}. With --now they would have to be made anew:")
+        }
+    });
     lines.extend(invites.iter().map(|invite| format!("  {} ends {}", invite.id, invite.ends)));
     lines.extend(
         brokers

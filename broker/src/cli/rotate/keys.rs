@@ -20,17 +20,16 @@ pub(in crate::cli) fn told(shown: &KeyShown, now: bool) -> String {
         });
     }
     if matches!(what, What::InviteKey | What::Ca) {
-        let revoked = invites.iter().filter(|invite| invite.revoked).count();
-        let made = if *what == What::Ca { "accept a former one" } else { "are of former keys" };
+        let which = if *what == What::Ca { "that accept a former one" } else { "of former keys" };
         lines.push(match (now, dry_run, invites.len()) {
-            (_, _, 0) => format!("there are no invites that {made} and have not ended"),
-            (true, true, many) => format!("{many} invites {made}: they would be refused, and must be made anew then:"),
+            (_, _, 0) => format!("invites {which} that have not ended: none"),
+            (true, true, many) => {
+                format!("invites {which}: {many}. They would be refused, and must be made anew then:")
+            }
             (true, false, many) => {
-                format!("{many} invites {made}: they are refused from now on, and must be made anew:")
+                format!("invites {which}: {many}. They are refused from now on, and must be made anew:")
             }
-            (false, _, many) => {
-                format!("{many} invites {made}, and stay good until they end or are revoked ({revoked} are):")
-            }
+            (false, _, many) => format!("invites {which}: {many}. They stay good until they end or are revoked:"),
         });
         lines.extend(invites.iter().map(|invite| {
             let revoked = if invite.revoked { ", revoked" } else { "" };
