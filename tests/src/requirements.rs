@@ -3,12 +3,11 @@
 //! Must not: start a service, or touch programs that are there.
 
 use std::env;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 
 use rustix::process::geteuid;
 
@@ -45,6 +44,9 @@ const ARM: [Needed; 1] = [("qemu-aarch64-static", "qemu-user-static")];
 /// first, and answers 101, "forbidden".
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
+/// Where apt keeps what it knows. Whoever installs holds a lock on it, for its turn.
+const APT: &str = "/var/lib/apt";
+
 /// What virtual machines need besides those.
 const VIRTUAL_MACHINES: [Needed; 2] = [("qemu-system-x86_64", "qemu-system-x86"), ("mke2fs", "e2fsprogs")];
 
@@ -75,8 +77,6 @@ pub(crate) fn meet_for_virtual_machines() -> Result<()> {
 }
 
 fn meet_all(programs: &[Needed]) -> Result<()> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock();
     if !geteuid().is_root() {
         return Err(Error::Unmet(
             "the lab needs root: it makes network namespaces, mounts and Docker engines, all of \
@@ -84,6 +84,16 @@ fn meet_all(programs: &[Needed]) -> Result<()> {
                 .to_owned(),
         ));
     }
+    if missing(programs).is_empty() {
+        return Ok(());
+    }
+    if !on_path("apt-get") {
+        return Err(Error::Unmet(format!(
+            "there is no apt-get here: install these first: {}",
+            names(&missing(programs))
+        )));
+    }
+    let _turn = turn()?;
     let lacking = missing(programs);
     if lacking.is_empty() {
         return Ok(());
@@ -93,8 +103,20 @@ fn meet_all(programs: &[Needed]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let names: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
-    Err(Error::Unmet(format!("the lab needs these programs on the PATH: {}", names.join(", "))))
+    Err(Error::Unmet(format!("the lab needs these programs on the PATH: {}", names(&missing))))
+}
+
+/// Installing, by one at a time of all threads and programs. apt's own locks are not enough: an `apt-get update` ends,
+/// where its settings say so (Debian's container images), in the removal of what another has fetched and not unpacked yet.
+fn turn() -> Result<File> {
+    let turn = File::open(APT).trying(|| format!("opening {APT}"))?;
+    turn.lock().trying(|| format!("locking {APT}"))?;
+    Ok(turn)
+}
+
+fn names(programs: &[Needed]) -> String {
+    let names: Vec<&str> = programs.iter().map(|(program, _)| *program).collect();
+    names.join(", ")
 }
 
 fn missing(programs: &[Needed]) -> Vec<Needed> {
@@ -112,11 +134,6 @@ fn on_path(program: &str) -> bool {
 }
 
 fn install(missing: &[Needed]) -> Result<()> {
-    if !on_path("apt-get") {
-        let names: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
-        let names = names.join(", ");
-        return Err(Error::Unmet(format!("install these first, there is no apt-get here: {names}")));
-    }
     let quiet = Quiet::ask()?;
     let mut packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
     packages.dedup();
