@@ -371,7 +371,7 @@ fn a_broker_that_was_stopped_does_not_replace_a_token_that_another_one_already_l
     world.clock += FRESH;
     prop_assert_eq!(world.act(0)?, Some(Operation::Begin(vec![Role::Worker], Why::Order)));
     world.read(1);
-    let overdue = u64::try_from(OVERDUE.as_millis()).expect("a few seconds");
+    let overdue = OVERDUE.as_secs() * 1000;
     world.clock += FRESH + WAIT + overdue - FRESH;
     world.read(0);
     world.clock += FRESH;
