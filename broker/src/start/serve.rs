@@ -58,7 +58,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
     let engine = Engine::new(&settings.docker);
     let membership = steps::membership(&engine).await?;
     let sentinel = Arc::new(Sentinel::new(cluster.id().clone(), &known));
-    let new = steps::ledger(&mut cluster, &engine, &sentinel, &audit).await?;
+    let first = steps::ledger(&cluster, &engine, &sentinel, &audit).await?;
 
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let addresses = steps::addresses(&settings, cluster.advertise(), &membership)?;
@@ -105,8 +105,12 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         alarmed: Mutex::new(HashSet::new()),
     });
     steps::enlist(&broker, membership.node.clone()).await?;
-    if new {
+    if first {
         steps::adopt_first(&broker, &membership).await?;
+    }
+    // Last of what only a first start does: one that is cut off before it is a first start again.
+    if !cluster.has_ledger() {
+        cluster.remember_ledger()?;
     }
     steps::tokens(&broker).await?;
     run(broker, tls_config, socket, metrics, &settings).await

@@ -61,34 +61,29 @@ pub(crate) fn engine_failure(error: &EngineError) -> Failure {
     Failure::new(code, error.to_string())
 }
 
-/// Makes the ledger if it never was, and looks whether it is what it was.
+/// Makes the ledger if it never was, and looks whether it is what it was. Gives whether this is the cluster's first
+/// start: so does one that comes after a first start that was cut off before its end.
 pub(super) async fn ledger(
-    cluster: &mut Cluster,
+    cluster: &Cluster,
     engine: &Engine,
     sentinel: &Sentinel,
     audit: &Audit,
 ) -> Result<bool, Failure> {
-    let mut made = false;
-    if !cluster.has_ledger() {
-        // A broker that has its keys from another one knows that there is a ledger: it makes none in its place.
-        if !cluster.was_taken() {
-            made = sentinel
-                .make(engine, cluster.issuing.pin(), clock::now())
-                .await
-                .map_err(|error| ledger_failure(&error))?;
-        }
-        if made {
-            audit
-                .record(Record::new(Event::LedgerMade))
-                .await
-                .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
-        }
-        cluster.remember_ledger()?;
+    // A broker that has its keys from another one knows that there is a ledger: it makes none in its place.
+    let first = !cluster.has_ledger() && !cluster.was_taken();
+    if first {
+        let made =
+            sentinel.make(engine, cluster.issuing.pin(), clock::now()).await.map_err(|error| ledger_failure(&error))?;
+        let detail = (!made).then(|| "by a first start that was cut off".to_owned());
+        audit
+            .record(Record { detail, ..Record::new(Event::LedgerMade) })
+            .await
+            .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
     }
     match sentinel.look(engine).await {
         Ok(()) => {
             let noted = crate::recover::note(audit, sentinel).await;
-            noted.map(|()| made).map_err(|error| Failure::new(Code::Io, error.to_string()))
+            noted.map(|()| first).map_err(|error| Failure::new(Code::Io, error.to_string()))
         }
         Err(error) if !matches!(sentinel.health(), Health::Lost(_)) => Err(ledger_failure(&error)),
         Err(error) => {
@@ -96,7 +91,7 @@ pub(super) async fn ledger(
             audit.record(record).await.map_err(|error| Failure::new(Code::Io, error.to_string()))?;
             // It serves all the same: the admin socket is how it is recovered, and machines are told to come back.
             tracing::error!(%error, "nobody is admitted");
-            Ok(made)
+            Ok(false)
         }
     }
 }

@@ -134,6 +134,7 @@ fn main() -> ExitCode {
             serving::ready_means_that_machines_can_be_admitted,
             serving::an_engine_that_hangs_does_not_starve_the_watchdog,
             serving::a_rotation_that_waits_does_not_starve_the_watchdog,
+            serving::a_first_start_that_is_cut_off_is_gone_on_with,
             serving::an_invite_made_before_the_broker_ran_admits,
             unit::a_packaged_broker_runs_hardened_and_machines_join,
             unit::a_packaged_broker_is_started_again_unless_that_changes_nothing,

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use lab::cluster::{Broker, Cluster, Joiner, Machine, on};
+use lab::cluster::{Broker, Cluster, Gate, Held, Joiner, Machine, on};
 use lab::{Failed, Pool, until};
 
 /// A GET on the public listener: the status.
@@ -83,6 +83,35 @@ pub(crate) fn an_invite_made_before_the_broker_ran_admits(pool: &Pool) -> Result
     assert_eq!((&listed["invites"][0]["state"], &listed["invites"][0]["joined"]), (&"used-up".into(), &1.into()));
     let running = broker.run(&["invite", "create", "--offline", "--broker", &address])?;
     assert_eq!(running.code, 64, "the log is the running broker's: {}", running.stderr);
+    Ok(())
+}
+
+pub(crate) fn a_first_start_that_is_cut_off_is_gone_on_with(pool: &Pool) -> Result<(), Failed> {
+    // The ledger is made; its first manager is listed, and then adopted.
+    for (request, number) in [("/configs/create", 1), ("/configs/create", 2), ("/nodes/", 1)] {
+        for done in [false, true] {
+            let place = format!("killed {} {request} {number}", if done { "after" } else { "before" });
+            let cluster = Cluster::form(pool, 1, 1)?;
+            let manager = cluster.manager();
+            let mut broker = Broker::init(manager)?;
+            let gate = Gate::start(manager, "gate.sock")?;
+            gate.hold(Held { request: format!("POST {request}"), number, done });
+            let mut command = broker.command();
+            command.args(["serve", "--docker", &gate.socket().display().to_string()]);
+            let mut first = manager.spawn("broker", command)?;
+            until(Duration::from_secs(30), &place, || gate.struck().then_some(()))?;
+            first.kill()?;
+            gate.lose();
+
+            broker.serve()?;
+            let told = broker.json(&["nodes", "--json"])?;
+            let nodes = told["nodes"].as_array().ok_or("no nodes")?;
+            assert!(nodes.len() == 1 && nodes[0]["explained"] == true, "{place}: {told}");
+            let invite = broker.invite(&["--uses", "1"])?;
+            Joiner::new(&cluster[1], &invite).joins()?;
+            assert_eq!(broker.count("ledger.lost", None)?, 0, "{place}");
+        }
+    }
     Ok(())
 }
 
