@@ -9,7 +9,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
 
-use super::{AuthorityError, MachineIdentity, caller::identity_uri, parameters};
+use super::{AuthorityError, MachineIdentity, RecordSigner, caller::identity_uri, parameters};
 use crate::SigningKey;
 
 /// A certificate signing request whose signature was checked; only its public key is kept.
@@ -158,6 +158,14 @@ impl Issuing {
         let leaf = params.signed_by(&key, &self.issuer()?).map_err(AuthorityError::Signing)?;
         let chain = vec![leaf.into(), self.public.certificate.clone(), self.public.root.clone()];
         Ok(BrokerServer { chain, key, renew_at: parameters::server_renewal(now) })
+    }
+
+    /// Makes a key that signs cluster records, with its certificate.
+    pub fn record_signer(&self, now: UnixTime) -> Result<RecordSigner, AuthorityError> {
+        let key = SigningKey::generate()?;
+        let params = parameters::record(&self.public.cluster, self.public.generation, now)?;
+        let leaf = params.signed_by(&key, &self.issuer()?).map_err(AuthorityError::Signing)?;
+        Ok(RecordSigner { chain: vec![leaf.into(), self.public.certificate.clone(), self.public.root.clone()], key })
     }
 
     /// Makes an identity for a key: PEM of the leaf and of the issuing CA.

@@ -6,11 +6,13 @@
 mod caller;
 mod issuing;
 mod parameters;
+mod record;
 mod root;
 mod statement;
 
 pub use caller::{Caller, Identity, MachineIdentity, ManagerIdentity, NodeCertificate, Thumbprint, WorkerIdentity};
 pub use issuing::{BrokerServer, Csr, Issuing, IssuingCertificate};
+pub use record::{RecordSigner, record_key};
 pub use root::Root;
 pub use statement::IdentityKey;
 

@@ -25,6 +25,9 @@ const ROOT_LIFETIME: u64 = 25 * 365 * DAY;
 const ISSUING_LIFETIME: u64 = 366 * DAY;
 const SERVER_LIFETIME: u64 = 7 * DAY;
 const IDENTITY_LIFETIME: u64 = 15 * 60;
+const RECORD_LIFETIME: u64 = DAY;
+/// id-kp-documentSigning (RFC 9336): what holds it passes neither for a server nor for a client.
+const DOCUMENT_SIGNING: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 3, 36];
 
 pub(super) fn root(cluster: &ClusterId, name: &str, now: UnixTime) -> Result<CertificateParams, AuthorityError> {
     let mut params = base(&format!("{name} root"), cluster, now, BACKDATE, ROOT_LIFETIME)?;
@@ -51,11 +54,21 @@ pub(super) fn issuing(
 
 pub(super) fn server(cluster: &ClusterId, generation: u32, now: UnixTime) -> Result<CertificateParams, AuthorityError> {
     let mut params = leaf("broker", cluster, now, BACKDATE, SERVER_LIFETIME, ExtendedKeyUsagePurpose::ServerAuth)?;
-    params.subject_alt_names = crate::names::all(cluster, generation)
-        .into_iter()
-        .map(|name| name.try_into().map(SanType::DnsName).map_err(AuthorityError::Signing))
-        .collect::<Result<_, _>>()?;
+    params.subject_alt_names = names(cluster, generation)?;
     Ok(params)
+}
+
+/// The names are those of a server: they tell cluster and generation, under the name constraints of the issuing CA.
+pub(super) fn record(cluster: &ClusterId, generation: u32, now: UnixTime) -> Result<CertificateParams, AuthorityError> {
+    let usage = ExtendedKeyUsagePurpose::Other(DOCUMENT_SIGNING.to_vec());
+    let mut params = leaf("cluster record", cluster, now, BACKDATE, RECORD_LIFETIME, usage)?;
+    params.subject_alt_names = names(cluster, generation)?;
+    Ok(params)
+}
+
+fn names(cluster: &ClusterId, generation: u32) -> Result<Vec<SanType>, AuthorityError> {
+    let names = crate::names::all(cluster, generation).into_iter();
+    names.map(|name| name.try_into().map(SanType::DnsName).map_err(AuthorityError::Signing)).collect()
 }
 
 pub(super) fn identity(cluster: &ClusterId, uri: &str, now: UnixTime) -> Result<CertificateParams, AuthorityError> {

@@ -9,5 +9,6 @@ mod generations;
 mod identities;
 mod nodes;
 mod pipe;
+mod records;
 mod sessions;
 mod swarm;
