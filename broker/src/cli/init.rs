@@ -27,6 +27,10 @@ pub(super) struct Init {
     /// How long 'broker up --form' may make the cluster's swarm: a machine that is made again later must not make another
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = super::duration)]
     form_within: Duration,
+    /// Write the cluster's keys, without the root's, into this new file: for managers that make the swarm by themselves, see
+    /// 'broker up --store'. Whoever has it can let machines in: bring it to managers only, as a secret
+    #[arg(long, value_name = "FILE")]
+    keys_file: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -41,12 +45,19 @@ impl Init {
                 "--cluster must be a name of 1 to 40 bytes, without control characters",
             ));
         }
+        if let Some(path) = self.keys_file.as_deref().filter(|path| path.exists()) {
+            let what = format!("--keys-file {}: it is there already. Give another place, or remove it", path.display());
+            return Err(Failure::new(Code::CannotCreate, what));
+        }
         let operator = operator(rustix::process::getuid().as_raw());
         let (id, pin) = state::init(&self.state, name, self.advertise, self.form_within)?;
         let cluster = state::Cluster::open(&self.state)?;
         let record = Record { operator: Some(operator), ..Record::new(Event::ClusterMade) };
         audit::record_once(&cluster.folder().path(audit::FILE), cluster.broker(), record)
             .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
+        if let Some(path) = &self.keys_file {
+            cluster.write_keys(path)?;
+        }
         if self.json {
             return super::print_json(
                 &serde_json::json!({ "cluster": id, "name": name, "pin": pin, "state": self.state }),

@@ -29,7 +29,7 @@ pub(super) struct Logged {
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let settings = Settings::read(&self.flags)?;
-        run(self.logged, start::serve(settings))
+        run(self.logged, start::serve(settings, None))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::up::{self, FormOptions, JoinOptions, Order};
 #[command(after_help = crate::exit::HELP)]
 pub(super) struct Up {
     /// Make the swarm here, if there is none: on one machine only
-    #[arg(long, env = "BROKER_FORM")]
+    #[arg(long, env = "BROKER_FORM", group = "makes")]
     form: bool,
     /// A file of mode 0600 with a manager invite. Nothing is wrong if it is gone: then it was used up
     #[arg(long, value_name = "FILE", env = "BROKER_INVITE_FILE", conflicts_with = "invite")]
@@ -33,6 +33,13 @@ pub(super) struct Up {
     /// asked; may be repeated
     #[arg(long, value_name = "SPEC", env = "BROKER_DISCOVER", value_parser = discover, value_delimiter = ',')]
     discover: Vec<BrokerAddress>,
+    /// Find the other managers through this place, the same for all: `file:///FOLDER`. Who makes the swarm is found out there
+    #[arg(long, value_name = "URL", env = "BROKER_STORE", group = "makes")]
+    store: Option<String>,
+    /// With --store: a file of mode 0600 with the cluster's keys, as 'broker init --keys-file' wrote it. A machine without it
+    /// joins by an invite, and never makes the swarm
+    #[arg(long, value_name = "FILE", env = "BROKER_KEYS_FILE", requires = "store")]
+    keys_file: Option<PathBuf>,
     /// Wait until joiner.service, or somebody, has made this machine a manager of the swarm
     #[arg(long, env = "BROKER_WAIT", conflicts_with_all = ["form", "invite", "invite_file"])]
     wait: bool,
@@ -48,17 +55,17 @@ pub(super) struct Up {
     /// What overlay networks use, the same
     #[arg(long, value_name = "A", env = "BROKER_DATA_PATH_ADDR")]
     data_path_addr: Option<OwnAddress>,
-    /// With --form: the port of overlay networks
-    #[arg(long, value_name = "PORT", env = "BROKER_DATA_PATH_PORT", requires = "form", value_parser = clap::value_parser!(u32).range(1024..=49151))]
+    /// With --form or --store: the port of overlay networks
+    #[arg(long, value_name = "PORT", env = "BROKER_DATA_PATH_PORT", requires = "makes", value_parser = clap::value_parser!(u32).range(1024..=49151))]
     data_path_port: Option<u32>,
-    /// With --form: a network that overlay networks are cut from; may be repeated
-    #[arg(long, value_name = "CIDR", env = "BROKER_DEFAULT_ADDR_POOL", requires = "form", value_delimiter = ',')]
+    /// With --form or --store: a network that overlay networks are cut from; may be repeated
+    #[arg(long, value_name = "CIDR", env = "BROKER_DEFAULT_ADDR_POOL", requires = "makes", value_delimiter = ',')]
     default_addr_pool: Vec<IpNet>,
-    /// With --form: how large a piece each of them gets
+    /// With --form or --store: how large a piece each of them gets
     #[arg(long, value_name = "BITS", env = "BROKER_DEFAULT_ADDR_POOL_MASK_LENGTH", requires = "default_addr_pool", value_parser = clap::value_parser!(u32).range(8..=29))]
     default_addr_pool_mask_length: Option<u32>,
-    /// With --form: how long a node's certificate is good for [default: Docker's, 90 days]
-    #[arg(long, value_name = "DURATION", env = "BROKER_CERT_EXPIRY", requires = "form", value_parser = cert_expiry)]
+    /// With --form or --store: how long a node's certificate is good for [default: Docker's, 90 days]
+    #[arg(long, value_name = "DURATION", env = "BROKER_CERT_EXPIRY", requires = "makes", value_parser = cert_expiry)]
     cert_expiry: Option<Duration>,
     /// Where the key lies that this machine makes to come in
     #[arg(long, value_name = "DIR", env = "JOINER_STATE", default_value = "/var/lib/joiner")]
@@ -76,12 +83,13 @@ impl Up {
     pub(super) fn run(self) -> Result<(), Failure> {
         let order = Order {
             settings: Settings::read(&self.flags)?,
-            form: self.form.then_some(FormOptions {
+            form: self.form,
+            options: FormOptions {
                 pools: self.default_addr_pool.iter().map(ToString::to_string).collect(),
                 pool_mask: self.default_addr_pool_mask_length,
                 data_path_port: self.data_path_port,
                 certificates: self.cert_expiry,
-            }),
+            },
             join: JoinOptions {
                 invite: match (self.invite, self.invite_file) {
                     (Some(line), _) if line == "-" => Some(InviteSource::Stdin),
@@ -95,6 +103,8 @@ impl Up {
                 listen: self.swarm_listen_addr,
                 shred: self.shred_invite,
             },
+            store: self.store,
+            keys_file: self.keys_file,
             wait: self.wait,
             timeout: self.timeout,
         };

@@ -6,5 +6,5 @@ mod parts;
 mod serve;
 mod steps;
 
-pub(crate) use serve::serve;
+pub(crate) use serve::{Beside, serve};
 pub(crate) use steps::{WORKER_BELIEVED, addresses, engine_failure};

@@ -30,8 +30,11 @@ use crate::{admin, clock, server};
 /// What takes connections, and finishes them when the broker stops.
 const LISTENER: &str = "the listener";
 
+/// Something that runs beside the broker, as long as it serves.
+pub(crate) type Beside = Box<dyn FnOnce(Arc<Broker>) -> tokio::task::JoinHandle<()> + Send>;
+
 /// Serves until SIGTERM or SIGINT, or until a part of it fails.
-pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
+pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<(), Failure> {
     let mut cluster = Cluster::open(&settings.state)?;
     let _lock = cluster.folder().lock()?;
     // An issuing CA that was about to be put to use when the last run ended.
@@ -113,7 +116,12 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
         cluster.remember_ledger()?;
     }
     steps::tokens(&broker).await?;
-    run(broker, tls_config, socket, metrics, &settings).await
+    let beside = beside.map(|beside| beside(broker.clone()));
+    let ended = run(broker, tls_config, socket, metrics, &settings).await;
+    if let Some(beside) = beside {
+        beside.abort();
+    }
+    ended
 }
 
 async fn run(

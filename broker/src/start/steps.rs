@@ -46,7 +46,7 @@ pub(crate) fn engine_failure(error: &EngineError) -> Failure {
     let code = match error {
         EngineError::NoSocket(_) => Code::OsFile,
         EngineError::SocketDenied(_) => Code::NotAllowed,
-        EngineError::NotManager | EngineError::Worker => Code::Config,
+        EngineError::NotManager | EngineError::Worker | EngineError::InUse => Code::Config,
         EngineError::NoQuorum
         | EngineError::NotYet
         | EngineError::Locked

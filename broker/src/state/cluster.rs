@@ -69,6 +69,9 @@ struct ClusterFile {
     /// The keys came from another broker: so there is a ledger, also before this broker has seen it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     taken: bool,
+    /// This machine set about to make a swarm, and did not know yet whether it would be the cluster's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    forming: bool,
 }
 
 /// The cluster as this manager knows it.
@@ -105,8 +108,9 @@ pub(crate) fn init(
     let pin = make_keys(&folder, &id, name, now)?;
     let broker = protocol::GrantId::random().as_str()[..16].to_owned();
     let form_until = now.saturating_add(form_within.as_secs());
-    let (name, ledger, taken) = (name.to_owned(), false, false);
-    let file = ClusterFile { format: FORMAT, id, name, made: now, broker, advertise, form_until, ledger, taken };
+    let (name, ledger, taken, forming) = (name.to_owned(), false, false, false);
+    let file =
+        ClusterFile { format: FORMAT, id, name, made: now, broker, advertise, form_until, ledger, taken, forming };
     write_cluster(&folder, &file)?;
     Ok((file.id, pin))
 }
@@ -159,6 +163,24 @@ impl Waiting {
         pin: &Pin,
         advertise: Vec<BrokerAddress>,
     ) -> Result<(), StateError> {
+        self.keep(given, pin, advertise, 0, true)
+    }
+
+    /// The same with what the operator brought: there may be no swarm yet, and this machine may make it.
+    pub(crate) fn take_brought(&self, brought: &Brought) -> Result<(), StateError> {
+        let issuing = IssuingCertificate::from_pem(&brought.keys.issuing, &brought.keys.root)
+            .map_err(|error| StateError::WrongKeys { what: error.to_string() })?;
+        self.keep(&brought.keys, &issuing.pin(), Vec::new(), brought.form_until, false)
+    }
+
+    fn keep(
+        &self,
+        given: &HandoverReply,
+        pin: &Pin,
+        advertise: Vec<BrokerAddress>,
+        form_until: u64,
+        taken: bool,
+    ) -> Result<(), StateError> {
         let wrong = |what: String| StateError::WrongKeys { what };
         let issuing =
             IssuingCertificate::from_pem(&given.issuing, &given.root).map_err(|error| wrong(error.to_string()))?;
@@ -181,11 +203,49 @@ impl Waiting {
             made: given.made,
             broker: self.broker.clone(),
             advertise,
-            form_until: 0,
+            form_until,
             ledger: false,
-            taken: true,
+            taken,
+            forming: false,
         };
         write_cluster(folder, &file)
+    }
+}
+
+/// What `broker init --keys-file` writes: the cluster's keys, for machines that make its swarm by themselves. The root's key
+/// is not among them.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Brought {
+    format: u32,
+    /// Until when the cluster's swarm may be made, in seconds since 1970.
+    form_until: u64,
+    /// The keys.
+    #[serde(flatten)]
+    keys: HandoverReply,
+}
+
+impl Brought {
+    /// Reads the file, which must be private. None if it is not there.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, StateError> {
+        match super::folder::check_file(path) {
+            Err(StateError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            checked => checked?,
+        }
+        let text = std::fs::read_to_string(path).map(zeroize::Zeroizing::new);
+        let text = text.map_err(|error| StateError::Io { path: path.to_owned(), error })?;
+        let corrupt = |what: String| StateError::NoKeysFile { path: path.to_owned(), what };
+        // What a JSON error says could be a piece of a key.
+        let read: Self = serde_json::from_str(&text)
+            .map_err(|error| corrupt(format!("line {}, column {}", error.line(), error.column())))?;
+        if read.format > FORMAT {
+            return Err(corrupt(format!("a newer release wrote it (format {})", read.format)));
+        }
+        Ok(Some(read))
+    }
+
+    /// The cluster.
+    pub(crate) fn cluster(&self) -> &ClusterId {
+        &self.keys.cluster
     }
 }
 
@@ -322,6 +382,35 @@ impl Cluster {
     /// Whether the ledger was ever made.
     pub(crate) fn has_ledger(&self) -> bool {
         self.file.ledger
+    }
+
+    /// Whether this machine set about to make a swarm that may not be the cluster's.
+    pub(crate) fn is_forming(&self) -> bool {
+        self.file.forming
+    }
+
+    /// Remembers that this machine sets about to make a swarm.
+    pub(crate) fn remember_forming(&mut self) -> Result<(), StateError> {
+        self.file.forming = true;
+        write_cluster(&self.folder, &self.file)
+    }
+
+    /// Remembers that this machine has joined the cluster's swarm: there is a ledger, and this broker makes none.
+    pub(crate) fn remember_joined(&mut self) -> Result<(), StateError> {
+        (self.file.forming, self.file.taken) = (false, true);
+        write_cluster(&self.folder, &self.file)
+    }
+
+    /// Writes the cluster's keys into a new private file, for machines that make its swarm.
+    pub(crate) fn write_keys(&self, path: &Path) -> Result<(), StateError> {
+        use std::io::Write as _;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let brought = Brought { format: FORMAT, form_until: self.file.form_until, keys: self.shared()? };
+        let corrupt = |error: serde_json::Error| StateError::Corrupt { path: path.to_owned(), what: error.to_string() };
+        let text = serde_json::to_string(&brought).map(zeroize::Zeroizing::new).map_err(corrupt)?;
+        let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let written = written.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+        written.map_err(|error| StateError::Io { path: path.to_owned(), error })
     }
 
     /// Remembers that the ledger was made.

@@ -10,7 +10,7 @@ mod issuing_key;
 pub(crate) mod next_issuing;
 mod restore;
 
-pub(crate) use cluster::{Cluster, OwnKey, Waiting, broker_id, init, open_root, replace_key};
+pub(crate) use cluster::{Brought, Cluster, OwnKey, Waiting, broker_id, init, open_root, replace_key};
 pub(crate) use folder::{Folder, read_bounded};
 pub(crate) use issuing_key::{KeySource, KeySourceError};
 pub(crate) use restore::restore;
@@ -51,6 +51,8 @@ pub(crate) enum StateError {
         "the keys that another broker gave cannot be used: {what}. Nothing of them was kept; is it a broker of this cluster?"
     )]
     WrongKeys { what: String },
+    #[error("{path} does not hold a cluster's keys ({what}): give the file that 'broker init --keys-file' wrote")]
+    NoKeysFile { path: PathBuf, what: String },
     #[error(transparent)]
     KeySource(#[from] KeySourceError),
     #[error(
@@ -94,7 +96,8 @@ impl From<StateError> for Failure {
             | StateError::WrongIssuingKey { .. }
             | StateError::WrongKeys { .. }
             | StateError::Backup { .. }
-            | StateError::Unfinished(_) => Code::Data,
+            | StateError::Unfinished(_)
+            | StateError::NoKeysFile { .. } => Code::Data,
             StateError::KeySource(error) => error.code(),
             StateError::Locked(_) => Code::TryAgain,
             StateError::Io { .. } => Code::Io,

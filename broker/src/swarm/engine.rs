@@ -40,6 +40,10 @@ pub(crate) enum EngineError {
     Locked,
     #[error("the swarm has no quorum: most managers do not answer. See 'docker node ls' on the others")]
     NoQuorum,
+    #[error(
+        "this machine's swarm is not the cluster's, and has services: it was left alone. Move them, then run 'docker swarm leave --force' here"
+    )]
+    InUse,
     #[error("there is none of that name")]
     NotFound,
     #[error("that name is taken")]

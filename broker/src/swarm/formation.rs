@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::models::{SwarmInitRequest, SwarmSpec, SwarmSpecCaConfig};
+use bollard::query_parameters::{LeaveSwarmOptions, ListServicesOptions};
 use certs::NodeKeyPair;
 use zeroize::Zeroizing;
 
@@ -47,6 +48,21 @@ impl Engine {
             spec: expiry.is_some().then_some(spec),
         };
         self.call(|docker| async move { docker.init_swarm(request).await }).await.map(drop)
+    }
+
+    /// Leaves a swarm that has this one engine and no service.
+    pub(crate) async fn leave(&self) -> Result<(), EngineError> {
+        let services =
+            self.call(|docker| async move { docker.list_services(None::<ListServicesOptions>).await }).await?;
+        if !services.is_empty() {
+            return Err(EngineError::InUse);
+        }
+        let options = LeaveSwarmOptions { force: true };
+        match self.call(|docker| async move { docker.leave_swarm(Some(options)).await }).await {
+            // If its outcome is not known, the next look at the engine tells it.
+            Ok(()) | Err(EngineError::TimedOut) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// This node's certificate and key, from the engine's folder.

@@ -12,7 +12,7 @@ use crate::state::Cluster;
 use crate::swarm::{Engine, EngineError, Formation};
 
 /// What can only be set when a swarm is made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct FormOptions {
     pub(crate) pools: Vec<String>,
     pub(crate) pool_mask: Option<u32>,
@@ -21,7 +21,7 @@ pub(crate) struct FormOptions {
 }
 
 pub(super) async fn form(order: &Order, engine: &Engine, until: Instant) -> Result<(), Failure> {
-    let options = order.form.clone().unwrap_or_default();
+    let options = order.options.clone();
     let (advertise, data_path, listen) = own(&order.join.addresses(), until).await?;
     let formation = Formation {
         listen,

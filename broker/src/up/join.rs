@@ -1,7 +1,7 @@
 //! Coming into the swarm by a manager invite: by the same steps, and the same code, as every machine.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use joiner::{Addresses, InviteSource, OwnAddress};
 use protocol::{BrokerAddress, InviteLine};
@@ -46,25 +46,42 @@ impl JoinOptions {
     }
 }
 
-pub(super) async fn join(order: &Order, invite: Option<&InviteLine>, until: Instant) -> Result<(), Failure> {
+/// Comes in, or goes on with it. False if it did not work yet, and another look at the store may tell better addresses.
+pub(super) async fn join(
+    order: &Order,
+    invite: Option<&InviteLine>,
+    brokers: Vec<BrokerAddress>,
+    until: Instant,
+) -> Result<bool, Failure> {
+    let left = until.saturating_duration_since(Instant::now());
+    let timeout = if order.store.is_some() { left.min(TURN) } else { left };
     let options = joiner::JoinOptions {
         invite: match (&order.join.invite, invite) {
-            // What was read from stdin is not there a second time.
-            (Some(InviteSource::Stdin), Some(line)) => Some(InviteSource::argument(line.expose())),
+            // What was read from stdin is not there a second time, and what this machine made for itself was never given.
+            (Some(InviteSource::Stdin) | None, Some(line)) => Some(InviteSource::argument(line.expose())),
             (source, _) => source.clone(),
         },
-        brokers: order.join.brokers.clone(),
+        brokers: [&brokers[..], &order.join.brokers].concat(),
         docker: order.settings.docker.clone(),
         addresses: order.join.addresses(),
         state: order.join.state.clone(),
-        timeout: until.saturating_duration_since(Instant::now()),
+        timeout,
         shred: order.join.shred,
         on_failure: None,
     };
-    let answer = joiner::join(&options).await.map_err(failed)?;
-    tracing::info!(answer, "in the swarm");
-    Ok(())
+    match joiner::join(&options).await.map_err(failed) {
+        Ok(answer) => tracing::info!(answer, "in the swarm"),
+        Err(failure) if timeout < left && matches!(failure.code, Code::TryAgain | Code::Unavailable) => {
+            tracing::info!(%failure, "trying again, with what the store says now");
+            return Ok(false);
+        }
+        Err(failure) => return Err(failure),
+    }
+    Ok(true)
 }
+
+/// How long to try the brokers that a record names before it is read again.
+const TURN: Duration = Duration::from_mins(1);
 
 pub(super) fn failed(failure: joiner::Failure) -> Failure {
     Failure::new(Code::of(failure.code), failure.words)

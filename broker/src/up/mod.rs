@@ -3,14 +3,22 @@
 //! Keeps DESIGN §3b: safe to run again at any point, since every turn begins with what state directory and engine say.
 //! Must not make a second swarm for a cluster that had one.
 
+mod elect;
 mod form;
 mod join;
+mod keys_file;
+mod own_invite;
 mod plan;
+mod recorded;
+mod store;
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::{BrokerAddress, Invite, InviteLine};
 
+use crate::broker::Broker;
 use crate::clock;
 use crate::config::Settings;
 use crate::exit::{Code, Failure};
@@ -20,9 +28,12 @@ use crate::start;
 use crate::state::Cluster;
 use crate::swarm::{Engine, EngineError};
 
+use elect::Election;
 pub(crate) use form::FormOptions;
 pub(crate) use join::JoinOptions;
-use plan::{Held, Place, Step};
+use plan::{Held, Place, Recorded, Step};
+use recorded::Known;
+use store::Store;
 
 /// How often to look at something that will change by itself.
 const POLL: Duration = Duration::from_millis(500);
@@ -31,10 +42,16 @@ const POLL: Duration = Duration::from_millis(500);
 pub(crate) struct Order {
     /// The settings of the broker that will serve.
     pub(crate) settings: Settings,
-    /// How to make the swarm, if that is this machine's work.
-    pub(crate) form: Option<FormOptions>,
+    /// Whether making the swarm is this machine's work.
+    pub(crate) form: bool,
+    /// How to make it, wherever it turns out to be made.
+    pub(crate) options: FormOptions,
     /// How to come into it.
     pub(crate) join: JoinOptions,
+    /// Where managers that come up together find each other.
+    pub(crate) store: Option<String>,
+    /// A file with the cluster's keys, for a machine that may make its swarm.
+    pub(crate) keys_file: Option<PathBuf>,
     /// Something else brings this machine in, as a manager.
     pub(crate) wait: bool,
     /// For everything before the broker serves.
@@ -45,43 +62,88 @@ pub(crate) struct Order {
 pub(crate) async fn up(order: Order) -> Result<(), Failure> {
     let until = Instant::now() + order.timeout;
     let engine = Engine::new(&order.settings.docker);
-    let invite = order.join.invite()?;
+    let given_invite = order.join.invite()?;
+    let store = order.store.as_deref().map(Store::open).transpose()?;
+    keys_file::take(&order).await?;
+    let mut election = Election::new();
     let mut came_in = false;
-    loop {
-        let held = held(&order.settings)?;
+    let cluster = loop {
+        let cluster = cluster(&order.settings)?;
+        let own_invite = cluster.as_ref().map(own_invite::kept).transpose()?.flatten();
+        let invite = given_invite.as_ref().or(own_invite.as_ref());
         let place = look(&engine, until).await?;
+        let known = Known::of(cluster.as_ref(), invite.map(InviteLine::unverified));
+        let shared = store.as_ref().zip(known.as_ref());
+        let (recorded, record) = match shared {
+            Some((store, known)) => known.look(store, until).await?,
+            None if store.is_some() => (Recorded::Nothing, None),
+            None => (Recorded::NoStore, None),
+        };
         let given = plan::Given {
-            form: order.form.is_some(),
-            invite: invite.as_ref().map(InviteLine::unverified),
+            form: order.form,
+            invite: invite.map(InviteLine::unverified),
             wait: order.wait,
             unfinished: !came_in && joiner::is_unfinished(&order.join.state).map_err(join::failed)?,
+            recorded,
         };
-        match plan::next(held.as_ref(), &place, &given, clock::now()) {
-            Step::Serve => break,
-            Step::Form => form::form(&order, &engine, until).await?,
-            Step::Join => {
-                join::join(&order, invite.as_ref(), until).await?;
-                came_in = true;
+        let held = cluster.as_ref().map(held);
+        match (plan::next(held.as_ref(), &place, &given, clock::now()), cluster, shared) {
+            (Step::Serve, cluster, _) => break cluster,
+            (Step::Form, ..) => form::form(&order, &engine, until).await?,
+            (Step::Elect, Some(cluster), Some((store, known))) => {
+                election.run(&order, (store, known), &engine, cluster, until).await?;
             }
-            Step::Wait => wait(until).await?,
-            Step::Take => take(&order, &engine, &place, given.invite, until).await?,
-            Step::Stop(stop) => return Err(Failure::new(Code::Config, stop.to_string())),
+            (Step::Leave(swarm), ..) => elect::leave(&engine, &swarm).await?,
+            (Step::Join, cluster, _) => {
+                let brokers = record.map(|record| record.addresses()).unwrap_or_default();
+                let own = match (given.invite, cluster) {
+                    (None, Some(cluster)) => Some(own_invite::invite(&cluster, brokers.clone()).await?),
+                    _ => None,
+                };
+                came_in = join::join(&order, own.as_ref().or(invite), brokers, until).await?;
+            }
+            (Step::Wait, ..) => wait(until).await?,
+            (Step::AwaitRecord, ..) => elect::pause(until).await?,
+            (Step::Take, ..) => take(&order, &engine, &place, given.invite, until).await?,
+            (Step::Stop(stop), ..) => return Err(Failure::new(Code::Config, stop.to_string())),
+            (Step::Elect, ..) => return Err(Failure::new(Code::Internal, "an election needs the keys and a store")),
+        }
+    };
+    serve(order.settings, cluster, store).await
+}
+
+/// All is there: serves, and keeps the record.
+async fn serve(settings: Settings, cluster: Option<Cluster>, store: Option<Store>) -> Result<(), Failure> {
+    let mut form_until = 0;
+    if let Some(mut cluster) = cluster {
+        form_until = cluster.form_until();
+        if own_invite::kept(&cluster)?.is_some() {
+            cluster.remember_joined()?;
+            own_invite::forget(&cluster)?;
         }
     }
-    start::serve(order.settings).await
+    let keep = store.map(|store| {
+        let keep = move |broker: Arc<Broker>| tokio::spawn(store::keep(broker, store, form_until));
+        Box::new(keep) as start::Beside
+    });
+    start::serve(settings, keep).await
 }
 
 /// What the state directory holds.
-fn held(settings: &Settings) -> Result<Option<Held>, Failure> {
+fn cluster(settings: &Settings) -> Result<Option<Cluster>, Failure> {
     if !Cluster::is_at(&settings.state)? {
         return Ok(None);
     }
-    let cluster = Cluster::open(&settings.state)?;
-    Ok(Some(Held {
+    Ok(Some(Cluster::open(&settings.state)?))
+}
+
+fn held(cluster: &Cluster) -> Held {
+    Held {
         cluster: cluster.id().clone(),
         served: cluster.has_ledger() || cluster.was_taken(),
         form_until: cluster.form_until(),
-    }))
+        forming: cluster.is_forming(),
+    }
 }
 
 /// Where the engine is, once that can be told.

@@ -43,6 +43,9 @@ pub(crate) fn typed(page: &str) -> Vec<String> {
     blocks.flat_map(str::lines).map(str::to_owned).collect()
 }
 
+/// The page's section on managers that find each other.
+const BY_STORE: &str = "\n## By a store\n";
+
 /// The README's section on several managers.
 const MANAGERS: &str = "A broker on every manager";
 
@@ -110,8 +113,12 @@ pub(crate) fn the_readme_step_by_step(pool: &Pool) -> Result<(), Failed> {
 /// The page, and what the README has of it, on three managers that are in no swarm yet.
 pub(crate) fn the_page_on_several_managers_step_by_step(pool: &Pool) -> Result<(), Failed> {
     let hosts = pool.lease(3)?;
+    let page_text = page("docs/high-availability.md")?;
+    let (before, by_store) = page_text.split_once(BY_STORE).ok_or("a section is gone")?;
+    // That section's commands are typed by the next trial.
+    let rest = by_store.split_once("\n## ").map_or("", |(_, rest)| rest);
     let commands =
-        typed(&page("docs/high-availability.md")?.replace("10.0.0.0/24", &format!("{}/24", hosts[0].address())));
+        typed(&[before, "\n## ", rest].concat().replace("10.0.0.0/24", &format!("{}/24", hosts[0].address())));
     let [init, form, made, invite, join, status] = &commands[..] else {
         return Err(format!("not the six commands that are typed here: {commands:?}").into());
     };
@@ -151,6 +158,33 @@ pub(crate) fn the_page_on_several_managers_step_by_step(pool: &Pool) -> Result<(
             assert!(brokers.len() == 3 && !ended.stdout.contains("not ready"), "{}", ended.stdout);
         }
     }
+    Ok(())
+}
+
+/// The section on managers that find each other, on two of them.
+pub(crate) fn the_section_on_a_store_step_by_step(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(2)?;
+    let shared = hosts[0].folder().join("managers");
+    std::fs::create_dir(&shared)?;
+    let page = page("docs/high-availability.md")?
+        .replace("10.0.0.0/24", &format!("{}/24", hosts[0].address()))
+        .replace("/mnt/managers", &shared.display().to_string());
+    let section = page.split_once(BY_STORE).and_then(|(_, rest)| rest.split("\n## ").next()).ok_or("a section")?;
+    let [init, up] = &typed(section)[..] else { return Err("two commands in the section on a store".into()) };
+    let folder = hosts[0].folder();
+    assert_eq!(finish(hosts[0].spawn("page", place(&hosts[0], &folder, init)?)?)?.code, 0);
+    std::fs::copy(folder.join("prod.keys"), hosts[1].folder().join("prod.keys"))?;
+    let serves =
+        "until broker status | grep -c '^broker ' | grep -q 2; do sleep 0.2; done\nkill $serving\nwait $serving\n";
+    let started = hosts.iter().map(|host| {
+        let script = format!("{up} & serving=$!\nuntil broker status >status 2>&1; do sleep 0.1; done\n{serves}");
+        Ok(host.spawn("page", place(host, &host.folder(), &script)?)?)
+    });
+    for operator in started.collect::<Result<Vec<_>, Failed>>()? {
+        let ended = finish(operator)?;
+        assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+    }
+    assert_eq!(lab::nodes(&hosts[0])?.len(), 2);
     Ok(())
 }
 

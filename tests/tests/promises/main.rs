@@ -7,6 +7,7 @@ mod bounded;
 mod downloads;
 mod fail_closed;
 mod followed;
+mod formation;
 mod handovers;
 mod input;
 mod issuing_ca;
@@ -62,7 +63,14 @@ fn main() -> ExitCode {
             fail_closed::a_deleted_invite_gives_no_use_back,
             followed::the_readme_step_by_step,
             followed::the_page_on_several_managers_step_by_step,
+            followed::the_section_on_a_store_step_by_step,
             followed::the_demo_to_its_last_line,
+            formation::three_managers_that_boot_at_once_make_one_swarm,
+            formation::a_holder_killed_before_init_is_replaced,
+            formation::a_holder_killed_between_init_and_publish_leaves_its_swarm,
+            formation::a_holder_that_hung_past_its_lease_joins_the_others,
+            formation::a_record_whose_managers_do_not_answer_never_causes_an_init,
+            formation::no_bad_record_makes_a_second_swarm,
             handovers::keys_go_to_explained_managers_only,
             handovers::a_managers_keys_are_asked_for_by_the_key_that_joined,
             handovers::a_manager_cut_off_from_quorum_hands_no_key_over,

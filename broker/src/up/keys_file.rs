@@ -1,0 +1,36 @@
+//! The keys that the operator brings to machines which make the swarm by themselves.
+//!
+//! Each of them gets a broker key of its own, so that brokers with the same file are still different ones.
+
+use super::Order;
+use crate::audit::{self, Event, Record};
+use crate::exit::{Code, Failure};
+use crate::state::{Brought, Cluster, Waiting};
+
+/// Takes the keys, once. A file that is gone was taken before, or is not for this machine.
+pub(super) async fn take(order: &Order) -> Result<(), Failure> {
+    let Some(path) = &order.keys_file else { return Ok(()) };
+    let state = &order.settings.state;
+    let Some(brought) = Brought::read(path)? else { return Ok(()) };
+    if Cluster::is_at(state)? {
+        let cluster = Cluster::open(state)?;
+        if cluster.id() == brought.cluster() {
+            return Ok(());
+        }
+        let what = format!(
+            "--keys-file {} is of cluster {}, and the state directory holds cluster {}: give another --state, or the right file",
+            path.display(),
+            brought.cluster(),
+            cluster.id()
+        );
+        return Err(Failure::new(Code::Config, what));
+    }
+    Waiting::at(state)?.take_brought(&brought)?;
+    let cluster = Cluster::open(state)?;
+    let record = Record { detail: Some("from --keys-file".into()), ..Record::new(Event::KeysTaken) };
+    audit::record_one(&cluster.folder().path(audit::FILE), cluster.broker(), record)
+        .await
+        .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
+    tracing::info!(path = %path.display(), broker = cluster.broker(), "has the cluster's keys");
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! The manager invite that a machine with the cluster's keys makes for itself.
+//!
+//! A machine that was given the keys needs no other word to come in: whoever has the invite key can make an invite. It comes
+//! in by the same exchange as every manager all the same, so that it is explained, vouched for, and in the log.
+//! Must not be made on a machine that was in before: a manager that was removed does not bring itself back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use protocol::{BrokerAddress, INVITE_TYP, InviteLine, Role};
+
+use crate::admission::{InviteOrder, Maker, made, sign};
+use crate::audit;
+use crate::broker::Limits;
+use crate::clock;
+use crate::exit::{Code, Failure};
+use crate::jwt::Signer;
+use crate::state::Cluster;
+
+/// Its file in the state directory: a run that was cut off goes on with the same.
+const FILE: &str = "own-invite";
+const TTL: Duration = Duration::from_hours(1);
+
+/// The one that was made here before, and not used up.
+pub(super) fn kept(cluster: &Cluster) -> Result<Option<InviteLine>, Failure> {
+    let folder = cluster.folder();
+    if !folder.has(FILE) {
+        return Ok(None);
+    }
+    Ok(InviteLine::parse(&folder.read(FILE)?).ok())
+}
+
+/// The one that was made before, or a new one.
+pub(super) async fn invite(cluster: &Cluster, brokers: Vec<BrokerAddress>) -> Result<InviteLine, Failure> {
+    let now = clock::now();
+    if let Some(kept) = kept(cluster)?.filter(|line| now.saturating_add(60) < line.unverified().exp) {
+        return Ok(kept);
+    }
+    let order =
+        InviteOrder { role: Role::Manager, uses: 1, ttl: TTL.as_secs(), from: Vec::new(), labels: BTreeMap::new() };
+    let (pin, generation) = (cluster.issuing.pin(), cluster.issuing.generation);
+    let maker = Maker { cluster: cluster.id(), pin, generation, limits: Limits::default(), brokers };
+    let internal = |what: String| Failure::new(Code::Internal, what);
+    let invite = order.fill(maker, now).map_err(internal)?;
+    let line = sign(&Signer::new(INVITE_TYP, &cluster.invite_key), &invite).map_err(internal)?;
+    let record = made(&invite, "broker up, for its own machine".into());
+    audit::record_one(&cluster.folder().path(audit::FILE), cluster.broker(), record)
+        .await
+        .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
+    cluster.folder().write(FILE, line.expose().as_bytes())?;
+    Ok(line)
+}
+
+/// It is used up.
+pub(super) fn forget(cluster: &Cluster) -> Result<(), Failure> {
+    Ok(cluster.folder().remove(FILE)?)
+}

@@ -1,0 +1,171 @@
+//! A shared place in which managers that come up at the same time find each other: a folder, or an object store.
+//!
+//! Keeps DESIGN §3b: what elects is that an object is created only if absent, and updated only as it was read. A store is
+//! believed to do so after it was tried. Must not hold a secret, and an answer that is not understood is never "none".
+
+mod folder;
+mod keep;
+mod lock;
+mod probe;
+mod record;
+
+use std::path::PathBuf;
+
+use crate::exit::{Code, Failure};
+use folder::Folder;
+
+pub(super) use keep::{WATCHFUL, keep};
+pub(super) use lock::{Lock, Taken, Watch};
+pub(super) use probe::probe;
+pub(super) use record::{Listed, Record, Trust};
+
+/// No object of ours is larger, in bytes.
+const MOST: usize = 64 * 1024;
+
+/// Where the cluster's record and the formation lock are.
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    shown: String,
+    place: Place,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Folder(Folder),
+}
+
+/// Which state of an object was read or written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Version(String);
+
+/// An object as it was read.
+#[derive(Debug)]
+struct Found {
+    bytes: Vec<u8>,
+    version: Version,
+}
+
+/// What came of a conditional write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Put {
+    /// It is written.
+    Done(Version),
+    /// The condition did not hold: nothing was written.
+    Conflict,
+}
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    /// It may pass, and the outcome of a write is not known.
+    #[error("the store {0} does not answer as it should: {1}")]
+    Unavailable(String, String),
+    /// What is there is not what was put there. It is never taken for nothing.
+    #[error(
+        "{name} in the store {store} is not good: {what}. Nothing was made or joined by it. Where a broker of the cluster serves, remove that object: the broker puts the right one back"
+    )]
+    Bad { store: String, name: &'static str, what: String },
+    /// It does not keep conditions.
+    #[error(
+        "the store {0} cannot be used to form a swarm: {1}. Use one that honours conditional writes (If-None-Match and If-Match), or name the founder with --form"
+    )]
+    Unfit(String, &'static str),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let code = match error {
+            StoreError::Unavailable(..) => Code::Unavailable,
+            StoreError::Bad { .. } => Code::Data,
+            StoreError::Unfit(..) => Code::Config,
+        };
+        Failure::new(code, error.to_string())
+    }
+}
+
+impl Store {
+    /// The store with this URL.
+    pub(super) fn open(url: &str) -> Result<Self, Failure> {
+        let wrong = |what: &str| Failure::new(Code::Usage, format!("--store {url}: {what}"));
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(wrong("write a folder that all managers share as file:///FOLDER"));
+        };
+        if scheme != "file" {
+            return Err(wrong("only folders are known here: file:///FOLDER"));
+        }
+        if !rest.starts_with('/') {
+            return Err(wrong("a folder is named by its whole path: file:///FOLDER"));
+        }
+        let folder = PathBuf::from(rest);
+        // One that is made here, because the shared one is not mounted yet, would elect this machine alone.
+        if !folder.is_dir() {
+            let what = format!("there is no folder {rest}: mount the one that all managers share, or make it there");
+            return Err(Failure::new(Code::NoInput, format!("--store {url}: {what}")));
+        }
+        Ok(Self { shown: url.to_owned(), place: Place::Folder(Folder::at(folder)) })
+    }
+
+    /// The object of this name, if it is there.
+    async fn get(&self, name: &str) -> Result<Option<Found>, StoreError> {
+        let own = name.to_owned();
+        match &self.place {
+            Place::Folder(folder) => self.local(folder, move |folder| folder.get(&own)).await,
+        }
+    }
+
+    /// Writes an object that must not be there.
+    async fn create(&self, name: &str, bytes: Vec<u8>) -> Result<Put, StoreError> {
+        let own = name.to_owned();
+        match &self.place {
+            Place::Folder(folder) => self.local(folder, move |folder| folder.create(&own, &bytes)).await,
+        }
+    }
+
+    /// Writes an object that must be as it was.
+    async fn update(&self, name: &str, bytes: Vec<u8>, version: &Version) -> Result<Put, StoreError> {
+        let (own, version) = (name.to_owned(), version.clone());
+        match &self.place {
+            Place::Folder(folder) => self.local(folder, move |folder| folder.update(&own, &bytes, &version)).await,
+        }
+    }
+
+    /// Removes an object, if it is there.
+    async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let own = name.to_owned();
+        match &self.place {
+            Place::Folder(folder) => self.local(folder, move |folder| folder.remove(&own)).await,
+        }
+    }
+
+    /// A folder may be on another machine, and slow.
+    async fn local<T: Send + 'static>(
+        &self,
+        folder: &Folder,
+        work: impl FnOnce(&Folder) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let folder = folder.clone();
+        let done = tokio::task::spawn_blocking(move || work(&folder)).await;
+        match done {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(self.unavailable(&error)),
+            Err(error) => Err(self.unavailable(&error)),
+        }
+    }
+
+    fn unavailable(&self, error: &dyn std::fmt::Display) -> StoreError {
+        StoreError::Unavailable(self.shown.clone(), error.to_string())
+    }
+
+    fn bad(&self, name: &'static str, what: impl Into<String>) -> StoreError {
+        StoreError::Bad { store: self.shown.clone(), name, what: what.into() }
+    }
+}
+
+impl std::fmt::Display for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+#[cfg(test)]
+mod tests;

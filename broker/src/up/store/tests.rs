@@ -1,0 +1,102 @@
+//! A folder keeps conditions, whoever else writes; what does not keep them is refused.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use protocol::ClusterId;
+
+use super::*;
+
+fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&format!("file://{}", folder.path().display())).expect("opens");
+    (folder, store)
+}
+
+#[tokio::test]
+async fn a_folder_keeps_conditions_and_is_left_as_it_was() {
+    let (folder, store) = store();
+    probe(&store).await.expect("keeps them");
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).expect("reads").flatten().map(|entry| entry.file_name()).collect();
+    assert!(left.iter().all(|name| name == ".lock"), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_creates_and_updates_at_once_one_passes() {
+    let (folder, store) = store();
+    let all = |version: Option<Version>| {
+        let store = store.clone();
+        async move {
+            let passed = Arc::new(AtomicUsize::new(0));
+            let tasks = (0..32).map(|number| {
+                let (store, passed, version) = (store.clone(), passed.clone(), version.clone());
+                tokio::spawn(async move {
+                    let bytes = format!("{number}").into_bytes();
+                    let put = match &version {
+                        None => store.create("one", bytes).await,
+                        Some(version) => store.update("one", bytes, version).await,
+                    };
+                    if put.expect("an outcome") != Put::Conflict {
+                        passed.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            });
+            for task in tasks.collect::<Vec<_>>() {
+                task.await.expect("no panic");
+            }
+            passed.load(Ordering::Relaxed)
+        }
+    };
+    assert_eq!(all(None).await, 1);
+    std::fs::write(folder.path().join("one"), "as it was").expect("written");
+    let version = store.get("one").await.expect("reads").expect("is there").version;
+    assert_eq!(all(Some(version)).await, 1);
+}
+
+#[tokio::test]
+async fn a_folder_that_went_away_is_not_an_empty_one() {
+    let (folder, store) = store();
+    assert!(store.get("one").await.expect("reads").is_none());
+    drop(folder);
+    assert!(matches!(store.get("one").await, Err(StoreError::Unavailable(..))));
+    assert!(matches!(store.create("one", Vec::new()).await, Err(StoreError::Unavailable(..))));
+    assert!(Store::open("file:///nowhere/at/all").is_err());
+}
+
+#[tokio::test]
+async fn what_is_no_store_has_words() {
+    for url in ["", "/a/folder", "file://a/folder", "ftp://a/b"] {
+        let failure = Store::open(url).expect_err("no store").to_string();
+        assert!(failure.contains("file:///FOLDER"), "{url}: {failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_lock_is_one_holders_and_ends_when_the_swarm_is_made() {
+    let (_folder, store) = store();
+    let cluster = ClusterId::random();
+    let (mut one, mut other) = (Watch::new(), Watch::new());
+    let Ok(Taken::Ours(mut lock)) = one.take(&store, &cluster, 1).await else { panic!("nobody has it") };
+    assert!(matches!(other.take(&store, &cluster, 2).await, Ok(Taken::Held(1))));
+    assert!(lock.still_ours().await.expect("an answer"));
+    let swarm = "k9vqn1p0r3a8j2m4x6t5b7c1d".parse().expect("an id");
+    assert_eq!(Lock::formed(&store, &cluster).await.expect("reads"), None);
+    assert!(lock.set_formed(&swarm).await.expect("an answer"));
+    assert!(matches!(other.take(&store, &cluster, 3).await, Ok(Taken::Formed)));
+    assert_eq!(Lock::formed(&store, &cluster).await.expect("reads"), Some(swarm));
+    // Another cluster with the same place is told, and takes nothing.
+    assert!(matches!(other.take(&store, &ClusterId::random(), 4).await, Err(StoreError::Bad { .. })));
+}
+
+#[tokio::test]
+async fn a_lock_that_another_one_changed_is_lost() {
+    let (folder, store) = store();
+    let cluster = ClusterId::random();
+    let Ok(Taken::Ours(mut lock)) = Watch::new().take(&store, &cluster, 1).await else { panic!("nobody has it") };
+    std::fs::remove_file(folder.path().join("formation-lock")).expect("removed");
+    let Ok(Taken::Ours(mut others)) = Watch::new().take(&store, &cluster, 2).await else { panic!("nobody has it") };
+    assert!(!lock.still_ours().await.expect("an answer"));
+    assert!(lock.during(std::future::pending::<()>()).await.is_none(), "what it covers ends");
+    assert!(others.still_ours().await.expect("an answer"));
+}
