@@ -33,9 +33,14 @@ pub(super) struct Up {
     /// asked; may be repeated
     #[arg(long, value_name = "SPEC", env = "BROKER_DISCOVER", value_parser = discover, value_delimiter = ',')]
     discover: Vec<BrokerAddress>,
-    /// Find the other managers through this place, the same for all: `file:///FOLDER`. Who makes the swarm is found out there
+    /// Find the other managers through this place, the same for all: `file:///FOLDER`, or where the broker was built for it
+    /// `s3://BUCKET/PREFIX`, `gs://…` or `az://…`. Who makes the swarm is found out there
     #[arg(long, value_name = "URL", env = "BROKER_STORE", group = "makes")]
     store: Option<String>,
+    /// With --store: an option of that kind of store, like endpoint=URL or region=NAME; may be repeated. Secrets are taken
+    /// from the environment only, `AWS_SECRET_ACCESS_KEY` and the like
+    #[arg(long, value_name = "K=V", env = "BROKER_STORE_OPTION", requires = "store", value_delimiter = ',', value_parser = option)]
+    store_option: Vec<(String, String)>,
     /// With --store: a file of mode 0600 with the cluster's keys, as 'broker init --keys-file' wrote it. A machine without it
     /// joins by an invite, and never makes the swarm
     #[arg(long, value_name = "FILE", env = "BROKER_KEYS_FILE", requires = "store")]
@@ -103,7 +108,7 @@ impl Up {
                 listen: self.swarm_listen_addr,
                 shred: self.shred_invite,
             },
-            store: self.store,
+            store: self.store.map(|url| (url, self.store_option)),
             keys_file: self.keys_file,
             wait: self.wait,
             timeout: self.timeout,
@@ -118,6 +123,10 @@ fn discover(text: &str) -> Result<BrokerAddress, String> {
         return Err("this build looks up no cloud's tags: give addresses or a DNS name".into());
     }
     text.trim().parse().map_err(|error: protocol::AddressError| error.to_string())
+}
+
+fn option(text: &str) -> Result<(String, String), &'static str> {
+    text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).ok_or("write it as NAME=VALUE")
 }
 
 /// What Docker takes.

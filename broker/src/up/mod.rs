@@ -48,8 +48,8 @@ pub(crate) struct Order {
     pub(crate) options: FormOptions,
     /// How to come into it.
     pub(crate) join: JoinOptions,
-    /// Where managers that come up together find each other.
-    pub(crate) store: Option<String>,
+    /// Where managers that come up together find each other: a URL, and options of its kind.
+    pub(crate) store: Option<(String, Vec<(String, String)>)>,
     /// A file with the cluster's keys, for a machine that may make its swarm.
     pub(crate) keys_file: Option<PathBuf>,
     /// Something else brings this machine in, as a manager.
@@ -63,7 +63,7 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
     let until = Instant::now() + order.timeout;
     let engine = Engine::new(&order.settings.docker);
     let given_invite = order.join.invite()?;
-    let store = order.store.as_deref().map(Store::open).transpose()?;
+    let store = order.store.as_ref().map(|(url, options)| Store::open(url, options)).transpose()?;
     keys_file::take(&order).await?;
     let mut election = Election::new();
     let mut came_in = false;

@@ -18,6 +18,7 @@ mod labels;
 mod machines;
 mod managers;
 mod never_shows;
+mod object_store;
 mod one_key;
 mod peers;
 mod recovery;
@@ -113,6 +114,8 @@ fn main() -> ExitCode {
             managers::what_up_cannot_do_has_words_and_a_code,
             managers::brokers_are_found_where_the_operator_says_besides,
             never_shows::the_token_shows_nowhere_at_trace,
+            object_store::three_managers_make_one_swarm_through_s3_and_the_holder_may_die,
+            object_store::a_store_that_ignores_conditions_is_refused_by_name,
             one_key::a_grant_redeemed_64_times_at_once_is_one_claim_and_one_answer,
             one_key::another_key_is_refused_and_an_alarm,
             one_key::a_newer_certificate_of_the_same_key_asks_again_without_alarm,

@@ -84,5 +84,5 @@ impl Folder {
 
 /// Two states with the same bytes are the same state: what is written here carries its time or a counter.
 fn version(bytes: &[u8]) -> Version {
-    Version(STANDARD.encode(Sha256::digest(bytes)))
+    Version { tag: Some(STANDARD.encode(Sha256::digest(bytes))), number: None }
 }

@@ -8,6 +8,8 @@ mod keep;
 mod lock;
 mod probe;
 mod record;
+#[cfg(feature = "store")]
+mod remote;
 
 use std::path::PathBuf;
 
@@ -32,11 +34,17 @@ pub(super) struct Store {
 #[derive(Clone, Debug)]
 enum Place {
     Folder(Folder),
+    #[cfg(feature = "store")]
+    Remote(remote::Remote),
 }
 
 /// Which state of an object was read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Version(String);
+pub(super) struct Version {
+    tag: Option<String>,
+    /// Some stores go by a number instead.
+    number: Option<String>,
+}
 
 /// An object as it was read.
 #[derive(Debug)]
@@ -84,17 +92,19 @@ impl From<StoreError> for Failure {
 }
 
 impl Store {
-    /// The store with this URL.
-    pub(super) fn open(url: &str) -> Result<Self, Failure> {
+    /// The store with this URL, and options of its kind.
+    pub(super) fn open(url: &str, options: &[(String, String)]) -> Result<Self, Failure> {
         let wrong = |what: &str| Failure::new(Code::Usage, format!("--store {url}: {what}"));
         let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(wrong("write a folder that all managers share as file:///FOLDER"));
+            return Err(wrong(
+                "write a folder that all managers share as file:///FOLDER, or s3://BUCKET/PREFIX and the like",
+            ));
         };
         if scheme != "file" {
-            return Err(wrong("only folders are known here: file:///FOLDER"));
+            return remote(url, options).map_err(|what| wrong(&what));
         }
-        if !rest.starts_with('/') {
-            return Err(wrong("a folder is named by its whole path: file:///FOLDER"));
+        if !rest.starts_with('/') || !options.is_empty() {
+            return Err(wrong("a folder is named by its whole path, file:///FOLDER, and has no --store-option"));
         }
         let folder = PathBuf::from(rest);
         // One that is made here, because the shared one is not mounted yet, would elect this machine alone.
@@ -110,6 +120,8 @@ impl Store {
         let own = name.to_owned();
         match &self.place {
             Place::Folder(folder) => self.local(folder, move |folder| folder.get(&own)).await,
+            #[cfg(feature = "store")]
+            Place::Remote(remote) => remote.get(name).await.map_err(|error| self.unavailable(&error)),
         }
     }
 
@@ -118,6 +130,8 @@ impl Store {
         let own = name.to_owned();
         match &self.place {
             Place::Folder(folder) => self.local(folder, move |folder| folder.create(&own, &bytes)).await,
+            #[cfg(feature = "store")]
+            Place::Remote(remote) => remote.create(name, bytes).await.map_err(|error| self.unavailable(&error)),
         }
     }
 
@@ -126,6 +140,10 @@ impl Store {
         let (own, version) = (name.to_owned(), version.clone());
         match &self.place {
             Place::Folder(folder) => self.local(folder, move |folder| folder.update(&own, &bytes, &version)).await,
+            #[cfg(feature = "store")]
+            Place::Remote(remote) => {
+                remote.update(name, bytes, &version).await.map_err(|error| self.unavailable(&error))
+            }
         }
     }
 
@@ -134,6 +152,8 @@ impl Store {
         let own = name.to_owned();
         match &self.place {
             Place::Folder(folder) => self.local(folder, move |folder| folder.remove(&own)).await,
+            #[cfg(feature = "store")]
+            Place::Remote(remote) => remote.remove(name).await.map_err(|error| self.unavailable(&error)),
         }
     }
 
@@ -159,6 +179,17 @@ impl Store {
     fn bad(&self, name: &'static str, what: impl Into<String>) -> StoreError {
         StoreError::Bad { store: self.shown.clone(), name, what: what.into() }
     }
+}
+
+#[cfg(feature = "store")]
+fn remote(url: &str, options: &[(String, String)]) -> Result<Store, String> {
+    let remote = remote::Remote::open(url, options)?;
+    Ok(Store { shown: url.to_owned(), place: Place::Remote(remote) })
+}
+
+#[cfg(not(feature = "store"))]
+fn remote(_url: &str, _options: &[(String, String)]) -> Result<Store, String> {
+    Err("this broker knows folders only, file:///FOLDER: it was built without object stores. Build one that knows them with: cargo build --locked --release --package broker --features store".into())
 }
 
 impl std::fmt::Display for Store {

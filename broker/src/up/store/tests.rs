@@ -9,7 +9,7 @@ use super::*;
 
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = Store::open(&format!("file://{}", folder.path().display())).expect("opens");
+    let store = Store::open(&format!("file://{}", folder.path().display()), &[]).expect("opens");
     (folder, store)
 }
 
@@ -61,13 +61,13 @@ async fn a_folder_that_went_away_is_not_an_empty_one() {
     drop(folder);
     assert!(matches!(store.get("one").await, Err(StoreError::Unavailable(..))));
     assert!(matches!(store.create("one", Vec::new()).await, Err(StoreError::Unavailable(..))));
-    assert!(Store::open("file:///nowhere/at/all").is_err());
+    assert!(Store::open("file:///nowhere/at/all", &[]).is_err());
 }
 
 #[tokio::test]
 async fn what_is_no_store_has_words() {
-    for url in ["", "/a/folder", "file://a/folder", "ftp://a/b"] {
-        let failure = Store::open(url).expect_err("no store").to_string();
+    for url in ["", "/a/folder", "file://a/folder", "ftp://a/b", "s3://"] {
+        let failure = Store::open(url, &[]).expect_err("no store").to_string();
         assert!(failure.contains("file:///FOLDER"), "{url}: {failure}");
     }
 }

@@ -1,0 +1,140 @@
+//! An object store: S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage.
+//!
+//! Keeps promise 7: credentials come from the environment or the machine's role, and are in no argument, log or Debug.
+//! Must not wait for an answer for longer than the lease of a lock allows.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::AmazonS3ConfigKey;
+use object_store::azure::AzureConfigKey;
+use object_store::gcp::GoogleConfigKey;
+use object_store::path::Path;
+use object_store::{
+    Error, GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion,
+};
+use url::Url;
+
+use super::{Found, MOST, Put, Version};
+
+/// For one call, with what the client tries again by itself.
+const CALL: Duration = Duration::from_secs(6);
+/// The variables that the clouds' own tools know begin with these.
+const VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+/// What an argument must not hold, since every user of the machine can read it.
+const SECRETS: [&str; 6] = ["secret", "token", "password", "account_key", "sas", "service_account_key"];
+
+/// The part of a store under a prefix.
+#[derive(Clone)]
+pub(super) struct Remote {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Remote({})", self.prefix)
+    }
+}
+
+impl Remote {
+    /// The store with this URL. Nothing is asked yet.
+    pub(super) fn open(url: &str, options: &[(String, String)]) -> Result<Self, String> {
+        let parsed = Url::parse(url).map_err(|error| error.to_string())?;
+        if !parsed.username().is_empty() || parsed.password().is_some() || parsed.query().is_some() {
+            return Err("write it without user, password and options, as s3://BUCKET/PREFIX".into());
+        }
+        for (key, _) in options {
+            check(parsed.scheme(), key)?;
+        }
+        let ours = |name: &String| VARIABLES.iter().any(|begin| name.starts_with(begin));
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables =
+            variables.filter(|(name, _)| ours(name)).map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let all: Vec<(String, String)> = variables.chain(options.iter().cloned()).collect();
+        let (store, prefix) = object_store::parse_url_opts(&parsed, all).map_err(|error| shown(&error))?;
+        Ok(Self { store: store.into(), prefix })
+    }
+
+    pub(super) async fn get(&self, name: &str) -> Result<Option<Found>, String> {
+        let path = self.path(name);
+        let got = in_time(async {
+            let got = self.store.get_opts(&path, GetOptions::default()).await?;
+            let version = Version { tag: got.meta.e_tag.clone(), number: got.meta.version.clone() };
+            // More than that is no object of ours, and is not read.
+            let bytes = if got.meta.size > MOST as u64 { None } else { Some(got.bytes().await?) };
+            Ok((version, bytes))
+        });
+        match got.await? {
+            Ok((version, Some(bytes))) => Ok(Some(Found { bytes: bytes.to_vec(), version })),
+            Ok((_, None)) => Err(format!("{name} is larger than it can be")),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(shown(&error)),
+        }
+    }
+
+    pub(super) async fn create(&self, name: &str, bytes: Vec<u8>) -> Result<Put, String> {
+        self.put(name, bytes, PutMode::Create).await
+    }
+
+    pub(super) async fn update(&self, name: &str, bytes: Vec<u8>, version: &Version) -> Result<Put, String> {
+        let Version { tag, number } = version.clone();
+        self.put(name, bytes, PutMode::Update(UpdateVersion { e_tag: tag, version: number })).await
+    }
+
+    pub(super) async fn remove(&self, name: &str) -> Result<(), String> {
+        let path = self.path(name);
+        match in_time(self.store.delete(&path)).await? {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(shown(&error)),
+        }
+    }
+
+    async fn put(&self, name: &str, bytes: Vec<u8>, mode: PutMode) -> Result<Put, String> {
+        let path = self.path(name);
+        let put = self.store.put_opts(&path, PutPayload::from(bytes), PutOptions::from(mode));
+        match in_time(put).await? {
+            Ok(done) => Ok(Put::Done(Version { tag: done.e_tag, number: done.version })),
+            // An update of what is gone is one of what has moved on.
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotFound { .. }) => Ok(Put::Conflict),
+            Err(error) => Err(shown(&error)),
+        }
+    }
+
+    fn path(&self, name: &str) -> Path {
+        self.prefix.clone().join(name)
+    }
+}
+
+/// Whether the store knows this option, and it may be an argument.
+fn check(scheme: &str, key: &str) -> Result<(), String> {
+    let known = match scheme {
+        "s3" | "s3a" => key.parse::<AmazonS3ConfigKey>().is_ok(),
+        "gs" => key.parse::<GoogleConfigKey>().is_ok(),
+        "az" | "azure" | "abfs" | "abfss" | "adl" => key.parse::<AzureConfigKey>().is_ok(),
+        _ => return Err("write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER".into()),
+    };
+    let key = key.to_ascii_lowercase();
+    if !known {
+        return Err(format!("--store-option {}: there is no such option for {scheme}://", key.escape_debug()));
+    }
+    if SECRETS.iter().any(|secret| key.contains(secret)) && !key.ends_with("_file") {
+        return Err(format!(
+            "--store-option {key}: a secret in an argument can be read by every user of this machine. Set it in the environment \
+             (AWS_SECRET_ACCESS_KEY and the like), or give the machine a role"
+        ));
+    }
+    Ok(())
+}
+
+async fn in_time<T>(call: impl Future<Output = Result<T, Error>>) -> Result<Result<T, Error>, String> {
+    tokio::time::timeout(CALL, call).await.map_err(|_| format!("no answer within {} s", CALL.as_secs()))
+}
+
+/// An error's words, with those of its causes that add something, in one line.
+fn shown(error: &Error) -> String {
+    let text = error.to_string();
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(400).flat_map(char::escape_debug).collect()
+}
