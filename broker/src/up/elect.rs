@@ -137,7 +137,7 @@ async fn publish(
     Ok(())
 }
 
-/// Leaves a swarm that this machine made, and that is not the cluster's. True if it was alone in it, and is out.
+/// Leaves a swarm that this machine made, and that is not the cluster's: where nothing runs in it.
 pub(super) async fn leave(engine: &Engine, record: &SwarmId) -> Result<(), Failure> {
     tracing::warn!(%record, "another machine made the cluster's swarm: this one leaves its own, in which it is alone");
     engine.leave().await.map_err(|error| start::engine_failure(&error))

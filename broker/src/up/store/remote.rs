@@ -20,6 +20,8 @@ use super::{Found, MOST, Put, Version};
 
 /// For one call, with what the client tries again by itself.
 const CALL: Duration = Duration::from_secs(6);
+/// The kinds of store there are here.
+const SCHEMES: [&str; 3] = ["s3", "gs", "az"];
 /// The variables that the clouds' own tools know begin with these.
 const VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 /// What an argument must not hold, since every user of the machine can read it.
@@ -44,6 +46,10 @@ impl Remote {
         let parsed = Url::parse(url).map_err(|error| error.to_string())?;
         if !parsed.username().is_empty() || parsed.password().is_some() || parsed.query().is_some() {
             return Err("write it without user, password and options, as s3://BUCKET/PREFIX".into());
+        }
+        // What else the library knows is no place that machines share: memory, say.
+        if !SCHEMES.contains(&parsed.scheme()) {
+            return Err("write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER".into());
         }
         for (key, _) in options {
             check(parsed.scheme(), key)?;
@@ -111,10 +117,9 @@ impl Remote {
 /// Whether the store knows this option, and it may be an argument.
 fn check(scheme: &str, key: &str) -> Result<(), String> {
     let known = match scheme {
-        "s3" | "s3a" => key.parse::<AmazonS3ConfigKey>().is_ok(),
+        "s3" => key.parse::<AmazonS3ConfigKey>().is_ok(),
         "gs" => key.parse::<GoogleConfigKey>().is_ok(),
-        "az" | "azure" | "abfs" | "abfss" | "adl" => key.parse::<AzureConfigKey>().is_ok(),
-        _ => return Err("write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER".into()),
+        _ => key.parse::<AzureConfigKey>().is_ok(),
     };
     let key = key.to_ascii_lowercase();
     if !known {

@@ -66,9 +66,38 @@ async fn a_folder_that_went_away_is_not_an_empty_one() {
 
 #[tokio::test]
 async fn what_is_no_store_has_words() {
-    for url in ["", "/a/folder", "file://a/folder", "ftp://a/b", "s3://"] {
+    for url in ["", "/a/folder", "file://a/folder", "ftp://a/b", "memory:///"] {
         let failure = Store::open(url, &[]).expect_err("no store").to_string();
         assert!(failure.contains("file:///FOLDER"), "{url}: {failure}");
+    }
+}
+
+#[cfg(not(feature = "store"))]
+#[test]
+fn a_broker_without_object_stores_names_the_build_that_has_them() {
+    let failure = Store::open("s3://managers/prod", &[]).expect_err("no store").to_string();
+    assert!(failure.contains("--features store"), "{failure}");
+}
+
+#[cfg(feature = "store")]
+#[test]
+fn an_object_stores_options_are_its_own_and_no_secrets() {
+    let open = |url: &str, key: &str| Store::open(url, &[(key.to_owned(), "x".to_owned())]).map(drop);
+    for (url, key) in [("s3://b/p", "region"), ("s3://b/p", "web_identity_token_file"), ("az://c/p", "account_name")] {
+        let opened = open(url, key).err().map(|failure| failure.to_string());
+        assert!(opened.as_ref().is_none_or(|told| !told.contains("--store-option")), "{url} {key}: {opened:?}");
+    }
+    for (url, key, told) in [
+        ("s3://b/p", "secret_access_key", "AWS_SECRET_ACCESS_KEY"),
+        ("s3://b/p", "aws_session_token", "environment"),
+        ("az://c/p", "account_key", "environment"),
+        ("gs://b/p", "service_account_key", "environment"),
+        ("s3://b/p", "regoin", "no such option"),
+        ("s3://user:word@b/p", "region", "without user"),
+        ("s3://b/p?x=y", "region", "without user"),
+    ] {
+        let failure = open(url, key).expect_err(key).to_string();
+        assert!(failure.contains(told), "{url} {key}: {failure}");
     }
 }
 
