@@ -56,7 +56,7 @@ impl Init {
         audit::record_once(&cluster.folder().path(audit::FILE), cluster.broker(), record)
             .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
         if let Some(path) = &self.keys_file {
-            cluster.write_keys(path)?;
+            state::Brought::write(&cluster, path)?;
         }
         if self.json {
             return super::print_json(

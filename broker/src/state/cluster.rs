@@ -10,7 +10,7 @@ use certs::{AuthorityError, Issuing, IssuingCertificate, Root, SigningKey};
 use protocol::{BrokerAddress, ClusterId, HandoverReply, KeyText, Pin};
 use serde::{Deserialize, Serialize};
 
-use super::{Folder, KeySource, StateError, next_issuing};
+use super::{Brought, Folder, KeySource, StateError, next_issuing};
 use crate::clock;
 use crate::jwt::PublicKey;
 
@@ -212,43 +212,6 @@ impl Waiting {
     }
 }
 
-/// What `broker init --keys-file` writes: the cluster's keys, for machines that make its swarm by themselves. The root's key
-/// is not among them.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Brought {
-    format: u32,
-    /// Until when the cluster's swarm may be made, in seconds since 1970.
-    form_until: u64,
-    /// The keys.
-    #[serde(flatten)]
-    keys: HandoverReply,
-}
-
-impl Brought {
-    /// Reads the file, which must be private. None if it is not there.
-    pub(crate) fn read(path: &Path) -> Result<Option<Self>, StateError> {
-        match super::folder::check_file(path) {
-            Err(StateError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            checked => checked?,
-        }
-        let text = std::fs::read_to_string(path).map(zeroize::Zeroizing::new);
-        let text = text.map_err(|error| StateError::Io { path: path.to_owned(), error })?;
-        let corrupt = |what: String| StateError::NoKeysFile { path: path.to_owned(), what };
-        // What a JSON error says could be a piece of a key.
-        let read: Self = serde_json::from_str(&text)
-            .map_err(|error| corrupt(format!("line {}, column {}", error.line(), error.column())))?;
-        if read.format > FORMAT {
-            return Err(corrupt(format!("a newer release wrote it (format {})", read.format)));
-        }
-        Ok(Some(read))
-    }
-
-    /// The cluster.
-    pub(crate) fn cluster(&self) -> &ClusterId {
-        &self.keys.cluster
-    }
-}
-
 /// The id of a broker that has its keys from another: 16 hex digits that follow from its own key.
 pub(crate) fn broker_id(grant_key: &PublicKey) -> String {
     grant_key.id().to_string().chars().take(16).collect()
@@ -399,18 +362,6 @@ impl Cluster {
     pub(crate) fn remember_joined(&mut self) -> Result<(), StateError> {
         (self.file.forming, self.file.taken) = (false, true);
         write_cluster(&self.folder, &self.file)
-    }
-
-    /// Writes the cluster's keys into a new private file, for machines that make its swarm.
-    pub(crate) fn write_keys(&self, path: &Path) -> Result<(), StateError> {
-        use std::io::Write as _;
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let brought = Brought { format: FORMAT, form_until: self.file.form_until, keys: self.shared()? };
-        let corrupt = |error: serde_json::Error| StateError::Corrupt { path: path.to_owned(), what: error.to_string() };
-        let text = serde_json::to_string(&brought).map(zeroize::Zeroizing::new).map_err(corrupt)?;
-        let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let written = written.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
-        written.map_err(|error| StateError::Io { path: path.to_owned(), error })
     }
 
     /// Remembers that the ledger was made.

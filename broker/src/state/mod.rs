@@ -4,13 +4,15 @@
 //! Must not be read before its owner and modes were checked.
 
 pub(crate) mod backup;
+mod brought;
 mod cluster;
 mod folder;
 mod issuing_key;
 pub(crate) mod next_issuing;
 mod restore;
 
-pub(crate) use cluster::{Brought, Cluster, OwnKey, Waiting, broker_id, init, open_root, replace_key};
+pub(crate) use brought::Brought;
+pub(crate) use cluster::{Cluster, OwnKey, Waiting, broker_id, init, open_root, replace_key};
 pub(crate) use folder::{Folder, read_bounded};
 pub(crate) use issuing_key::{KeySource, KeySourceError};
 pub(crate) use restore::restore;

@@ -1,0 +1,115 @@
+//! The cluster's keys in one file, for machines that make its swarm by themselves.
+//!
+//! Must not hold the root's key, nor a broker's own: each machine makes one, so that brokers with the same file differ.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use protocol::{ClusterId, HandoverReply};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{Cluster, StateError, folder};
+
+const FORMAT: u32 = 1;
+
+/// What `broker init --keys-file` writes. It has no `Debug`: it holds keys.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Brought {
+    format: u32,
+    /// Until when the cluster's swarm may be made, in seconds since 1970.
+    pub(super) form_until: u64,
+    /// The keys.
+    #[serde(flatten)]
+    pub(super) keys: HandoverReply,
+}
+
+impl Brought {
+    /// Reads the file, which must be private. None if it is not there.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, StateError> {
+        match folder::check_file(path) {
+            Err(StateError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            checked => checked?,
+        }
+        let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| StateError::io(path, error))?;
+        let wrong = |what: String| StateError::NoKeysFile { path: path.to_owned(), what };
+        // What a JSON error says could be a piece of a key: its place must do.
+        let read: Self = serde_json::from_str(&text)
+            .map_err(|error| wrong(format!("line {}, column {}", error.line(), error.column())))?;
+        if read.format > FORMAT {
+            return Err(wrong(format!("a newer release wrote it, in format {}", read.format)));
+        }
+        Ok(Some(read))
+    }
+
+    /// Writes the keys of a cluster into a new private file.
+    pub(crate) fn write(cluster: &Cluster, path: &Path) -> Result<(), StateError> {
+        let brought = Self { format: FORMAT, form_until: cluster.form_until(), keys: cluster.shared()? };
+        let corrupt = |error: serde_json::Error| StateError::Corrupt { path: path.to_owned(), what: error.to_string() };
+        let text = serde_json::to_string(&brought).map(Zeroizing::new).map_err(corrupt)?;
+        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let written = opened.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+        written.map_err(|error| StateError::io(path, error))
+    }
+
+    /// The cluster.
+    pub(crate) fn cluster(&self) -> &ClusterId {
+        &self.keys.cluster
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::state::{Waiting, init};
+
+    fn written() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        init(&folder.path().join("operator"), "test", Vec::new(), Duration::from_hours(1)).expect("made");
+        let file = folder.path().join("keys");
+        let cluster = Cluster::open(&folder.path().join("operator")).expect("opens");
+        Brought::write(&cluster, &file).expect("written");
+        (folder, file)
+    }
+
+    #[test]
+    fn machines_with_the_same_file_are_different_brokers_of_one_cluster() {
+        let (folder, file) = written();
+        let operator = Cluster::open(&folder.path().join("operator")).expect("opens");
+        let taken = ["one", "other"].map(|name| {
+            let state = folder.path().join(name);
+            let brought = Brought::read(&file).expect("reads").expect("is there");
+            Waiting::at(&state).and_then(|waiting| waiting.take_brought(&brought)).expect("taken");
+            assert!(!state.join("root.key").exists(), "the root's key stays where it is");
+            Cluster::open(&state).expect("opens")
+        });
+        assert_ne!(taken[0].broker(), taken[1].broker());
+        assert_ne!(taken[0].grant_key.hash(), taken[1].grant_key.hash());
+        for cluster in &taken {
+            assert_eq!((cluster.id(), cluster.form_until()), (operator.id(), operator.form_until()));
+            assert_eq!(cluster.issuing.pin(), operator.issuing.pin());
+            assert!(!cluster.was_taken() && !cluster.has_ledger(), "it may make the swarm");
+        }
+    }
+
+    #[test]
+    fn the_file_is_private_new_and_whole_and_is_never_shown() {
+        let (folder, file) = written();
+        let mode = fs::metadata(&file).expect("is there").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600);
+        let cluster = Cluster::open(&folder.path().join("operator")).expect("opens");
+        assert!(Brought::write(&cluster, &file).is_err(), "nothing is written over");
+        let text = fs::read_to_string(&file).expect("reads");
+        fs::write(&file, &text[..text.len() - 40]).expect("written");
+        let told = Brought::read(&file).err().expect("refused").to_string();
+        assert!(told.contains("--keys-file") && !told.contains("PRIVATE"), "{told}");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("set");
+        assert!(Brought::read(&file).err().expect("refused").to_string().contains("chmod 0600"));
+        assert!(Brought::read(&folder.path().join("nowhere")).expect("no error").is_none());
+    }
+}
