@@ -168,6 +168,15 @@ pub(crate) async fn enlist(broker: &Broker) -> Result<(), Denial> {
     Ok(())
 }
 
+/// Declares every CA before this broker's own void, as it was before an old raft store forgot that one leaked.
+pub(crate) async fn void_former(broker: &Broker) -> Result<(), Denial> {
+    let generations = list(broker, &broker.keys.issuing.get(), true).await?;
+    let other = || Denial::Unavailable("another broker has another issuing CA of this generation".into());
+    broker.keys.generations.replace(generations.ok_or_else(other)?);
+    trust(broker, clock::now());
+    Ok(())
+}
+
 /// Every few seconds: follows what another broker has put to use, or declared void.
 pub(crate) async fn follow(broker: &Broker) -> Result<(), Denial> {
     match broker.issuing_cas.find().await? {

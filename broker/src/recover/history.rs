@@ -30,8 +30,8 @@ pub(crate) struct History {
     pub(crate) restored: Option<u64>,
     /// Whether its broker has stopped, or lost the ledger, since it admitted anybody.
     pub(crate) at_rest: bool,
-    /// When its broker replaced the invite key last and declared the former ones void, in seconds since 1970.
-    pub(crate) voided: Option<u64>,
+    /// When its broker replaced a shared key last and declared the former ones void, in seconds since 1970.
+    pub(crate) voided: BTreeMap<String, u64>,
     /// All grants that were given.
     pub(crate) grants: BTreeSet<GrantHash>,
     /// What became of each invite.
@@ -110,7 +110,7 @@ impl History {
             Event::BrokerStopped | Event::LedgerLost => self.at_rest = true,
             Event::LedgerRecovered => self.restored = None,
             // Before it is done: if it was cut off, the key may be in use.
-            Event::KeyRotating if is_void_rotation(&fields) => self.voided = Some(now),
+            Event::KeyRotating if after_a_leak(&fields) => self.voided.extend(fields.what.map(|what| (what, now))),
             Event::StateRestored => {
                 self.restored = Some(now);
                 self.brokers.remove(&fields.broker);
@@ -153,10 +153,9 @@ impl History {
     }
 }
 
-/// Whether the invite key is replaced because the former one leaked.
-fn is_void_rotation(fields: &Fields) -> bool {
-    fields.what.as_deref() == Some("invite-key")
-        && fields.detail.as_deref().is_some_and(|detail| detail.starts_with(AFTER_A_LEAK))
+/// Whether a key is replaced because the former one leaked.
+fn after_a_leak(fields: &Fields) -> bool {
+    fields.detail.as_deref().is_some_and(|detail| detail.starts_with(AFTER_A_LEAK))
 }
 
 impl History {

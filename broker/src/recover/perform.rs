@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use protocol::{GrantHash, Role};
 
-use super::plan::{Action, Given, InviteKeys, Plan, plan};
+use super::plan::{Action, Former, Given, Plan, plan};
 use super::{History, InviteRecovered, RecoverOrder, Recovery};
 use crate::admission::{ADOPTED_LABEL, GRANT_LABEL, SKEW};
 use crate::audit::{Audit, AuditError, Event, Record};
@@ -14,6 +14,7 @@ use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
 use crate::fleet;
+use crate::keys;
 use crate::ledger::{Health, KEPT, Retire, Sentinel, WINDOW};
 use crate::rotation;
 use crate::swarm::Node;
@@ -44,11 +45,12 @@ pub(crate) async fn recover(
     let floor = broker.sentinel.floor().max(now.saturating_sub(WINDOW + KEPT));
     let planned = planned(broker, &order, &nodes, floor, now).await.map_err(failed)?;
     let sound = lost.is_none() && !planned.invites.iter().any(|step| step.lacks);
-    if !sound && let InviteKeys::VoidHere(other) = &planned.keys {
-        let what = format!(
-            "the invite key of this broker was declared void on broker {other}: run 'broker recover' there, and give it this broker's log"
-        );
-        return Err(Ok(what));
+    for (what, former) in [("invite key", &planned.invite_keys), ("issuing CA", &planned.cas)] {
+        if !sound && let Former::VoidHere(other) = former {
+            return Err(Ok(format!(
+                "the {what} of this broker was declared void on broker {other}: run 'broker recover' there, and give it this broker's log"
+            )));
+        }
     }
     let mut recovery = told(&planned, &order, lost, sound);
     if order.dry_run || sound {
@@ -136,7 +138,7 @@ async fn carry_out(
     }
     broker.rotations.forget().await?;
     broker.directory.list_own_invite_key(broker.keys.invite.get().public()).await?;
-    if plan.keys == InviteKeys::VoidOthers {
+    if plan.invite_keys == Former::VoidOthers {
         broker.directory.void_other_invite_keys(&broker.keys.invite.get().public().id(), now).await?;
     }
     // An invite may bear a time that is ahead by a clock's error, and have been used by a broker that was ahead as well.
@@ -145,6 +147,9 @@ async fn carry_out(
     let record = Record { event: Event::LedgerRecovered, version: Some(version), until: Some(until), ..record };
     broker.audit.record(record).await?;
     broker.sentinel.noted(until);
+    if plan.cas == Former::VoidOthers {
+        keys::void_former_cas(broker).await?;
+    }
     tracing::info!("the ledger was recovered");
     if let Some(membership) = broker.membership() {
         broker.directory.renew(broker.entry(membership.node), Retire::AfterLast).await?;

@@ -9,6 +9,7 @@ use protocol::{ClusterId, GrantHash, InviteId};
 
 use super::History;
 use crate::clock;
+use crate::keys::What;
 use crate::ledger::{Claims, InviteState, Policy, WINDOW};
 
 /// What is known when a ledger is recovered.
@@ -36,13 +37,15 @@ pub(super) struct Plan {
     pub(super) gaps: Vec<String>,
     /// The invites that are not over.
     pub(super) invites: Vec<Step>,
-    /// What is to be done about invite keys.
-    pub(super) keys: InviteKeys,
+    /// What is to be done about the keys that sign invites.
+    pub(super) invite_keys: Former,
+    /// The same of issuing CAs.
+    pub(super) cas: Former,
 }
 
-/// What becomes of the invite keys: an old store may have forgotten that one of them leaked.
+/// What becomes of the former ones of a key that brokers share: an old store may have forgotten that one leaked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum InviteKeys {
+pub(super) enum Former {
     /// All that are listed stay as they are.
     Keep,
     /// All but this broker's are void.
@@ -83,16 +86,17 @@ pub(super) fn plan(given: &Given<'_>) -> Plan {
     let present: BTreeMap<&InviteId, &InviteState> =
         given.present.iter().map(|state| (state.policy.id(), state)).collect();
     let invites = ids.into_iter().filter_map(|id| step(given, id, present.get(id).copied(), whole)).collect();
-    Plan { keys: keys(given.logs, whole), gaps, invites }
+    let former = |what: What| former(given.logs, &what.to_string(), whole);
+    Plan { invite_keys: former(What::InviteKey), cas: former(What::Ca), gaps, invites }
 }
 
-fn keys(logs: &[History], whole: bool) -> InviteKeys {
-    let own = logs.first().and_then(|log| log.voided);
-    let other = logs.iter().skip(1).filter(|log| log.voided.is_some()).max_by_key(|log| log.voided);
-    match other {
-        Some(log) if log.voided > own => InviteKeys::VoidHere(named(log)),
-        Some(_) | None if own.is_some() || !whole => InviteKeys::VoidOthers,
-        Some(_) | None => InviteKeys::Keep,
+fn former(logs: &[History], what: &str, whole: bool) -> Former {
+    let voided = |log: &History| log.voided.get(what).copied();
+    let own = logs.first().and_then(voided);
+    match logs.iter().skip(1).max_by_key(|log| voided(log)) {
+        Some(log) if voided(log) > own => Former::VoidHere(named(log)),
+        Some(_) | None if own.is_some() || !whole => Former::VoidOthers,
+        Some(_) | None => Former::Keep,
     }
 }
 
@@ -307,11 +311,16 @@ mod tests {
     fn a_key_that_leaked_stays_void() {
         let invite = invite(3);
         let (one, two) = (log("one", true, Some(&invite), &invite, &[]), log("two", false, None, &invite, &[]));
-        let at = |log: &History, voided| History { voided, ..log.clone() };
-        assert_eq!(keys(&[one.clone(), two.clone()], true), InviteKeys::Keep);
-        assert_eq!(keys(std::slice::from_ref(&one), false), InviteKeys::VoidOthers, "a missing log may say so");
-        assert_eq!(keys(&[at(&one, Some(5)), at(&two, Some(4))], true), InviteKeys::VoidOthers);
-        assert_eq!(keys(&[at(&one, Some(5)), at(&two, Some(6))], true), InviteKeys::VoidHere("two".into()));
+        let at = |log: &History, at: Option<u64>| History {
+            voided: at.map(|at| ("ca".to_owned(), at)).into_iter().collect(),
+            ..log.clone()
+        };
+        let keys = |logs: &[History], whole| former(logs, &What::Ca.to_string(), whole);
+        assert_eq!(former(&[at(&one, Some(5))], &What::InviteKey.to_string(), true), Former::Keep, "of each its own");
+        assert_eq!(keys(&[one.clone(), two.clone()], true), Former::Keep);
+        assert_eq!(keys(std::slice::from_ref(&one), false), Former::VoidOthers, "a missing log may say so");
+        assert_eq!(keys(&[at(&one, Some(5)), at(&two, Some(4))], true), Former::VoidOthers);
+        assert_eq!(keys(&[at(&one, Some(5)), at(&two, Some(6))], true), Former::VoidHere("two".into()));
     }
 
     #[test]
