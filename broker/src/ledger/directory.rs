@@ -30,7 +30,8 @@ pub(crate) struct Directory {
     engine: Engine,
     sentinel: Arc<Sentinel>,
     read: RwLock<Read>,
-    refreshing: tokio::sync::Mutex<Option<Instant>>,
+    /// When the last look for a key that was not known began. One at a time.
+    looked: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -50,7 +51,7 @@ pub(crate) async fn addresses(engine: &Engine) -> Result<Vec<BrokerAddress>, Eng
 
 impl Directory {
     pub(crate) fn new(engine: Engine, sentinel: Arc<Sentinel>) -> Self {
-        Self { engine, sentinel, read: RwLock::default(), refreshing: tokio::sync::Mutex::default() }
+        Self { engine, sentinel, read: RwLock::default(), looked: tokio::sync::Mutex::default() }
     }
 
     /// Writes this broker's entry, and gives what it is then. The write is also a probe: its version must be higher than
@@ -202,13 +203,19 @@ impl Directory {
         if found.is_some() {
             return Ok(found);
         }
+        let asked = Instant::now();
         if let Some(wait) = REREAD.checked_sub(age) {
             tokio::time::sleep(wait).await;
         }
-        let mut refreshing = self.refreshing.lock().await;
-        if refreshing.is_none_or(|at| at.elapsed() >= REREAD) {
+        let mut begun = self.looked.lock().await;
+        // One that began before may have read the list before the key was in it.
+        if begun.is_none_or(|begun| begun < asked) {
+            if let Some(wait) = begun.and_then(|begun| REREAD.checked_sub(begun.elapsed())) {
+                tokio::time::sleep(wait).await;
+            }
+            let now = Instant::now();
             self.refresh().await?;
-            *refreshing = Some(Instant::now());
+            *begun = Some(now);
         }
         let found = find(&self.read.read().unwrap_or_else(PoisonError::into_inner));
         if found.is_none() {
