@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use certs::{Issuing, IssuingCertificate};
 
+use super::invite_key::refuse_all_void;
 use super::order::Made;
 use super::server_cert::assert_served;
-use super::{Asked, CaRequest, Rotated, refuse_void};
+use super::{Asked, CaRequest, Rotated};
 use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
@@ -142,7 +143,7 @@ pub(super) async fn put_to_use(broker: &Broker, issuing: Issuing, asked: &Asked)
     trust(broker, now);
     super::server_cert::rotate(broker)?;
     if asked.now {
-        refuse_void(broker, &broker.invites.list().await?, &asked.operator).await?;
+        refuse_all_void(broker, &asked.operator).await?;
     }
     Ok(Rotated {
         generation: generation.into(),

@@ -29,7 +29,7 @@ pub(super) async fn rotate(broker: &Broker, asked: &Asked) -> Result<Rotated, De
     }
     broker.directory.refresh().await?;
     if asked.now {
-        refuse_void(broker, &broker.invites.list().await?, &asked.operator).await?;
+        refuse_all_void(broker, &asked.operator).await?;
     }
     let invites = of_others(broker, generation).await?;
     Ok(Rotated { generation, since: now, kid: kid.to_string(), former_until: None, invites })
@@ -66,22 +66,48 @@ fn signed_by<'k>(state: &InviteState, keys: &'k [InviteKey]) -> Option<&'k Invit
     }
 }
 
+/// The same as [`refuse_void`] with the invites as they are now. One that does not read, or cannot be revoked now, keeps
+/// none of the others from it, and is told at the end.
+pub(super) async fn refuse_all_void(broker: &Broker, operator: &str) -> Result<(), Denial> {
+    let (mut invites, mut failed) = (Vec::new(), None);
+    for read in broker.invites.list_each().await? {
+        match read {
+            Ok(state) => invites.push(state),
+            Err(error) => failed = Some(Denial::from(error)),
+        }
+    }
+    refuse_void(broker, &invites, operator).await?;
+    failed.map_or(Ok(()), Err)
+}
+
 /// Revokes the invites in the ledger that a void key signed or that accept a void issuing CA: their machines in flight end
 /// as well. What a broker that is gone has left of this, the next look of any broker does.
 pub(crate) async fn refuse_void(broker: &Broker, invites: &[InviteState], operator: &str) -> Result<(), Denial> {
     let (keys, lowest) = (broker.directory.known_invite_keys(), broker.keys.generations.get().lowest);
+    // One that cannot be revoked now keeps none of the others.
+    let mut failed = None;
     for state in void(invites, &keys, lowest, clock::now()) {
-        let (outcome, version) = broker.invites.submit(state.policy.id(), None, Operation::Revoke).await?;
-        if outcome == Outcome::Yours {
-            let record = Record {
-                invite: Some(state.policy.id().clone()),
-                operator: Some(operator.to_owned()),
-                version: Some(version),
-                detail: Some("the key that signed it is void, or it accepts an issuing CA that is".into()),
-                ..Record::new(Event::InviteRevoked)
-            };
-            broker.audit.record(record).await?;
+        match revoke(broker, state, operator).await {
+            Ok(()) => {}
+            Err(Denial::Unavailable(why)) => failed = Some(Denial::Unavailable(why)),
+            Err(other) => return Err(other),
         }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+async fn revoke(broker: &Broker, state: &InviteState, operator: &str) -> Result<(), Denial> {
+    let (outcome, version) = broker.invites.submit(state.policy.id(), None, Operation::Revoke).await?;
+    if outcome == Outcome::Yours {
+        let record = Record {
+            invite: Some(state.policy.id().clone()),
+            operator: Some(operator.to_owned()),
+            version: Some(version),
+            ends: state.policy.invite().map(|invite| invite.exp),
+            detail: Some("the key that signed it is void, or it accepts an issuing CA that is".into()),
+            ..Record::new(Event::InviteRevoked)
+        };
+        broker.audit.record(record).await?;
     }
     Ok(())
 }

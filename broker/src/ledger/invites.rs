@@ -105,8 +105,13 @@ impl Invites {
 
     /// Reads all invites.
     pub(crate) async fn list(&self) -> Result<Vec<InviteState>, LedgerError> {
+        self.list_each().await?.into_iter().collect()
+    }
+
+    /// Reads all invites, each by itself: for what must be done to the others although one does not read.
+    pub(crate) async fn list_each(&self) -> Result<Vec<Result<InviteState, LedgerError>>, LedgerError> {
         let stored = self.engine.list(names::KIND, names::INVITE).await?;
-        stored.iter().map(|stored| self.state(stored)).collect()
+        Ok(stored.iter().map(|stored| self.state(stored)).collect())
     }
 
     /// Puts an invite that was just made into the ledger, so that it is listed before its first use.

@@ -13,6 +13,7 @@ use protocol::{InviteLine, ProblemKind};
 use serde_json::Value;
 
 use crate::at_most_n::second;
+use crate::peers::create;
 use crate::verify_then_spend::{decoded, signed};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -227,5 +228,26 @@ pub(crate) fn a_broker_killed_at_any_step_of_replacing_a_key_starts_and_admits(p
             assert_admits(manager, &broker, &broker.invite(&["--uses", "1"])?)?;
         }
     }
+    Ok(())
+}
+
+pub(crate) fn an_invite_that_does_not_read_keeps_no_other_from_being_revoked(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let broker = Broker::start(manager)?;
+    let invites = [broker.invite(&["--uses", "2"])?, broker.invite(&["--uses", "2"])?];
+    let address = broker.address();
+    let booting: Vec<_> =
+        invites.iter().map(|invite| on(manager, || Machine::with_grant(invite, address))).collect::<Result<_, _>>()?;
+    let name = format!("swarm-broker.invite.{}", "0".repeat(32));
+    create(manager, &name, "no invite", &[("kind", "invite")])?;
+
+    let told = broker.run(&["rotate", "invite-key", "--now"])?;
+    assert_eq!(told.code, 75, "{}", told.stderr);
+    assert!(told.stderr.contains(&name), "it says which: {}", told.stderr);
+    for (machine, grant) in &booting {
+        assert_eq!(on(manager, || machine.redeem(grant))?.err(), Some(REFUSED), "a boot in flight");
+    }
+    assert_eq!(broker.count("invite.revoked", None)?, invites.len());
     Ok(())
 }

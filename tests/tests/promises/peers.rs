@@ -88,7 +88,7 @@ fn list_joiner(manager: &Host, joiner: &[u8]) -> Result<(), Failed> {
 }
 
 /// Writes into the ledger as another broker would.
-fn create(manager: &Host, name: &str, data: &str, labels: &[(&str, &str)]) -> Result<(), Failed> {
+pub(crate) fn create(manager: &Host, name: &str, data: &str, labels: &[(&str, &str)]) -> Result<(), Failed> {
     let file = manager.folder().join(name);
     fs::write(&file, data)?;
     let labels: Vec<String> =
