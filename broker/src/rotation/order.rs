@@ -60,8 +60,9 @@ pub(crate) async fn rotate(
     let cause = Cause { operator, reason: format!("manual: {reason}") };
     let wait = if now { Duration::ZERO } else { broker.rotation.policies.wait };
     let carried = carry_out(broker, Some(&order), Some(cause.clone()), wait).await?;
-    if !carried.replaced {
-        for role in &order.roles {
+    for role in &order.roles {
+        // Done by another one; or here, and another one has written it down, since this broker was held up.
+        if !carried.replaced || broker.rotation.known(*role).rotating {
             records::shared(broker, &carried.state, *role, &cause).await?;
         }
     }

@@ -57,10 +57,13 @@ pub(super) async fn failed(broker: &Broker, roles: &[Role], cause: &Cause, error
     }
 }
 
-/// An order was fulfilled by a rotation that somebody else had asked for.
+/// An order was fulfilled by a rotation that another broker ended.
 pub(super) async fn shared(broker: &Broker, state: &TokenState, role: Role, cause: &Cause) -> Result<(), AuditError> {
     let record = by(cause, about(role, state.of(role).number, Event::TokenRotated));
-    let detail = Some(format!("{}; done by another rotation at the same time", cause.reason));
+    let detail = Some(format!(
+        "{}; another rotation at the same time has done it, or another broker has ended it",
+        cause.reason
+    ));
     broker.audit.record(Record { detail, ..record }).await?;
     broker.rotation.wrote(role, |known| known.rotating = false);
     Ok(())
@@ -119,6 +122,9 @@ pub(super) async fn late(broker: &Broker, state: &TokenState) -> Result<(), Audi
         let record = if unknown {
             let since = clock::shown(is.since);
             let detail = format!("live since {since} by this broker, which could not write that down then");
+            Record { detail: Some(detail), ..about(role, is.number, Event::TokenFound) }
+        } else if known.rotating && !state.rotates(role) && is.number > known.generation {
+            let detail = format!("this broker was about to replace it; broker {} has written down what is live", is.by);
             Record { detail: Some(detail), ..about(role, is.number, Event::TokenFound) }
         } else if known.rotating && !state.rotates(role) {
             let detail = "this broker was about to replace it, and did not come to that";
