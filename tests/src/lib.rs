@@ -57,4 +57,4 @@ pub use pool::{Lease, Pool};
 pub use process::Process;
 pub use swarm::{Node, Role, form, nodes};
 pub use trials::{Failed, Trial, main};
-pub use until::until;
+pub use until::{LONG, until};

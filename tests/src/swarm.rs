@@ -83,6 +83,28 @@ pub fn nodes(manager: &Host) -> Result<Vec<Node>> {
     list.iter().map(|node| read_node(node).ok_or_else(|| unreadable(node))).collect()
 }
 
+/// Configs, which are what brokers agree on.
+impl Host {
+    /// A config as this manager has it, in Docker's words.
+    pub fn config(&self, name: &str) -> Result<Value> {
+        Ok(self.json(&["config", "inspect", name])?[0].clone())
+    }
+
+    /// The version of each config by its id: whatever is written to it changes that.
+    pub fn config_versions(&self) -> Result<BTreeMap<String, u64>> {
+        let ids = self.docker(&["config", "ls", "--quiet"])?;
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut arguments = vec!["config", "inspect"];
+        arguments.extend(ids.lines());
+        let answer = self.json(&arguments)?;
+        let version = |config: &Value| Some((config["ID"].as_str()?.to_owned(), config["Version"]["Index"].as_u64()?));
+        let versions = answer.as_array().into_iter().flatten().map(version).collect::<Option<_>>();
+        versions.ok_or_else(|| Error::Unreadable { what: "docker config inspect".into(), answer: answer.to_string() })
+    }
+}
+
 impl Host {
     /// Joins a manager's swarm, with a token.
     pub fn join(&self, manager: &Host, token: &str) -> Result<()> {

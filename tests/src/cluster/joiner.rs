@@ -1,8 +1,10 @@
 //! A joiner on a host.
 
 use std::ffi::{OsStr, OsString};
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use crate::cluster::Run;
@@ -93,6 +95,14 @@ impl<'h> Joiner<'h> {
         assert_eq!(ended.code, 0, "joiner on {}: {}{}", self.host.name(), ended.stdout, ended.stderr);
         Ok(ended)
     }
+}
+
+/// Joins by all these joiners at once, and gives how each ended.
+pub fn join_at_once(joiners: &[Joiner<'_>]) -> Result<Vec<Run>> {
+    thread::scope(|scope| {
+        let joins: Vec<_> = joiners.iter().map(|joiner| scope.spawn(|| joiner.join())).collect();
+        joins.into_iter().map(|join| join.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
 }
 
 /// Waits for a joiner's end.

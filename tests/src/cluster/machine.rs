@@ -32,6 +32,15 @@ pub enum Told {
     Broken(String),
 }
 
+/// Final, whatever the reason.
+pub const REFUSED: Told = Told::Problem(ProblemKind::Refused);
+
+/// Come back later.
+pub const UNAVAILABLE: Told = Told::Problem(ProblemKind::Unavailable);
+
+/// Come back at once, and ask for a new grant.
+pub const ASK_AGAIN: Told = Told::Problem(ProblemKind::AskAgain);
+
 /// A reply, or what came instead.
 pub type Answer<T> = Result<T, Told>;
 

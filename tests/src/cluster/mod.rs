@@ -6,14 +6,16 @@
 
 mod broker;
 mod gate;
+pub mod invite;
 mod joiner;
 mod machine;
 mod relay;
 
 pub use broker::{Broker, Run, run};
 pub use gate::{Gate, Held};
-pub use joiner::{Joiner, finish, write_private};
-pub use machine::{Answer, Machine, Told, Wire};
+pub use invite::{admitted, assert_admits};
+pub use joiner::{Joiner, finish, join_at_once, write_private};
+pub use machine::{ASK_AGAIN, Answer, Machine, REFUSED, Told, UNAVAILABLE, Wire};
 pub use relay::{Relay, Rule};
 
 use std::fs;
@@ -29,20 +31,29 @@ use crate::swarm::form;
 
 /// Hosts of which the first ones form a swarm; the others are fresh machines.
 #[derive(Debug)]
-pub struct Cluster(Lease);
+pub struct Cluster {
+    hosts: Lease,
+    managers: usize,
+}
 
 impl Cluster {
     /// So many managers in one swarm, and so many machines that are in none.
     pub fn form(pool: &Pool, managers: usize, machines: usize) -> Result<Self> {
         let hosts = pool.lease(managers + machines)?;
         form(&hosts[..managers].iter().collect::<Vec<_>>(), &[])?;
-        Ok(Self(hosts))
+        Ok(Self { hosts, managers })
     }
 
     /// The first manager.
     #[must_use]
     pub fn manager(&self) -> &Host {
-        &self.0[0]
+        &self.hosts[0]
+    }
+
+    /// A joiner on each of the fresh machines, with this invite.
+    #[must_use]
+    pub fn joiners(&self, invite: &str) -> Vec<Joiner<'_>> {
+        self.hosts[self.managers..].iter().map(|machine| Joiner::new(machine, invite)).collect()
     }
 }
 
@@ -73,6 +84,6 @@ impl Deref for Cluster {
     type Target = [Host];
 
     fn deref(&self) -> &[Host] {
-        &self.0
+        &self.hosts
     }
 }

@@ -9,9 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lab::{Failed, Host, Pool, until};
-
-const SOON: Duration = Duration::from_secs(30);
+use lab::{Failed, Host, LONG, Pool, until};
 
 /// Whether a connection to the listener comes about, at once or with one retry of the kernel's.
 fn reaches(from: &Host, listener: &TcpListener) -> Result<bool, Failed> {
@@ -32,7 +30,7 @@ pub(crate) fn a_cut_host_is_out_of_reach_until_healed(pool: &Pool) -> Result<(),
     assert!(!reaches(&hosts[1], &there)?);
     assert!(!reaches(&hosts[0], &here)?);
     hosts[0].heal()?;
-    until(SOON, "the healed host", || reaches(&hosts[1], &there).ok()?.then_some(()))?;
+    until(LONG, "the healed host", || reaches(&hosts[1], &there).ok()?.then_some(()))?;
     assert!(reaches(&hosts[0], &here)?);
     Ok(())
 }
@@ -59,8 +57,8 @@ pub(crate) fn a_slow_link_is_slow(pool: &Pool) -> Result<(), Failed> {
     let taken = thread::scope(|scope| {
         scope.spawn(|| ear.accept()?.0.write_all(&vec![0; 100_000]));
         let start = Instant::now();
-        let mut stream = hosts[1].inside(|| TcpStream::connect_timeout(&address, SOON))??;
-        stream.set_read_timeout(Some(SOON))?;
+        let mut stream = hosts[1].inside(|| TcpStream::connect_timeout(&address, LONG))??;
+        stream.set_read_timeout(Some(LONG))?;
         stream.read_to_end(&mut Vec::new())?;
         Ok::<_, Failed>(start.elapsed())
     })?;
@@ -74,17 +72,17 @@ pub(crate) fn a_killed_engine_starts_again_in_its_swarm(pool: &Pool) -> Result<(
     let node = hosts[1].node_id()?;
     hosts[1].kill_engine()?;
     assert!(!hosts[1].engine_answers());
-    until(SOON, "the manager to see the node down", || {
+    until(LONG, "the manager to see the node down", || {
         lab::nodes(&hosts[0]).ok()?.into_iter().find(|seen| seen.id == node && seen.state == "down")
     })?;
     hosts[1].start_engine()?;
     assert_eq!(hosts[1].node_id()?, node);
-    until(SOON, "the node to be ready again", || {
+    until(LONG, "the node to be ready again", || {
         lab::nodes(&hosts[0]).ok()?.into_iter().find(|seen| seen.id == node && seen.state == "ready")
     })?;
 
     hosts[0].restart_engine()?;
-    until(SOON, "the manager to lead again", || lab::nodes(&hosts[0]).ok())?;
+    until(LONG, "the manager to lead again", || lab::nodes(&hosts[0]).ok())?;
     Ok(())
 }
 
@@ -97,7 +95,7 @@ pub(crate) fn a_paused_engine_is_silent(pool: &Pool) -> Result<(), Failed> {
     let silence = socket.read(&mut [0; 1]).map_err(|error| error.kind());
     assert_eq!(silence, Err(ErrorKind::WouldBlock));
     hosts[0].resume_engine()?;
-    until(SOON, "the engine to answer again", || hosts[0].engine_answers().then_some(()))?;
+    until(LONG, "the engine to answer again", || hosts[0].engine_answers().then_some(()))?;
     Ok(())
 }
 

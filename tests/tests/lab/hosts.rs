@@ -6,9 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use lab::{Failed, Pool, Role, until};
-
-const SOON: Duration = Duration::from_secs(30);
+use lab::{Failed, LONG, Pool, Role, until};
 
 pub(crate) fn engines_come_up(pool: &Pool) -> Result<(), Failed> {
     let hosts = pool.lease(3)?;
@@ -27,7 +25,7 @@ pub(crate) fn engines_come_up(pool: &Pool) -> Result<(), Failed> {
 pub(crate) fn a_swarm_of_three_forms(pool: &Pool) -> Result<(), Failed> {
     let hosts = pool.lease(3)?;
     lab::form(&[&hosts[0]], &[&hosts[1], &hosts[2]])?;
-    let nodes = until(SOON, "three ready nodes", || {
+    let nodes = until(LONG, "three ready nodes", || {
         let nodes = lab::nodes(&hosts[0]).ok()?;
         (nodes.len() == 3 && nodes.iter().all(|node| node.state == "ready")).then_some(nodes)
     })?;
@@ -61,7 +59,7 @@ pub(crate) fn tasks_run_on_nodes_that_have_the_image(pool: &Pool) -> Result<(), 
         host.import_busybox()?;
     }
     hosts[0].create_service("idle", 4)?;
-    let tasks = until(SOON, "four running tasks", || hosts[0].tasks("idle").ok().filter(|tasks| tasks.len() == 4))?;
+    let tasks = until(LONG, "four running tasks", || hosts[0].tasks("idle").ok().filter(|tasks| tasks.len() == 4))?;
     for host in hosts.iter() {
         assert!(tasks.iter().any(|task| task == host.name()), "{tasks:?}");
     }
@@ -75,14 +73,14 @@ pub(crate) fn a_host_has_its_own_name_and_addresses(pool: &Pool) -> Result<(), F
         command.arg("--nodename");
         command
     })?;
-    assert!(hostname.wait(SOON)?.success());
+    assert!(hostname.wait(LONG)?.success());
     assert_eq!(hostname.stdout().trim(), hosts[0].name());
 
     let own = hosts[0].inside(|| TcpListener::bind((hosts[0].address(), 0)))??;
     let own6 = hosts[0].inside(|| TcpListener::bind((hosts[0].address6(), 0)))??;
     for (listener, what) in [(own, "IPv4"), (own6, "IPv6")] {
         let address = listener.local_addr()?;
-        hosts[1].inside(|| TcpStream::connect_timeout(&address, SOON))??;
+        hosts[1].inside(|| TcpStream::connect_timeout(&address, LONG))??;
         assert!(
             TcpStream::connect_timeout(&address, Duration::from_millis(300)).is_err(),
             "the machine itself reaches a host by {what}"
@@ -98,11 +96,11 @@ pub(crate) fn a_program_is_watched_while_it_runs(pool: &Pool) -> Result<(), Fail
     let mut command = hosts[0].command("sh");
     command.args(["-c", "echo warning >&2; echo ready; while :; do :; done"]);
     let mut shell = hosts[0].spawn("shell", command)?;
-    until(SOON, "its first words", || (shell.stdout() == "ready\n").then_some(()))?;
+    until(LONG, "its first words", || (shell.stdout() == "ready\n").then_some(()))?;
     assert_eq!(shell.stderr(), "warning\n");
     let name = std::fs::read_to_string(format!("/proc/{}/comm", shell.pid()))?;
     assert_eq!(name, "sh\n", "the process is the program itself");
-    until(SOON, "some work", || (shell.cpu_time() > Duration::from_millis(50)).then_some(()))?;
+    until(LONG, "some work", || (shell.cpu_time() > Duration::from_millis(50)).then_some(()))?;
     assert!(shell.peak_memory() > 100_000);
 
     shell.pause()?;
@@ -111,7 +109,7 @@ pub(crate) fn a_program_is_watched_while_it_runs(pool: &Pool) -> Result<(), Fail
     assert!(shell.cpu_time() < before + Duration::from_millis(50), "it works while paused");
     shell.resume()?;
     shell.terminate()?;
-    assert_eq!(shell.wait(SOON)?.signal(), Some(15));
+    assert_eq!(shell.wait(LONG)?.signal(), Some(15));
     assert!(shell.terminate().is_err(), "a dead process takes a signal");
     assert!(shell.cpu_time() >= before);
     Ok(())

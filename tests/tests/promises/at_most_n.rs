@@ -1,10 +1,9 @@
 //! Promise 1: an invite for N uses admits at most N keys, whatever runs at once.
 
 use std::fs;
-use std::thread;
 use std::time::Duration;
 
-use lab::cluster::{Answer, Broker, Cluster, Joiner, Machine, Run, Told, on};
+use lab::cluster::{Answer, Broker, Cluster, Machine, REFUSED, Told, UNAVAILABLE, join_at_once, on};
 use lab::{Failed, Host, Pool};
 use protocol::ProblemKind;
 use serde_json::Value;
@@ -14,11 +13,7 @@ pub(crate) fn an_invite_for_three_admits_three_of_fifty_at_once(pool: &Pool) -> 
     let broker = Broker::start(cluster.manager())?;
     let invite = broker.invite(&["--uses", "3", "--ttl", "10m", "--label", "zone=a"])?;
 
-    let ended: Vec<Run> = thread::scope(|scope| {
-        let joiners: Vec<_> =
-            cluster[1..].iter().map(|machine| scope.spawn(|| Joiner::new(machine, &invite).join())).collect();
-        joiners.into_iter().map(|joiner| joiner.join().expect("no panic")).collect::<lab::Result<_>>()
-    })?;
+    let ended = join_at_once(&cluster.joiners(&invite))?;
 
     let joined = ended.iter().filter(|run| run.code == 0).count();
     let refused = ended.iter().filter(|run| run.code == 77).count();
@@ -65,7 +60,7 @@ pub(crate) fn an_invite_for_ten_admits_ten_of_two_hundred_keys_at_once(pool: &Po
     })?;
 
     let admitted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-    let refused = outcomes.iter().filter(|outcome| **outcome == Err(Told::Problem(ProblemKind::Refused))).count();
+    let refused = outcomes.iter().filter(|outcome| **outcome == Err(REFUSED)).count();
     assert_eq!((admitted, refused), (10, 190), "{outcomes:?}");
     Ok(())
 }
@@ -81,7 +76,7 @@ pub(crate) fn a_key_that_comes_back_uses_nothing_more(pool: &Pool) -> Result<(),
             assert_eq!(first.identity().await, Ok(()));
         }
         assert_eq!(Machine::new(&invite, address).identity().await, Ok(()));
-        assert_eq!(Machine::new(&invite, address).identity().await, Err(Told::Problem(ProblemKind::Refused)));
+        assert_eq!(Machine::new(&invite, address).identity().await, Err(REFUSED));
         assert_eq!(first.identity().await, Ok(()), "the first key keeps its use");
     })?;
     assert_eq!(broker.json(&["invite", "list", "--json"])?["invites"][0]["claimed"], 2);
@@ -107,7 +102,7 @@ pub(crate) fn second<'h>(first: &Broker<'_>, host: &'h Host) -> Result<Broker<'h
 async fn asked(mut machine: Machine) -> Answer<()> {
     for _ in 0..50 {
         match machine.identity().await {
-            Err(Told::Problem(ProblemKind::Unavailable)) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(UNAVAILABLE) => tokio::time::sleep(Duration::from_millis(100)).await,
             told => return told,
         }
     }
@@ -139,7 +134,7 @@ pub(crate) fn two_brokers_at_once_admit_sixty_of_a_hundred_keys(pool: &Pool) -> 
     })?;
 
     let admitted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-    let refused = outcomes.iter().filter(|outcome| **outcome == Err(Told::Problem(ProblemKind::Refused))).count();
+    let refused = outcomes.iter().filter(|outcome| **outcome == Err(REFUSED)).count();
     assert_eq!((admitted, refused), (60, 40), "{outcomes:?}");
     let mut issued = 0;
     for broker in [&first, &second] {

@@ -5,15 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
-use lab::cluster::{Broker, Cluster, Joiner, Told};
+use lab::cluster::{Broker, Cluster, Joiner, REFUSED, UNAVAILABLE};
 use lab::{Failed, Host, Pool, until};
-use protocol::ProblemKind;
 
 use crate::followed::{page, typed};
 use crate::recovery::{admits_exactly, asked, lost, ready};
-
-const REFUSED: Told = Told::Problem(ProblemKind::Refused);
-const UNAVAILABLE: Told = Told::Problem(ProblemKind::Unavailable);
 
 /// The commands of one section of the page, with this host's address.
 pub(crate) fn commands(section: &str, host: &Host) -> Result<Vec<String>, Failed> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lab::cluster::{Broker, Cluster, Joiner, Machine, Relay, Rule, finish, on};
-use lab::{Failed, Host, Pool, until};
+use lab::{Failed, Host, LONG, Pool, until};
 
 /// The requests of a boot, in their order.
 const STEPS: [&str; 4] = ["identity", "grant", "redeem", "confirm"];
@@ -54,7 +54,7 @@ pub(crate) fn a_joiner_killed_at_any_step_finishes_the_same_boot(pool: &Pool) ->
         let invite = broker.invite(&["--uses", "1", "--label", "zone=a"])?;
         let joiner = Joiner::new(machine, &invite);
         let mut first = joiner.start()?;
-        until(Duration::from_secs(30), "the joiner to wait", || relay.struck().then_some(()))?;
+        until(LONG, "the joiner to wait", || relay.struck().then_some(()))?;
         first.kill()?;
         relay.set(Rule::Pass);
         joiner.joins()?;
@@ -74,9 +74,7 @@ pub(crate) fn a_joiner_killed_while_its_engine_joins_finishes_the_same_boot(pool
     for (machine, stop_engine) in [(&cluster[1], false), (&cluster[2], true)] {
         let joiner = Joiner::new(machine, &invite);
         let mut first = joiner.start()?;
-        until(Duration::from_secs(30), "Docker to be told", || {
-            first.stderr().contains("docker: joining").then_some(())
-        })?;
+        until(LONG, "Docker to be told", || first.stderr().contains("docker: joining").then_some(()))?;
         first.kill()?;
         if stop_engine {
             machine.kill_engine()?;
@@ -95,9 +93,7 @@ pub(crate) fn a_broker_killed_before_the_claim_loses_nothing(pool: &Pool) -> Res
     // The engine does not answer, so the claim is asked for and not made.
     manager.pause_engine()?;
     let joiner = Joiner::new(machine, &invite).start()?;
-    until(Duration::from_secs(30), "the joiner to be told to come back", || {
-        (joiner.stderr().lines().count() > 1).then_some(())
-    })?;
+    until(LONG, "the joiner to be told to come back", || (joiner.stderr().lines().count() > 1).then_some(()))?;
     broker.kill()?;
     manager.resume_engine()?;
     broker.serve()?;
@@ -115,7 +111,7 @@ pub(crate) fn a_broker_killed_after_the_claim_loses_nothing(pool: &Pool) -> Resu
         broker.serve_with(&["--advertise", &relay.address().to_string()])?;
         let invite = broker.invite(&["--uses", "1", "--label", "zone=a"])?;
         let joiner = Joiner::new(machine, &invite).start()?;
-        until(Duration::from_secs(30), "the broker to have answered", || relay.struck().then_some(()))?;
+        until(LONG, "the broker to have answered", || relay.struck().then_some(()))?;
         broker.kill()?;
         relay.set(Rule::DropReply(at + 1));
         broker.serve()?;

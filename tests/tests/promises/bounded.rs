@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lab::cluster::{Broker, Cluster, Joiner, Machine, Wire, on};
-use lab::{Failed, Host, Pool, Process, until};
+use lab::{Failed, Host, LONG, Pool, Process, until};
 use protocol::{PROBLEM_JSON, Problem, ProblemKind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, WriteHalf};
@@ -352,7 +352,7 @@ fn serve_with_ordinary_limits(broker: &Broker) -> Result<Process, Failed> {
     let mut command = Command::new("prlimit");
     command.arg("--nofile=1024:4096").arg(serve.get_program()).args(serve.get_args());
     let process = broker.host().spawn("broker", command)?;
-    until(Duration::from_secs(30), "the broker to be ready", || process.stderr().contains("serving").then_some(()))?;
+    until(LONG, "the broker to be ready", || process.stderr().contains("serving").then_some(()))?;
     Ok(process)
 }
 

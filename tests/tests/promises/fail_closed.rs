@@ -5,16 +5,13 @@ use std::time::{Duration, Instant};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
-use lab::cluster::{Broker, Cluster, Machine, Told, on};
-use lab::{Failed, Host, Pool, until};
-use protocol::{InviteLine, ProblemKind};
-
-const UNAVAILABLE: Told = Told::Problem(ProblemKind::Unavailable);
-const REFUSED: Told = Told::Problem(ProblemKind::Refused);
+use lab::cluster::{Broker, Cluster, Machine, REFUSED, UNAVAILABLE, invite, on};
+use lab::{Failed, Host, LONG, Pool, until};
+use protocol::InviteLine;
 
 /// Sets a label of a config behind the broker's back, or takes it away.
 pub(crate) fn relabel(manager: &Host, config: &str, label: &str, value: Option<&str>) -> Result<(), Failed> {
-    let stored = manager.json(&["config", "inspect", config])?[0].clone();
+    let stored = manager.config(config)?;
     let mut spec = stored["Spec"].clone();
     let labels = spec["Labels"].as_object_mut().ok_or("no labels")?;
     assert!(labels.remove(label).is_some(), "{config} has no label {label}");
@@ -101,7 +98,7 @@ pub(crate) fn deleted_configs_give_no_revoked_invite_back(pool: &Pool) -> Result
     let mut broker = Broker::start(manager)?;
     let invite = broker.invite(&["--uses", "1"])?;
     let address = broker.address();
-    broker.ok(&["invite", "revoke", InviteLine::parse(&invite)?.unverified().jti.as_str()])?;
+    broker.ok(&["invite", "revoke", &invite::id(&invite)?])?;
     // Nobody claimed anything, so only the sentinel tells that something is gone.
     let ids = manager.docker(&["config", "ls", "-q"])?;
     for id in ids.split_whitespace() {
@@ -117,7 +114,6 @@ pub(crate) fn deleted_configs_give_no_revoked_invite_back(pool: &Pool) -> Result
 }
 
 pub(crate) fn the_floor_ends_invites_and_never_goes_back(pool: &Pool) -> Result<(), Failed> {
-    const LONG: Duration = Duration::from_secs(30);
     let cluster = Cluster::form(pool, 1, 0)?;
     let manager = cluster.manager();
     let broker = Broker::start(manager)?;
@@ -158,7 +154,7 @@ pub(crate) fn a_use_that_was_taken_out_of_the_ledger_is_not_given_again(pool: &P
         machine.identity().await.expect("an identity");
         machine.key().hash()
     })?;
-    let id = InviteLine::parse(&invite)?.unverified().jti.to_string();
+    let id = invite::id(&invite)?;
     relabel(manager, &format!("swarm-broker.invite.{id}"), &format!("swarm-broker.use.{key}"), None)?;
     let told = on(manager, || async { Machine::new(&invite, address).identity().await })?;
     assert_eq!(told, Err(UNAVAILABLE), "the use was given back");
@@ -201,7 +197,7 @@ pub(crate) fn a_deleted_invite_gives_no_use_back(pool: &Pool) -> Result<(), Fail
     on(manager, || async { Machine::new(&invite, address).identity().await.expect("an identity") })?;
     broker.stop()?;
     // The broker has forgotten all it does not keep on disk, and the use is gone from raft.
-    let id = InviteLine::parse(&invite)?.unverified().jti.to_string();
+    let id = invite::id(&invite)?;
     manager.docker(&["config", "rm", &format!("swarm-broker.invite.{id}")])?;
     broker.serve()?;
     let told = on(manager, || async { Machine::new(&invite, address).identity().await })?;

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use lab::cluster::{Cluster, finish, run};
-use lab::{Failed, Host, Pool, programs};
+use lab::{Failed, Host, LONG, Pool, programs};
 
 /// A place like a fresh machine's: folders of its own where the programs keep things, and Docker where it usually is.
 const PLACE: &str = r#"
@@ -92,7 +92,7 @@ pub(crate) fn the_readme_step_by_step(pool: &Pool) -> Result<(), Failed> {
     }
     script.push_str("kill $serving\nwait $serving\n");
     let mut operator = manager.spawn("readme", place(manager, &folder, &script)?)?;
-    let invited = lab::until(Duration::from_secs(30), "the invite", || {
+    let invited = lab::until(LONG, "the invite", || {
         (folder.join("invited").exists() || operator.ended().ok()?.is_some()).then_some(())
     });
     invited?;
@@ -150,7 +150,7 @@ pub(crate) fn the_page_on_several_managers_step_by_step(pool: &Pool) -> Result<(
     for (number, (folder, operator)) in running.into_iter().enumerate() {
         std::fs::write(folder.join("over"), "")?;
         // The others serve until the first one has shown them.
-        lab::until(Duration::from_secs(30), "the status to be shown", || told.exists().then_some(()))?;
+        lab::until(LONG, "the status to be shown", || told.exists().then_some(()))?;
         let ended = finish(operator)?;
         assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
         if number == 0 {

@@ -7,9 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use lab::cluster::{Broker, finish};
-use lab::{Failed, Host, Lease, Pool, Process, Role, until};
-
-use crate::managers::SOON;
+use lab::{Failed, Host, LONG, Lease, Pool, Process, Role, until};
 
 /// The lease of a lock whose holder is gone, and all that comes after it.
 const TAKEN_OVER: Duration = Duration::from_secs(90);
@@ -69,7 +67,7 @@ impl Scene {
         let formed = fs::read_to_string(self.folder.join(LOCK))?;
         assert!(swarms.iter().all(|swarm| formed.contains(swarm.as_str())), "{formed}");
         let (first, _) = &booted[0];
-        until(SOON, "all brokers to be ready", || {
+        until(LONG, "all brokers to be ready", || {
             let brokers = first.json(&["status", "--json"]).ok()?["brokers"].as_array()?.clone();
             (brokers.iter().filter(|broker| broker["ready"] == true).count() == self.hosts.len()).then_some(())
         })?;
@@ -116,7 +114,7 @@ fn is_out(host: &Host) -> Result<bool, Failed> {
 /// Who has the formation lock.
 fn holder(booted: &[(Broker<'_>, Process)]) -> Result<usize, Failed> {
     let has = |(_, process): &(Broker<'_>, Process)| process.stderr().contains("has the formation lock");
-    Ok(until(SOON, "somebody to have the lock", || booted.iter().position(has))?)
+    Ok(until(LONG, "somebody to have the lock", || booted.iter().position(has))?)
 }
 
 pub(crate) fn three_managers_that_boot_at_once_make_one_swarm(pool: &Pool) -> Result<(), Failed> {
@@ -129,7 +127,7 @@ pub(crate) fn three_managers_that_boot_at_once_make_one_swarm(pool: &Pool) -> Re
             assert_eq!(made, 1, "one of them made the swarm");
             for (_, process) in &mut booted {
                 process.terminate()?;
-                process.wait(SOON)?;
+                process.wait(LONG)?;
             }
         }
         scene.again(round)?;
@@ -153,13 +151,13 @@ pub(crate) fn a_holder_killed_between_init_and_publish_leaves_its_swarm(pool: &P
     let mut booted = scene.boot()?;
     let first = holder(&booted)?;
     let state = booted[first].0.state().join("cluster.json");
-    until(SOON, "it to set about the swarm", || {
+    until(LONG, "it to set about the swarm", || {
         fs::read_to_string(&state).ok()?.contains("\"forming\": true").then_some(())
     })?;
     // While the store is away, nothing can be published.
     let away = scene.folder.with_extension("away");
     fs::rename(&scene.folder, &away)?;
-    until(SOON, "its engine to be in a swarm", || swarm(&scene.hosts[first]).ok().filter(|id| !id.is_empty()))?;
+    until(LONG, "its engine to be in a swarm", || swarm(&scene.hosts[first]).ok().filter(|id| !id.is_empty()))?;
     booted[first].1.kill()?;
     assert!(!away.join(RECORD).exists(), "it was killed before it published");
     fs::rename(&away, &scene.folder)?;
@@ -176,7 +174,7 @@ pub(crate) fn a_record_whose_managers_do_not_answer_never_causes_an_init(pool: &
     let scene = Scene::new(pool, 3)?;
     let mut booted = scene.boot()?;
     let first = holder(&booted)?;
-    until(SOON, "the record", || scene.has(RECORD).then_some(()))?;
+    until(LONG, "the record", || scene.has(RECORD).then_some(()))?;
     booted[first].1.kill()?;
     // Longer than the lease of the lock.
     thread::sleep(Duration::from_secs(25));
@@ -202,7 +200,7 @@ pub(crate) fn no_bad_record_makes_a_second_swarm(pool: &Pool) -> Result<(), Fail
     let scene = Scene::new(pool, 3)?;
     let mut first = Broker::nowhere(&scene.hosts[0])?;
     first.up_with(&scene.words())?;
-    let formed = until(SOON, "the lock to say so", || {
+    let formed = until(LONG, "the lock to say so", || {
         fs::read_to_string(scene.folder.join(LOCK)).ok().filter(|lock| lock.contains("formed"))
     })?;
     // Another cluster's record is as well signed as this one's, by its own keys.

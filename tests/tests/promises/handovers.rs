@@ -3,13 +3,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certs::{NodeKeyPair, SigningKey};
-use lab::cluster::{Answer, Broker, Joiner, Machine, Told, node_key, on};
-use lab::{Failed, Host, Pool, Role, until};
+use lab::cluster::{Answer, Broker, Joiner, Machine, REFUSED, Told, UNAVAILABLE, node_key, on};
+use lab::{Failed, Host, LONG, Pool, Role, until};
 use protocol::{ClusterId, HANDOVERS, HandoverRequest, HandoverStatement, InviteLine, NodeId, ProblemKind, Proof};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::managers::{SOON, found};
+use crate::managers::found;
 
 /// A broker that asks for keys, as this node.
 struct Asker {
@@ -54,8 +54,6 @@ fn id(host: &Host) -> Result<NodeId, Failed> {
     Ok(host.node_id()?.trim().parse()?)
 }
 
-const REFUSED: Answer<Value> = Err(Told::Problem(ProblemKind::Refused));
-
 /// All that is the cluster's secret, in a text.
 fn secrets(broker: &Broker<'_>) -> Result<Vec<String>, Failed> {
     let read = |name: &str| std::fs::read_to_string(broker.state().join(name));
@@ -73,7 +71,7 @@ pub(crate) fn keys_go_to_explained_managers_only(pool: &Pool) -> Result<(), Fail
 
     // A worker, whatever explains it.
     Joiner::new(&hosts[1], &invite).joins()?;
-    assert_eq!(asks(&hosts[1])?, REFUSED);
+    assert_eq!(asks(&hosts[1])?, Err(REFUSED));
     assert_eq!(broker.count("refused", Some("wrong-role"))?, 1);
 
     // A manager of another swarm is nobody here.
@@ -83,12 +81,12 @@ pub(crate) fn keys_go_to_explained_managers_only(pool: &Pool) -> Result<(), Fail
     // A manager that came in raw: until somebody says why it is here, and also where it says so itself.
     hosts[3].join(&hosts[0], &hosts[0].join_token(Role::Manager)?)?;
     let raw = hosts[3].node_id()?;
-    assert_eq!(asks(&hosts[3])?, REFUSED);
+    assert_eq!(asks(&hosts[3])?, Err(REFUSED));
     let founders = lab::nodes(&hosts[0])?.into_iter().find_map(|node| node.labels.get("swarm-broker.manager").cloned());
     let copied = format!("swarm-broker.manager={}", founders.ok_or("the founder's voucher")?);
     for label in ["swarm-broker.adopted=by myself", "swarm-broker.grant=00", "swarm-broker.manager=yes", &copied] {
         hosts[3].docker(&["node", "update", "--label-add", label, raw.trim()])?;
-        assert_eq!(asks(&hosts[3])?, REFUSED, "{label}");
+        assert_eq!(asks(&hosts[3])?, Err(REFUSED), "{label}");
     }
     let alarms = broker.records()?.into_iter().filter(|record| record["reason"] == "no-manager");
     assert_eq!(alarms.filter(|record| record["outcome"] == "alarm").count(), 5);
@@ -105,10 +103,10 @@ pub(crate) fn keys_go_to_explained_managers_only(pool: &Pool) -> Result<(), Fail
     let (kept, again) = (node_key(&hosts[3])?, node_key(&hosts[3])?);
     let request = asker.request(&id(&hosts[3])?, None);
     hosts[0].docker(&["node", "demote", raw.trim()])?;
-    assert_eq!(ask(&broker, &invite, kept, &request)?, REFUSED);
+    assert_eq!(ask(&broker, &invite, kept, &request)?, Err(REFUSED));
     hosts[3].leave()?;
-    until(SOON, "the node to be removed", || hosts[0].docker(&["node", "rm", "--force", raw.trim()]).ok())?;
-    assert_eq!(ask(&broker, &invite, again, &request)?, REFUSED);
+    until(LONG, "the node to be removed", || hosts[0].docker(&["node", "rm", "--force", raw.trim()]).ok())?;
+    assert_eq!(ask(&broker, &invite, again, &request)?, Err(REFUSED));
     assert_eq!(broker.count("refused", Some("no-node"))?, 1);
     Ok(())
 }
@@ -125,11 +123,11 @@ pub(crate) fn a_managers_keys_are_asked_for_by_the_key_that_joined(pool: &Pool) 
     let asks = |request: &Value| ask(&broker, &invite, node_key(&hosts[1])?, request);
 
     // Its certificate alone, as whoever has the swarm's own CA could make one; another key; and another's words.
-    assert_eq!(asks(&asker.request(&node, None))?, REFUSED);
-    assert_eq!(asks(&asker.request(&node, Some(&SigningKey::generate()?)))?, REFUSED);
+    assert_eq!(asks(&asker.request(&node, None))?, Err(REFUSED));
+    assert_eq!(asks(&asker.request(&node, Some(&SigningKey::generate()?)))?, Err(REFUSED));
     let mut other = Asker::new(&invite)?.request(&node, None);
     other["proof"] = asker.request(&node, Some(&joined))["proof"].clone();
-    assert_eq!(asks(&other)?, REFUSED, "it was signed for another broker");
+    assert_eq!(asks(&other)?, Err(REFUSED), "it was signed for another broker");
     assert_eq!(broker.count("refused", Some("statement"))?, 3);
     // An id that is not its key's would be another broker's.
     let mut stolen = asker.request(&node, Some(&joined));
@@ -155,11 +153,11 @@ pub(crate) fn a_manager_cut_off_from_quorum_hands_no_key_over(pool: &Pool) -> Re
     // The leader still answers reads for a while, and commits nothing.
     hosts[0].cut()?;
     let answer = ask(&broker, &invite, pair, &request)?;
-    assert_eq!(answer, Err(Told::Problem(ProblemKind::Unavailable)));
+    assert_eq!(answer, Err(UNAVAILABLE));
     assert_eq!(broker.count("keys.handed-over", None)?, 0);
 
     hosts[0].heal()?;
-    until(SOON, "the keys to be handed over when it is back", || {
+    until(LONG, "the keys to be handed over when it is back", || {
         ask(&broker, &invite, node_key(&hosts[1]).ok()?, &request).ok()?.ok()
     })?;
     Ok(())

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use lab::cluster::{Broker, Cluster, Joiner, Machine, Run, finish, on, run};
+use lab::cluster::{Broker, Cluster, Joiner, Machine, Run, finish, invite, on, run};
 use lab::{Failed, Host, Pool, Role, form, nodes, programs, until};
-use protocol::{InviteLine, Pin};
+use protocol::Pin;
 use serde_json::{Value, json};
 
 pub(crate) fn every_bad_invite_has_words_and_a_code(pool: &Pool) -> Result<(), Failed> {
@@ -93,7 +93,7 @@ impl Invites {
         let invite = |arguments: &[&str]| broker.invite(arguments);
         let (good, expired) = (invite(&["--uses", "1"])?, invite(&["--uses", "1", "--ttl", "1s"])?);
         let (revoked, used_up) = (invite(&["--uses", "1"])?, invite(&["--uses", "1"])?);
-        broker.ok(&["invite", "revoke", InviteLine::parse(&revoked)?.unverified().jti.as_str()])?;
+        broker.ok(&["invite", "revoke", &invite::id(&revoked)?])?;
         let address = broker.address();
         on(broker.host(), || async { Machine::new(&used_up, address).identity().await.expect("the only use") })?;
         until(Duration::from_secs(10), "the invite to end", || {

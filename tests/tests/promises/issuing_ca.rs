@@ -15,7 +15,7 @@ use rustls_pki_types::UnixTime;
 use serde_json::Value;
 
 use crate::at_most_n::second;
-use crate::managers::{SOON, follow, found, invite_file};
+use crate::managers::{follow, found, invite_file};
 
 const LONG: Duration = Duration::from_secs(30);
 const REFUSED: Told = Told::Problem(ProblemKind::Refused);
@@ -344,7 +344,7 @@ pub(crate) fn another_manager_takes_the_keys_anew_after_they_were_replaced(pool:
     first.ok(&["rotate", "ca"])?;
     first.ok(&["rotate", "invite-key"])?;
     // It is signed anew while the former CA is trusted, so that the keys can be had again.
-    until(SOON, "the voucher to follow", || (voucher(one, other.name()).ok()? != before).then_some(()))?;
+    until(LONG, "the voucher to follow", || (voucher(one, other.name()).ok()? != before).then_some(()))?;
     assert_eq!(generation(&second)?, 1, "it goes on with what it has");
     second.stop()?;
     aside(&second, "before")?;

@@ -126,7 +126,7 @@ pub(crate) fn a_machine_gets_its_joiner_by_hash_and_nothing_else(pool: &Pool) ->
     let told = findings(&broker)?;
     assert!(told.iter().any(|(result, text)| result.contains("advice") && text.contains("README")), "{told:?}");
     assert_eq!(broker.count("joiner.listed", None)?, 1);
-    let stored = manager.json(&["config", "inspect", &config(&joiner)])?[0]["Spec"]["Labels"].clone();
+    let stored = manager.config(&config(&joiner))?["Spec"]["Labels"].clone();
     assert_eq!(stored["swarm-broker.kind"], "joiner", "{stored}");
     let figures = manager.inside(crate::serving::scraped)??;
     for line in [r#"step="joiner",ending="ok"} 2"#, r#"step="joiner",ending="not_found"} 2"#, "_joiners 1\n"] {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lab::cluster::{Broker, Cluster, Joiner, Relay, Rule};
-use lab::{BUSYBOX, Failed, Host, Pool, Role, until};
+use lab::cluster::{Broker, Cluster, Joiner, Relay, Rule, join_at_once};
+use lab::{BUSYBOX, Failed, Host, LONG, Pool, Role, until};
 
 /// The nodes on which a service ever had a task.
 fn ever_ran_on(manager: &Host, service: &str) -> Result<Vec<String>, Failed> {
@@ -27,13 +27,8 @@ pub(crate) fn a_node_gets_no_task_before_it_is_labelled(pool: &Pool) -> Result<(
     service("there", "node.labels.zone==a")?;
 
     let invite = broker.invite(&["--uses", "5", "--label", "zone=a"])?;
-    std::thread::scope(|scope| {
-        let joins: Vec<_> = cluster[1..]
-            .iter()
-            .map(|machine| scope.spawn(|| Joiner::new(machine, &invite).joins().map(drop)))
-            .collect();
-        joins.into_iter().try_for_each(|join| join.join().expect("no panic"))
-    })?;
+    let ended = join_at_once(&cluster.joiners(&invite))?;
+    assert!(ended.iter().all(|run| run.code == 0), "{ended:?}");
     until(Duration::from_mins(1), "a task on every new node", || {
         (ever_ran_on(manager, "there").ok()?.len() >= 5).then_some(())
     })?;
@@ -49,7 +44,7 @@ pub(crate) fn a_node_that_never_confirmed_stays_drained_and_is_shown(pool: &Pool
     let broker = Broker::start_with(manager, &["--advertise", &relay.address().to_string()])?;
     let invite = broker.invite(&["--uses", "1", "--label", "zone=a"])?;
     let mut joiner = Joiner::new(machine, &invite).start()?;
-    until(Duration::from_secs(30), "the confirm to be on its way", || relay.struck().then_some(()))?;
+    until(LONG, "the confirm to be on its way", || relay.struck().then_some(()))?;
     joiner.kill()?;
 
     let id = machine.node_id()?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use lab::cluster::{Broker, Cluster, Joiner, finish};
-use lab::{Failed, Host, Pool, form, nodes, until};
+use lab::{Failed, Host, LONG, Pool, form, nodes, until};
 
 /// The address that its engine tells other nodes.
 fn advertised(machine: &Host) -> Result<String, Failed> {
@@ -33,7 +33,7 @@ pub(crate) fn machines_with_ipv6_only_form_and_join(pool: &Pool) -> Result<(), F
     let ended = Joiner::new(machine, &invite).advertising("").joins()?;
     assert!(ended.stdout.contains("labels zone=a"), "{}", ended.stdout);
     assert_eq!(advertised(machine)?, machine.address6().to_string());
-    until(Duration::from_secs(30), "the node to be ready", || {
+    until(LONG, "the node to be ready", || {
         nodes(manager).ok()?.iter().any(|node| node.hostname == machine.name() && node.state == "ready").then_some(())
     })?;
     let listed = broker.json(&["nodes", "--json"])?;
@@ -112,7 +112,7 @@ pub(crate) fn a_machine_whose_clock_was_never_set_waits_and_joins_when_it_is(poo
         .with("FAKETIME_NO_CACHE", "1")
         .with("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     let mut process = joiner.start()?;
-    until(Duration::from_secs(30), "the joiner to wait for the clock", || {
+    until(LONG, "the joiner to wait for the clock", || {
         process.stderr().contains("waiting for the clock to be set").then_some(())
     })?;
     assert!(process.stderr().contains("clock: this machine says 1970-01-01T00:00:"), "{}", process.stderr());

@@ -4,12 +4,10 @@ use std::thread;
 use std::time::Duration;
 
 use lab::cluster::{Broker, Joiner, finish};
-use lab::{Failed, Host, Pool, Role, until};
+use lab::{Failed, Host, LONG, Pool, Role, until};
 use serde_json::Value;
 
 /// Long enough for a keeper's round or two.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
-
 /// The founder's broker, which made the swarm.
 pub(crate) fn found(host: &Host) -> Result<Broker<'_>, Failed> {
     let mut broker = Broker::init(host)?;
@@ -46,7 +44,7 @@ fn three(hosts: &[Host]) -> Result<Vec<Broker<'_>>, Failed> {
 
 /// The brokers as one of them shows them, once so many are ready.
 fn shown(broker: &Broker<'_>, ready: usize) -> Result<Vec<Value>, Failed> {
-    let shown = until(SOON, "so many ready brokers in the status", || {
+    let shown = until(LONG, "so many ready brokers in the status", || {
         let brokers = broker.json(&["status", "--json"]).ok()?["brokers"].as_array()?.clone();
         (brokers.iter().filter(|broker| broker["ready"] == true).count() == ready).then_some(brokers)
     });
@@ -101,7 +99,7 @@ pub(crate) fn a_manager_gets_the_keys_without_a_file_that_was_copied(pool: &Pool
     let nodes = lab::nodes(&hosts[0])?;
     let came = nodes.iter().find(|node| node.labels.get("rack").is_some_and(|rack| rack == "2")).ok_or("labelled")?;
     assert!(came.role == Role::Manager && came.availability == "active", "{came:?}");
-    until(SOON, "the manager token to be another one", || {
+    until(LONG, "the manager token to be another one", || {
         (hosts[0].join_token(Role::Manager).ok()? != token).then_some(())
     })?;
 
@@ -136,7 +134,7 @@ pub(crate) fn a_demoted_managers_broker_stops_and_says_why(pool: &Pool) -> Resul
     let mut brokers = three(&hosts)?;
     let node = hosts[2].node_id()?;
     hosts[0].docker(&["node", "demote", node.trim()])?;
-    let status = brokers[2].process()?.wait(SOON)?;
+    let status = brokers[2].process()?.wait(LONG)?;
     assert_eq!(status.code(), Some(78));
     let told = brokers[2].process()?.stderr();
     assert!(told.contains("worker of its swarm") && told.contains("docker node promote"), "{told}");
@@ -147,7 +145,7 @@ pub(crate) fn a_demoted_managers_broker_stops_and_says_why(pool: &Pool) -> Resul
     let again = finish(brokers[2].spawn_up(&[])?)?;
     assert!(again.code == 78 && again.stderr.contains("docker node promote"), "{again:?}");
     hosts[0].docker(&["node", "promote", node.trim()])?;
-    until(SOON, "the node to be a manager again", || {
+    until(LONG, "the node to be a manager again", || {
         let control = hosts[2].docker(&["info", "--format", "{{.Swarm.ControlAvailable}}"]).ok()?;
         (control.trim() == "true").then_some(())
     })?;

@@ -4,9 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lab::cluster::{Broker, finish};
-use lab::{Failed, Host, Lease, Pool, Process, Role, until};
-
-use crate::managers::SOON;
+use lab::{Failed, Host, LONG, Lease, Pool, Process, Role, until};
 
 /// What the machines have in their environment, as a cloud's tools would.
 const SECRET: &str = "wJalrXUtnFEMI-lab-secret-of-the-store";
@@ -59,7 +57,7 @@ fn serve(host: &Host, words: &[&str]) -> Result<Process, Failed> {
     let mut command = host.command("python3");
     command.arg(house.join("s3/server.py")).arg(libraries).arg(host.reached_at().to_string()).arg("9000").args(words);
     let server = host.spawn("s3", command)?;
-    until(SOON, "the S3 server to be ready", || server.stdout().contains("ready").then_some(()))?;
+    until(LONG, "the S3 server to be ready", || server.stdout().contains("ready").then_some(()))?;
     Ok(server)
 }
 
@@ -67,7 +65,7 @@ pub(crate) fn three_managers_make_one_swarm_through_s3_and_the_holder_may_die(po
     let scene = Scene::new(pool, 3, &[])?;
     let mut booted = scene.managers().iter().map(|host| scene.boot(host)).collect::<Result<Vec<_>, _>>()?;
     let has = |(_, process): &(Broker<'_>, Process)| process.stderr().contains("has the formation lock");
-    let first = until(SOON, "somebody to have the lock", || booted.iter().position(has))?;
+    let first = until(LONG, "somebody to have the lock", || booted.iter().position(has))?;
     booted[first].1.kill()?;
     let another = |booted: &[(Broker<'_>, Process)]| {
         let made = |(_, process): &(Broker<'_>, Process)| process.stderr().contains("published the cluster record");

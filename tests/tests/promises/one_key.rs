@@ -1,11 +1,8 @@
 //! Promise 2: a grant is redeemed by the key it is bound to, and by no other.
 
-use lab::cluster::{Broker, Cluster, Joiner, Machine, Told, node_key, on};
+use lab::cluster::{ASK_AGAIN, Broker, Cluster, Joiner, Machine, REFUSED, node_key, on};
 use lab::{Failed, Pool};
-use protocol::{ProblemKind, RedeemReply};
-
-const REFUSED: Told = Told::Problem(ProblemKind::Refused);
-const ASK_AGAIN: Told = Told::Problem(ProblemKind::AskAgain);
+use protocol::RedeemReply;
 
 pub(crate) fn a_grant_redeemed_64_times_at_once_is_one_claim_and_one_answer(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 0)?;

@@ -5,16 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use lab::cluster::{Broker, Cluster, Machine, Told, on, run};
-use lab::{Failed, Host, Pool, until};
-use protocol::{InviteLine, ProblemKind};
+use lab::cluster::{Broker, Cluster, Machine, REFUSED, Told, UNAVAILABLE, invite, on, run};
+use lab::{Failed, Host, LONG, Pool, until};
 use serde_json::Value;
 
 use crate::backups::{commands, types};
 use crate::managers::{follow, found};
-
-const UNAVAILABLE: Told = Told::Problem(ProblemKind::Unavailable);
-const REFUSED: Told = Told::Problem(ProblemKind::Refused);
 
 /// A clean-up script, as one finds them.
 pub(crate) fn remove_configs(manager: &Host) -> Result<(), Failed> {
@@ -46,19 +42,15 @@ pub(crate) fn admits_exactly(broker: &Broker<'_>, invite: &str, machines: usize)
 }
 
 pub(crate) fn lost(broker: &Broker<'_>) -> Result<(), Failed> {
-    until(Duration::from_secs(30), "the ledger to be lost", || {
+    until(LONG, "the ledger to be lost", || {
         broker.json(&["status", "--json"]).ok()?["missing"].to_string().contains("ledger was lost").then_some(())
     })?;
     Ok(())
 }
 
-fn id(invite: &str) -> Result<String, Failed> {
-    Ok(InviteLine::parse(invite)?.unverified().jti.to_string())
-}
-
 /// What a recovery says of an invite.
 fn of<'a>(recovery: &'a Value, invite: &str) -> Result<&'a Value, Failed> {
-    let id = id(invite)?;
+    let id = invite::id(invite)?;
     let found = recovery["invites"].as_array().and_then(|all| all.iter().find(|one| one["id"] == id.as_str()));
     Ok(found.ok_or_else(|| format!("no invite {id} in {recovery}"))?)
 }
@@ -72,7 +64,7 @@ pub(crate) fn deleted_configs_are_put_back_and_no_use_is_given_back(pool: &Pool)
     assert_eq!(asked(&broker, &five, 2)?, [Ok(()), Ok(())]);
     assert_eq!(asked(&broker, &one, 1)?, [Ok(())]);
     let (booting, grant) = on(manager, || Machine::with_grant(&five, broker.address()))?;
-    broker.ok(&["invite", "revoke", &id(&revoked)?])?;
+    broker.ok(&["invite", "revoke", &invite::id(&revoked)?])?;
     assert_eq!(broker.json(&["recover", "--dry-run", "--json"])?["sound"], true);
     broker.ok(&["recover", "--reason", "nothing is wrong"])?;
     assert_eq!(broker.count("ledger.recovering", None)?, 0, "a ledger that is sound is left alone");
@@ -204,7 +196,7 @@ pub(crate) fn a_raft_store_restored_from_an_old_copy_gives_no_use_back(pool: &Po
     ready(&second)?;
     assert_eq!(asked(&first, &five, 1)?, [Ok(())]);
     assert_eq!(asked(&second, &five, 1)?, [Ok(())]);
-    first.ok(&["invite", "revoke", &id(&revoked)?])?;
+    first.ok(&["invite", "revoke", &invite::id(&revoked)?])?;
 
     // The second manager is gone for good, the first one comes back as it once was.
     second.stop()?;
@@ -215,9 +207,7 @@ pub(crate) fn a_raft_store_restored_from_an_old_copy_gives_no_use_back(pool: &Po
     hosts[0].start_engine()?;
     let [force, recover] = &commands("Raft was restored", &hosts[0])?[..] else { return Err("two".into()) };
     // An engine that started a moment ago may still be about to come up as it was, and refuses.
-    until(Duration::from_secs(30), "a new cluster of one manager", || {
-        first.typed(force).ok().filter(|ended| ended.code == 0)
-    })?;
+    until(LONG, "a new cluster of one manager", || first.typed(force).ok().filter(|ended| ended.code == 0))?;
     lost(&first)?;
     for invite in [&five, &revoked] {
         assert_eq!(asked(&first, invite, 1)?, [Err(UNAVAILABLE)]);
@@ -237,11 +227,11 @@ pub(crate) fn an_undone_revocation_is_found_though_nobody_asks(pool: &Pool) -> R
     let manager = cluster.manager();
     let mut broker = Broker::start(manager)?;
     let invite = broker.invite(&["--uses", "3"])?;
-    broker.ok(&["invite", "revoke", &id(&invite)?])?;
+    broker.ok(&["invite", "revoke", &invite::id(&invite)?])?;
     // What it knows by now is in its log alone.
     broker.stop()?;
     broker.serve()?;
-    let config = format!("swarm-broker.invite.{}", id(&invite)?);
+    let config = format!("swarm-broker.invite.{}", invite::id(&invite)?);
     crate::fail_closed::relabel(manager, &config, "swarm-broker.revoked", None)?;
     lost(&broker)?;
     assert_eq!(asked(&broker, &invite, 1)?, [Err(UNAVAILABLE)]);

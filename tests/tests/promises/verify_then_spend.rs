@@ -3,17 +3,15 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certs::SigningKey;
-use lab::cluster::{Broker, Cluster, Machine, Told, node_key, on};
+use lab::cluster::{Broker, Cluster, Machine, REFUSED, invite, node_key, on};
 use lab::{Failed, Host, Pool};
-use protocol::{GRANTS, IDENTITIES, INVITE_PREFIX, IdentityRequest, InviteLine, JOINS, ProblemKind, REDEEM};
+use protocol::{GRANTS, IDENTITIES, INVITE_PREFIX, IdentityRequest, JOINS, REDEEM};
 use serde_json::{Value, json};
-
-const REFUSED: Told = Told::Problem(ProblemKind::Refused);
 
 /// The version of the invite's object: any spending would change it.
 fn version(manager: &Host, invite: &str) -> Result<Value, Failed> {
-    let id = InviteLine::parse(invite)?.unverified().jti.to_string();
-    Ok(manager.json(&["config", "inspect", &format!("swarm-broker.invite.{id}")])?[0]["Version"]["Index"].clone())
+    let id = invite::id(invite)?;
+    Ok(manager.config(&format!("swarm-broker.invite.{id}"))?["Version"]["Index"].clone())
 }
 
 pub(crate) fn decoded(part: &str) -> Value {
@@ -84,7 +82,7 @@ pub(crate) fn an_altered_or_revoked_invite_spends_nothing(pool: &Pool) -> Result
     let revoked = broker.invite(&["--uses", "1"])?;
     let elsewhere = broker.invite(&["--uses", "1", "--from", "192.0.2.0/24"])?;
     let ended = broker.invite(&["--uses", "1", "--ttl", "1s"])?;
-    let id = InviteLine::parse(&revoked)?.unverified().jti.to_string();
+    let id = invite::id(&revoked)?;
     broker.ok(&["invite", "revoke", &id])?;
     std::thread::sleep(std::time::Duration::from_millis(1500));
 
@@ -136,7 +134,7 @@ pub(crate) fn every_step_asks_again_whether_the_invite_is_revoked(pool: &Pool) -
         let grant = second.grant().await.expect("a grant").grant;
         (first, second, grant)
     })?;
-    let id = InviteLine::parse(&invite)?.unverified().jti.to_string();
+    let id = invite::id(&invite)?;
     broker.ok(&["invite", "revoke", &id])?;
     on(manager, || async {
         assert_eq!(with_identity.grant().await.err(), Some(REFUSED));

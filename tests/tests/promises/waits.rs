@@ -4,12 +4,9 @@ use std::io::Read as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use lab::cluster::{Broker, Cluster, Joiner, Relay, Rule, finish};
-use lab::{Failed, Host, Pool, Process, Role, until};
-use protocol::InviteLine;
+use lab::cluster::{Broker, Cluster, Joiner, Relay, Rule, finish, invite};
+use lab::{Failed, Host, LONG, Pool, Process, Role, until};
 use serde_json::{Value, json};
-
-const LONG: Duration = Duration::from_secs(30);
 
 /// `broker wait`, in the background.
 fn wait(broker: &Broker<'_>, arguments: &[&str]) -> Result<Process, Failed> {
@@ -29,10 +26,6 @@ fn told(wait: &Process) -> Vec<String> {
     news.map(|(_, what)| what.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
-fn id_of(invite: &str) -> Result<String, Failed> {
-    Ok(InviteLine::parse(invite)?.unverified().jti.to_string())
-}
-
 pub(crate) fn it_ends_when_the_third_of_three_has_joined(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 5)?;
     let (manager, other, by_hand) = (cluster.manager(), &cluster[4], &cluster[5]);
@@ -41,7 +34,7 @@ pub(crate) fn it_ends_when_the_third_of_three_has_joined(pool: &Pool) -> Result<
     Joiner::new(other, &broker.invite(&["--uses", "1"])?).joins()?;
     by_hand.join(manager, &manager.join_token(Role::Worker)?)?;
     let invite = broker.invite(&["--uses", "3", "--label", "zone=a"])?;
-    let id = id_of(&invite)?;
+    let id = invite::id(&invite)?;
     let mut wait = wait(&broker, &["--count", "3", "--invite", &id, "--timeout", "60s", "--json"])?;
     let mut expected = Vec::new();
     for machine in &cluster[1..4] {
@@ -91,7 +84,7 @@ pub(crate) fn each_machine_that_did_not_come_has_its_reason(pool: &Pool) -> Resu
     let relay = Relay::start(stuck, 7999, (manager.address(), 7443).into(), Rule::HoldRequest(4))?;
     let broker = Broker::start_with(manager, &["--advertise", &relay.address().to_string()])?;
     let invite = broker.invite(&["--uses", "2"])?;
-    let id = id_of(&invite)?;
+    let id = invite::id(&invite)?;
     let all = wait(&broker, &["--count", "4", "--timeout", "15s", "--json"])?;
     says(&all, "waiting for 4")?;
 
@@ -171,7 +164,7 @@ pub(crate) fn it_outlives_a_broker_that_is_restarted(pool: &Pool) -> Result<(), 
     let invite = broker.invite(&["--uses", "2"])?;
     Joiner::new(&cluster[1], &invite).joins()?;
     let revoked = broker.invite(&["--uses", "1"])?;
-    broker.ok(&["invite", "revoke", &id_of(&revoked)?])?;
+    broker.ok(&["invite", "revoke", &invite::id(&revoked)?])?;
     assert_eq!(Joiner::new(&cluster[3], &revoked).join()?.code, 77);
 
     broker.kill()?;

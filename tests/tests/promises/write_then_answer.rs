@@ -3,9 +3,9 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use lab::cluster::{Broker, Cluster, Machine, Told, node_key, on};
+use lab::cluster::{Broker, Cluster, Machine, REFUSED, Told, UNAVAILABLE, invite, node_key, on};
 use lab::{Failed, Pool, until};
-use protocol::{InviteLine, ProblemKind};
+use protocol::ProblemKind;
 
 pub(crate) fn a_full_disk_under_the_log_lets_no_secret_out(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 0)?;
@@ -31,7 +31,7 @@ pub(crate) fn a_full_disk_under_the_log_lets_no_secret_out(pool: &Pool) -> Resul
             }
         }
         assert!(machine.redeem(&grant).await.is_err(), "the disk is full, and a secret left all the same");
-        assert_eq!(Machine::new(&invite, address).identity().await, Err(Told::Problem(ProblemKind::Unavailable)));
+        assert_eq!(Machine::new(&invite, address).identity().await, Err(UNAVAILABLE));
         answered
     })?;
     let recorded = broker.count("grant.redeemed", None)? + broker.count("grant.replayed", None)?;
@@ -57,7 +57,7 @@ async fn answers<F: Future<Output = Result<(), Told>>>(answer: Result<(), Told>,
         if told == answer {
             (answers, failures) = (answers + 1, 0);
         } else {
-            assert_eq!(told, Err(Told::Problem(ProblemKind::Unavailable)));
+            assert_eq!(told, Err(UNAVAILABLE));
             failures += 1;
         }
     }
@@ -99,7 +99,7 @@ pub(crate) fn a_log_that_fills_up_at_any_record_has_every_answer(pool: &Pool) ->
         on(manager, || async {
             tokens += answers(Ok(()), redeem).await;
             grants += answers(Ok(()), issue).await;
-            refusals += answers(Err(Told::Problem(ProblemKind::Refused)), steal).await;
+            refusals += answers(Err(REFUSED), steal).await;
         })?;
         std::fs::remove_file(&ballast)?;
     }
@@ -108,7 +108,7 @@ pub(crate) fn a_log_that_fills_up_at_any_record_has_every_answer(pool: &Pool) ->
     assert_eq!(count("grant.redeemed")? + count("grant.replayed")?, tokens, "each token that left has its record");
     assert_eq!(count("grant.issued")?, grants, "and each grant");
     assert_eq!(count("refused")?, refusals, "and each refusal");
-    let id = InviteLine::parse(&invite)?.unverified().jti.to_string();
+    let id = invite::id(&invite)?;
     let config = manager.json(&["config", "inspect", &format!("swarm-broker.invite.{id}")])?;
     let used = config[0]["Spec"]["Labels"][format!("swarm-broker.use.{}", machine.key().hash())].as_str();
     let used: serde_json::Value = serde_json::from_str(used.ok_or("the use is not in the ledger")?)?;
@@ -143,7 +143,7 @@ pub(crate) fn a_full_disk_under_the_log_labels_no_node(pool: &Pool) -> Result<()
     while file.write_all(&[0; 512]).is_ok() {}
     drop(file);
     on(manager, || answers(Ok(()), || async { other.grant().await.map(drop) }))?;
-    assert_eq!(confirm()?.err(), Some(Told::Problem(ProblemKind::Unavailable)));
+    assert_eq!(confirm()?.err(), Some(UNAVAILABLE));
     assert!(lab::nodes(manager)?.iter().all(|node| !node.labels.contains_key("zone")), "labelled without a record");
 
     std::fs::remove_file(&ballast)?;
