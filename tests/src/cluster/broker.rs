@@ -91,8 +91,13 @@ impl<'h> Broker<'h> {
 
     /// `broker serve`, until it is ready.
     pub fn serve_with(&mut self, arguments: &[&str]) -> Result<()> {
-        self.arguments = [&["serve"], arguments].concat().iter().map(ToString::to_string).collect();
+        self.will_serve_with(arguments);
         self.serve()
+    }
+
+    /// What it serves with from now on.
+    pub(super) fn will_serve_with(&mut self, arguments: &[&str]) {
+        self.arguments = [&["serve"], arguments].concat().iter().map(ToString::to_string).collect();
     }
 
     /// `broker up` with this host's address in the swarm, until it is ready.
@@ -116,9 +121,7 @@ impl<'h> Broker<'h> {
 
     /// `broker serve` or `broker up` as the last time, until it is ready.
     pub fn serve(&mut self) -> Result<()> {
-        let mut command = self.command();
-        command.args(&self.arguments);
-        let mut process = self.host.spawn("broker", command)?;
+        let mut process = self.spawn()?;
         let mut ended = None;
         let ready = until(Duration::from_secs(30), "the broker to be ready", || {
             ended = process.ended().ok().flatten();
@@ -130,6 +133,13 @@ impl<'h> Broker<'h> {
         ready?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// The same, started.
+    pub(super) fn spawn(&self) -> Result<Process> {
+        let mut command = self.command();
+        command.args(&self.arguments);
+        self.host.spawn("broker", command)
     }
 
     /// A broker command on the host, with the environment that names this broker's places.

@@ -6,17 +6,23 @@
 
 mod broker;
 mod gate;
+mod gated;
 pub mod invite;
 mod joiner;
 mod machine;
 mod relay;
+mod storm;
+mod systemd;
 
 pub use broker::{Broker, Run, run};
 pub use gate::{Gate, Held};
+pub use gated::Gated;
 pub use invite::{admitted, assert_admits};
 pub use joiner::{Joiner, finish, join_at_once, write_private};
 pub use machine::{ASK_AGAIN, Answer, Machine, REFUSED, Told, UNAVAILABLE, Wire};
 pub use relay::{Relay, Rule};
+pub use storm::{Storm, Weathered};
+pub use systemd::Systemd;
 
 use std::fs;
 use std::ops::Deref;

@@ -3,22 +3,17 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use certs::Root;
-use lab::cluster::{Broker, Cluster, Gate, Held, Joiner, Machine, Told, on};
-use lab::{Failed, Host, Pool, until};
-use protocol::{InviteLine, ProblemKind};
+use lab::cluster::{Broker, Cluster, Gated, Held, Machine, REFUSED, Storm, admitted, assert_admits, invite, on};
+use lab::{Failed, Host, LONG, Pool, until};
+use protocol::InviteLine;
 use rustls_pki_types::UnixTime;
 use serde_json::Value;
 
 use crate::at_most_n::second;
 use crate::managers::{follow, found, invite_file};
-
-const LONG: Duration = Duration::from_secs(30);
-const REFUSED: Told = Told::Problem(ProblemKind::Refused);
 
 fn text(path: &Path) -> String {
     path.display().to_string()
@@ -28,15 +23,6 @@ fn generation(broker: &Broker<'_>) -> Result<u64, Failed> {
     let status = broker.json(&["status", "--json"])?;
     assert_eq!(status["ready"], true, "{status}");
     Ok(status["generation"].as_u64().ok_or("no generation")?)
-}
-
-fn admitted(manager: &Host, broker: &Broker<'_>, invite: &str) -> Result<Result<(), Told>, Failed> {
-    let address = broker.address();
-    on(manager, || async { Machine::new(invite, address).admitted().await.map(drop) }).map_err(Failed::from)
-}
-
-fn assert_admits(manager: &Host, broker: &Broker<'_>, invite: &str) -> Result<(), Failed> {
-    admitted(manager, broker, invite)?.map_err(|told| format!("{told:?}").into())
 }
 
 fn lowest(invite: &str) -> Result<u32, Failed> {
@@ -52,35 +38,19 @@ pub(crate) fn boots_while_the_issuing_ca_is_replaced_all_join(pool: &Pool) -> Re
     let address = broker.address().to_string();
     let invite = broker.invite(&["--offline", "--broker", &address, "--uses", &MACHINES.to_string()])?;
     broker.serve_with(&arguments)?;
-    let (begun, done, rotations) = (Instant::now(), AtomicBool::new(false), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        let storm = scope.spawn(|| -> lab::Result<()> {
-            while !done.load(Ordering::Relaxed) {
-                for what in ["ca", "signing-key", "server-cert"] {
-                    broker.ok(&["rotate", what])?;
-                }
-                rotations.fetch_add(1, Ordering::Relaxed);
-                thread::sleep(Duration::from_millis(100));
-            }
-            Ok(())
-        });
-        let joins: Vec<_> = cluster[1..]
-            .iter()
-            .map(|machine| scope.spawn(|| Joiner::new(machine, &invite).joins().map(drop)))
-            .collect();
-        let joined: Vec<_> = joins.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        done.store(true, Ordering::Relaxed);
-        storm.join().expect("no panic")?;
-        joined.into_iter().try_for_each(|join| join.expect("no panic"))
+    let storm = Storm::every(Duration::from_millis(100)).while_all_join(&cluster.joiners(&invite), || {
+        for what in ["ca", "signing-key", "server-cert"] {
+            broker.ok(&["rotate", what])?;
+        }
+        Ok(true)
     })?;
-    let rotations = rotations.into_inner();
-    println!("ca: {MACHINES} boots in {:?} through {rotations} generations", begun.elapsed());
-    assert!(rotations > 1, "the storm was none");
-    assert_eq!(generation(&broker)?, rotations as u64 + 1);
+    println!("ca: {MACHINES} boots in {:?} through {} generations", storm.took, storm.times);
+    assert!(storm.times > 1, "the storm was none");
+    assert_eq!(generation(&broker)?, storm.times as u64 + 1);
     assert_eq!(broker.count("node.joined", None)?, MACHINES);
     broker.stop()?;
     broker.serve_with(&arguments)?;
-    assert_eq!(generation(&broker)?, rotations as u64 + 1, "it is on disk");
+    assert_eq!(generation(&broker)?, storm.times as u64 + 1, "it is on disk");
     Ok(())
 }
 
@@ -118,8 +88,7 @@ pub(crate) fn both_issuing_cas_are_trusted_by_all_and_after_a_leak_only_the_new_
 
     // The plan names the invites, and changes nothing.
     let plan = first.run(&["rotate", "ca", "--now", "--plan"])?;
-    let id = |invite: &str| InviteLine::parse(invite).map(|line| line.unverified().jti.to_string());
-    assert!(plan.stdout.contains(&id(&both)?) && plan.stdout.contains(&id(&old)?), "{}", plan.stdout);
+    assert!(plan.stdout.contains(&invite::id(&both)?) && plan.stdout.contains(&invite::id(&old)?), "{}", plan.stdout);
     assert!(plan.stdout.contains("must be made anew") && plan.stdout.contains("needs the new one"), "{}", plan.stdout);
     assert_eq!(generation(&first)?, 2);
     let (booting, grant) = on(manager, || Machine::with_grant(&both, one))?;
@@ -147,7 +116,8 @@ pub(crate) fn both_issuing_cas_are_trusted_by_all_and_after_a_leak_only_the_new_
     assert_eq!(generation(&first)?, 3);
     assert_eq!(admitted(manager, &first, &unseen)?, Err(REFUSED));
     assert!(first.count("refused", Some("void-issuing"))? + first.count("refused", Some("invite-revoked"))? > 0);
-    assert_admits(manager, &first, &new)
+    assert_admits(manager, &first, &new)?;
+    Ok(())
 }
 
 pub(crate) fn a_root_that_is_kept_elsewhere_signs_a_request(pool: &Pool) -> Result<(), Failed> {
@@ -235,37 +205,26 @@ pub(crate) fn an_issuing_key_that_is_kept_elsewhere_is_replaced_there(pool: &Poo
     broker.stop()?;
     broker.serve()?;
     assert_eq!(generation(&broker)?, 2);
-    assert_admits(manager, &broker, &invite)
+    assert_admits(manager, &broker, &invite)?;
+    Ok(())
 }
 
 pub(crate) fn a_broker_killed_while_its_issuing_ca_is_replaced_starts_and_admits(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 0)?;
     let manager = cluster.manager();
-    let mut broker = Broker::init(manager)?;
-    let gate = Gate::start(manager, "gate.sock")?;
-    let socket = gate.socket().display().to_string();
-    let arguments = ["--docker", &socket, "--rotate-worker", "manual"];
-    broker.serve_with(&arguments)?;
+    let mut broker = Gated::start(manager)?;
     let invite = broker.invite(&["--uses", "50"])?;
     let address = broker.address();
-    let list =
-        manager.json(&["config", "inspect", "swarm-broker.issuing"])?[0]["ID"].as_str().ok_or("no id")?.to_owned();
+    let list = manager.config("swarm-broker.issuing")?["ID"].as_str().ok_or("no id")?.to_owned();
     let mut expected = 1;
     for done in [false, true] {
         let place = format!("killed {} the list was written", if done { "after" } else { "before" });
         let (machine, grant) = on(manager, || Machine::with_grant(&invite, address))?;
-        gate.hold(Held { request: format!("/configs/{list}/update"), number: 1, done });
-        let mut command = broker.command();
-        command.args(["rotate", "ca"]);
-        let mut rotating = manager.spawn("rotate", command)?;
-        until(LONG, "the step", || gate.struck().then_some(()))?;
-        if done {
-            thread::sleep(Duration::from_millis(300));
-        }
-        broker.kill()?;
-        gate.lose();
-        assert_ne!(rotating.wait(LONG)?.code(), Some(0), "{place}: who asked is not told that all is well");
-        broker.serve_with(&arguments)?;
+        let step = Held { request: format!("/configs/{list}/update"), number: 1, done };
+        let before = manager.config_versions()?;
+        broker.cut_off(&["rotate", "ca"], &step, || {
+            manager.config_versions().is_ok_and(|now| now.get(&list) != before.get(&list))
+        })?;
         // It was on disk already: the next start does the rest.
         expected += 1;
         assert_eq!(generation(&broker)?, expected, "{place}");
@@ -277,7 +236,8 @@ pub(crate) fn a_broker_killed_while_its_issuing_ca_is_replaced_starts_and_admits
     }
     broker.ok(&["rotate", "ca"])?;
     assert_eq!(generation(&broker)?, expected + 1);
-    assert_admits(manager, &broker, &invite)
+    assert_admits(manager, &broker, &invite)?;
+    Ok(())
 }
 
 /// Puts an issuing CA of this age into the state.
@@ -322,7 +282,8 @@ pub(crate) fn the_end_of_the_issuing_ca_is_told_in_time_and_can_be_mended_after_
     broker.ok(&["rotate", "ca"])?;
     assert_eq!(generation(&broker)?, 2);
     assert_eq!(told_of_end(&broker)?, None);
-    assert_admits(manager, &broker, &broker.invite(&["--uses", "1"])?)
+    assert_admits(manager, &broker, &broker.invite(&["--uses", "1"])?)?;
+    Ok(())
 }
 
 /// What says on its node that a manager may have the keys.
@@ -360,5 +321,6 @@ pub(crate) fn another_manager_takes_the_keys_anew_after_they_were_replaced(pool:
     first.ok(&["adopt", other.name(), "--reason", "it is ours"])?;
     second.up_with(&up)?;
     assert_eq!(generation(&second)?, 3);
-    assert_admits(one, &second, &first.invite(&["--uses", "1"])?)
+    assert_admits(one, &second, &first.invite(&["--uses", "1"])?)?;
+    Ok(())
 }

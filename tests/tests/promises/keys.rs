@@ -2,23 +2,19 @@
 //! nothing.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use certs::SigningKey;
-use lab::cluster::{Broker, Cluster, Gate, Held, Joiner, Machine, Told, on};
-use lab::{Failed, Host, Pool, until};
-use protocol::{InviteLine, ProblemKind};
+use lab::cluster::{
+    ASK_AGAIN, Broker, Cluster, Gated, Held, Machine, REFUSED, Storm, admitted, assert_admits, invite, on,
+};
+use lab::{Failed, Pool};
 use serde_json::Value;
 
 use crate::at_most_n::second;
 use crate::peers::create;
 use crate::verify_then_spend::{decoded, signed};
-
-const LONG: Duration = Duration::from_secs(30);
-const REFUSED: Told = Told::Problem(ProblemKind::Refused);
-const ASK_AGAIN: Told = Told::Problem(ProblemKind::AskAgain);
 
 pub(crate) fn grants_of_a_former_key_are_good_until_the_last_has_ended(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 2, 0)?;
@@ -79,17 +75,6 @@ fn kid(jws: &str) -> Value {
     decoded(jws.split('.').next().unwrap_or_default())["kid"].clone()
 }
 
-fn id(invite: &str) -> Result<String, Failed> {
-    Ok(InviteLine::parse(invite)?.unverified().jti.to_string())
-}
-
-/// The reasons in the log of the refusals about this invite, or about none.
-fn assert_admits(manager: &Host, broker: &Broker<'_>, invite: &str) -> Result<(), Failed> {
-    let address = broker.address();
-    let admitted = on(manager, || async { Machine::new(invite, address).admitted().await.map(drop) })?;
-    admitted.map_err(|told| format!("{told:?}").into())
-}
-
 pub(crate) fn invites_of_a_former_key_are_good_and_those_of_a_void_one_admit_nobody(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 2, 0)?;
     let manager = cluster.manager();
@@ -115,19 +100,17 @@ pub(crate) fn invites_of_a_former_key_are_good_and_those_of_a_void_one_admit_nob
     assert_admits(manager, &first, &second.invite(&["--uses", "1"])?)?;
 
     let dry = first.run(&["rotate", "invite-key", "--now", "--dry-run"])?;
-    assert!(dry.stdout.contains(&id(&new)?) && dry.stdout.contains("nothing was changed"), "{}", dry.stdout);
+    assert!(dry.stdout.contains(&invite::id(&new)?) && dry.stdout.contains("nothing was changed"), "{}", dry.stdout);
     let told = first.json(&["rotate", "invite-key", "--now", "--json", "--reason", "a leak"])?;
     assert_eq!(told["generation"], 3, "{told}");
     let refused: Vec<&Value> = told["invites"].as_array().into_iter().flatten().collect();
     for invite in [&idle, &used, &new, &unseen] {
-        let listed = refused.iter().find(|refused| refused["id"] == id(invite).unwrap_or_default().as_str());
+        let listed = refused.iter().find(|refused| refused["id"] == invite::id(invite).unwrap_or_default().as_str());
         assert_eq!(listed.map(|listed| &listed["revoked"]), Some(&true.into()), "{told}");
     }
     // At once, at each broker, whether it had seen the invite or not; a boot in flight ends, too.
     for (broker, invite) in [(&first, &idle), (&second, &new), (&second, &unseen), (&first, &unseen)] {
-        let address = broker.address();
-        let told = on(manager, || async { Machine::new(invite, address).admitted().await.map(drop) })?;
-        assert_eq!(told, Err(REFUSED));
+        assert_eq!(admitted(manager, broker, invite)?, Err(REFUSED));
     }
     assert!(first.count("refused", Some("void-key"))? > 0);
     assert_eq!(on(manager, || booting.redeem(&grant))?.err(), Some(REFUSED));
@@ -153,31 +136,12 @@ pub(crate) fn boots_while_every_key_is_replaced_all_join(pool: &Pool) -> Result<
         &["rotate", "server-cert"],
         &["rotate", "signing-key", "--now"],
     ];
-    let (begun, done, rotations) = (Instant::now(), AtomicBool::new(false), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        let storm = scope.spawn(|| -> lab::Result<()> {
-            for order in orders.iter().cycle() {
-                if done.load(Ordering::Relaxed) {
-                    break;
-                }
-                broker.ok(order)?;
-                rotations.fetch_add(1, Ordering::Relaxed);
-                thread::sleep(Duration::from_millis(100));
-            }
-            Ok(())
-        });
-        let joins: Vec<_> = cluster[1..]
-            .iter()
-            .map(|machine| scope.spawn(|| Joiner::new(machine, &invite).joins().map(drop)))
-            .collect();
-        let joined: Vec<_> = joins.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        done.store(true, Ordering::Relaxed);
-        storm.join().expect("no panic")?;
-        joined.into_iter().try_for_each(|join| join.expect("no panic"))
+    let mut next = orders.iter().cycle();
+    let storm = Storm::every(Duration::from_millis(100)).while_all_join(&cluster.joiners(&invite), || {
+        next.next().map_or(Ok(false), |order| broker.ok(order).map(|_| true))
     })?;
-    let rotations = rotations.into_inner();
-    println!("keys: {MACHINES} boots in {:?} through {rotations} rotations", begun.elapsed());
-    assert!(rotations >= orders.len(), "the storm was none: {rotations}");
+    println!("keys: {MACHINES} boots in {:?} through {} rotations", storm.took, storm.times);
+    assert!(storm.times >= orders.len(), "the storm was none: {}", storm.times);
     assert_eq!(broker.count("node.joined", None)?, MACHINES);
     assert_ne!(served()?["kid"], before["kid"], "another certificate is served");
     Ok(())
@@ -186,16 +150,12 @@ pub(crate) fn boots_while_every_key_is_replaced_all_join(pool: &Pool) -> Result<
 pub(crate) fn a_broker_killed_at_any_step_of_replacing_a_key_starts_and_admits(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 0)?;
     let manager = cluster.manager();
-    let mut broker = Broker::init(manager)?;
-    let gate = Gate::start(manager, "gate.sock")?;
-    let socket = gate.socket().display().to_string();
-    let arguments = ["--docker", &socket, "--rotate-worker", "manual"];
-    broker.serve_with(&arguments)?;
+    let mut broker = Gated::start(manager)?;
     let invite = broker.invite(&["--uses", "50"])?;
     let address = broker.address();
     let cluster_file: Value = serde_json::from_str(&fs::read_to_string(broker.state().join("cluster.json"))?)?;
     let entry = format!("swarm-broker.broker.{}", cluster_file["broker"].as_str().ok_or("no id")?);
-    let entry = manager.json(&["config", "inspect", &entry])?[0]["ID"].as_str().ok_or("no id")?.to_owned();
+    let entry = manager.config(&entry)?["ID"].as_str().ok_or("no id")?.to_owned();
 
     // Each write: the new key is listed; the former ones are void.
     let steps: [(&[&str], String); 3] = [
@@ -207,18 +167,14 @@ pub(crate) fn a_broker_killed_at_any_step_of_replacing_a_key_starts_and_admits(p
         for done in [false, true] {
             let place = format!("{order:?}, killed {} the write", if done { "after" } else { "before" });
             let (machine, grant) = on(manager, || Machine::with_grant(&invite, address))?;
-            gate.hold(Held { request: request.clone(), number: 1, done });
-            let mut command = broker.command();
-            command.args(order);
-            let mut rotating = manager.spawn("rotate", command)?;
-            until(LONG, "the step", || gate.struck().then_some(()))?;
-            if done {
-                thread::sleep(Duration::from_millis(300));
-            }
-            broker.kill()?;
-            gate.lose();
-            assert_ne!(rotating.wait(LONG)?.code(), Some(0), "{place}: who asked is not told that all is well");
-            broker.serve_with(&arguments)?;
+            let before = manager.config_versions()?;
+            broker.cut_off(order, &Held { request: request.clone(), number: 1, done }, || {
+                let versions = manager.config_versions();
+                versions.is_ok_and(|now| match request.as_str() {
+                    "/configs/create" => now.len() > before.len(),
+                    _ => before.iter().any(|(id, version)| now.get(id) != Some(version)),
+                })
+            })?;
             let void = order.contains(&"--now") && done;
             if !void {
                 let redeemed = on(manager, || machine.redeem(&grant))?;

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use lab::cluster::{Broker, Cluster, Joiner};
+use lab::cluster::{Broker, Cluster, Storm};
 use lab::{Failed, Pool, Role};
 
 /// A secret in every form it might be seen in: its random parts as they are, in base64 and in hex.
@@ -58,23 +57,13 @@ pub(crate) fn the_token_shows_nowhere_at_trace(pool: &Pool) -> Result<(), Failed
     let live = || Ok::<_, Failed>([manager.join_token(Role::Worker)?, manager.join_token(Role::Manager)?]);
     let mut tokens = live()?.to_vec();
 
-    let (done, seen) = (AtomicBool::new(false), Mutex::new(BTreeSet::new()));
-    let joined = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                seen.lock().expect("no panic").extend(processes());
-            }
-        });
-        let joins: Vec<_> = cluster[1..]
-            .iter()
-            .map(|machine| scope.spawn(|| Joiner::new(machine, &invite).with("JOINER_LOG", "trace").join()))
-            .collect();
-        let joined: Vec<_> = joins.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
-        done.store(true, Ordering::Relaxed);
-        joined.into_iter().map(|run| run.expect("no panic")).collect::<lab::Result<Vec<_>>>()
+    let mut seen = BTreeSet::new();
+    let joiners: Vec<_> =
+        cluster.joiners(&invite).into_iter().map(|joiner| joiner.with("JOINER_LOG", "trace")).collect();
+    let joined = Storm::every(Duration::ZERO).while_all_join(&joiners, || {
+        seen.extend(processes());
+        Ok(true)
     })?;
-    assert!(joined.iter().all(|run| run.code == 0), "{joined:?}");
-    let seen = seen.into_inner().expect("no panic");
     assert!(seen.iter().any(|text| text.contains("joiner\0join")), "the joiners' command lines were looked at");
     let failed = broker.run(&["invite", "create", "--uses", "0"])?;
     tokens.extend(live()?);
@@ -87,7 +76,7 @@ pub(crate) fn the_token_shows_nowhere_at_trace(pool: &Pool) -> Result<(), Failed
     assert!(stopped.stderr.contains("TRACE") || stopped.stderr.contains("DEBUG"), "the log was at its loudest");
 
     let mut texts: Vec<(String, String)> = seen.into_iter().map(|text| ("a process".to_owned(), text)).collect();
-    for run in joined {
+    for run in joined.joined {
         texts.push(("a joiner's output".into(), run.stdout + &run.stderr));
     }
     texts.push(("the broker's output".into(), stopped.stdout + &stopped.stderr + &failed.stderr));

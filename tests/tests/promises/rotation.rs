@@ -1,12 +1,14 @@
 //! Promise 6: a rotation at any moment strands nobody.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lab::cluster::{Broker, Cluster, Joiner, Machine, Relay, Rule, Run, Told, finish, on};
-use lab::{Failed, Host, Pool, Role, until};
+use lab::cluster::{
+    Broker, Cluster, Joiner, Machine, Relay, Rule, Run, Storm, Told, Weathered, assert_admits, finish, on,
+};
+use lab::{Failed, Host, LONG, Pool, Role, until};
 use protocol::ProblemKind;
 use serde_json::Value;
 
@@ -19,7 +21,7 @@ pub(crate) fn a_token_rotated_between_redeem_and_join_strands_nobody(pool: &Pool
     let broker = Broker::start_with(manager, &["--advertise", &relay.address().to_string()])?;
     let invite = broker.invite(&["--uses", "1", "--label", "zone=a"])?;
     let joiner = Joiner::new(machine, &invite).start()?;
-    until(Duration::from_secs(30), "the token to be on its way", || relay.struck().then_some(()))?;
+    until(LONG, "the token to be on its way", || relay.struck().then_some(()))?;
     let stale = manager.join_token(Role::Worker)?;
     manager.rotate_token(Role::Worker)?;
     assert_ne!(manager.join_token(Role::Worker)?, stale);
@@ -46,7 +48,7 @@ pub(crate) fn a_rotation_waits_for_a_machine_with_the_token_up_to_its_bound(pool
         let invite = broker.invite(&["--uses", "1"])?;
         let given = manager.join_token(Role::Worker)?;
         let joiner = Joiner::new(machine, &invite).start()?;
-        until(Duration::from_secs(30), "the token to be on its way", || relay.struck().then_some(()))?;
+        until(LONG, "the token to be on its way", || relay.struck().then_some(()))?;
         let (told, joined) = thread::scope(|scope| {
             let rotation = scope.spawn(|| broker.json(&["rotate", "worker", "--json"]));
             if is_waited_for {
@@ -55,7 +57,7 @@ pub(crate) fn a_rotation_waits_for_a_machine_with_the_token_up_to_its_bound(pool
                 let dry = broker.json(&["rotate", "worker", "--dry-run", "--json"])?;
                 assert_eq!(dry["in_flight"].as_array().map(Vec::len), Some(1), "{dry}");
             } else {
-                until(Duration::from_secs(30), "the bound", || rotation.is_finished().then_some(()))?;
+                until(LONG, "the bound", || rotation.is_finished().then_some(()))?;
             }
             relay.set(Rule::Pass);
             lab::Result::Ok((rotation.join().expect("no panic")?, finish(joiner)?))
@@ -74,35 +76,6 @@ pub(crate) fn a_rotation_waits_for_a_machine_with_the_token_up_to_its_bound(pool
 /// How many joiners were told by their engine that the token is stale: each of them has paid ten seconds for that.
 fn paid(joined: &[Run]) -> usize {
     joined.iter().filter(|run| run.stderr.contains("rotated meanwhile")).count()
-}
-
-/// Joins all these machines at once while the worker token is rotated again and again, a pause between.
-fn join_in_a_storm(
-    broker: &Broker<'_>,
-    machines: &[Host],
-    rotate: &[&str],
-    pause: Duration,
-) -> Result<(Vec<Run>, usize), Failed> {
-    let invite = broker.invite(&["--uses", &machines.len().to_string()])?;
-    let (done, rotations) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let joined = thread::scope(|scope| {
-        let storm = scope.spawn(|| -> lab::Result<()> {
-            while !done.load(Ordering::Relaxed) {
-                let begun = Instant::now();
-                broker.ok(rotate)?;
-                rotations.fetch_add(1, Ordering::Relaxed);
-                thread::sleep(pause.saturating_sub(begun.elapsed()));
-            }
-            Ok(())
-        });
-        let joins: Vec<_> =
-            machines.iter().map(|machine| scope.spawn(|| Joiner::new(machine, &invite).joins())).collect();
-        let joined: Vec<_> = joins.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        done.store(true, Ordering::Relaxed);
-        storm.join().expect("no panic")?;
-        joined.into_iter().map(|join| join.expect("no panic")).collect::<lab::Result<Vec<_>>>()
-    })?;
-    Ok((joined, rotations.load(Ordering::Relaxed)))
 }
 
 /// A key that was given a token twice was given another one the second time, and the log says how that one came.
@@ -130,12 +103,12 @@ pub(crate) fn twenty_boots_through_a_loop_of_rotations_all_join_at_once(pool: &P
     let cluster = Cluster::form(pool, 1, 20)?;
     // Twenty engines on one machine take longer than the two seconds that are enough for machines of their own.
     let broker = Broker::start_with(cluster.manager(), &["--rotation-wait", "20s"])?;
-    let begun = Instant::now();
-    let (joined, rotations) =
-        join_in_a_storm(&broker, &cluster[1..], &["rotate", "worker"], Duration::from_millis(100))?;
-    println!("polite: 20 boots in {:?} through {rotations} rotations, {} paid", begun.elapsed(), paid(&joined));
-    assert_eq!(paid(&joined), 0, "after {rotations} rotations: {joined:#?}");
-    assert!(rotations > 1, "the storm was one");
+    let invite = broker.invite(&["--uses", "20"])?;
+    let Weathered { joined, times, took } = Storm::every(Duration::from_millis(100))
+        .while_all_join(&cluster.joiners(&invite), || broker.ok(&["rotate", "worker"]).map(|_| true))?;
+    println!("polite: 20 boots in {took:?} through {times} rotations, {} paid", paid(&joined));
+    assert_eq!(paid(&joined), 0, "after {times} rotations: {joined:#?}");
+    assert!(times > 1, "the storm was one");
     assert_eq!(broker.count("node.joined", None)?, 20);
     assert_retries_are_explained(&broker)
 }
@@ -143,13 +116,13 @@ pub(crate) fn twenty_boots_through_a_loop_of_rotations_all_join_at_once(pool: &P
 pub(crate) fn boots_while_the_token_is_rotated_without_courtesy_all_join(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 10)?;
     let broker = Broker::start(cluster.manager())?;
-    let begun = Instant::now();
-    let (joined, rotations) =
-        join_in_a_storm(&broker, &cluster[1..], &["rotate", "worker", "--now"], Duration::from_millis(500))?;
-    println!("--now: 10 boots in {:?} through {rotations} rotations, {} paid", begun.elapsed(), paid(&joined));
+    let invite = broker.invite(&["--uses", "10"])?;
+    let Weathered { joined, times, took } = Storm::every(Duration::from_millis(500))
+        .while_all_join(&cluster.joiners(&invite), || broker.ok(&["rotate", "worker", "--now"]).map(|_| true))?;
+    println!("--now: 10 boots in {took:?} through {times} rotations, {} paid", paid(&joined));
     let redeemed = broker.count("grant.redeemed", None)?;
     assert!(redeemed >= 10 + paid(&joined), "who paid was given another token");
-    assert!(rotations > 1, "the storm was one");
+    assert!(times > 1, "the storm was one");
     assert_eq!(broker.count("node.joined", None)?, 10);
     assert_retries_are_explained(&broker)
 }
@@ -159,25 +132,9 @@ pub(crate) fn boots_while_somebody_else_rotates_the_token_all_join(pool: &Pool) 
     let manager = cluster.manager();
     let broker = Broker::start(manager)?;
     let invite = broker.invite(&["--uses", "6"])?;
-    let (done, rotations) = (AtomicBool::new(false), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                if manager.rotate_token(Role::Worker).is_ok() {
-                    rotations.fetch_add(1, Ordering::Relaxed);
-                }
-                thread::sleep(Duration::from_millis(100));
-            }
-        });
-        let joins: Vec<_> = cluster[1..]
-            .iter()
-            .map(|machine| scope.spawn(|| Joiner::new(machine, &invite).joins().map(drop)))
-            .collect();
-        let joined: Vec<_> = joins.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        done.store(true, Ordering::Relaxed);
-        joined.into_iter().try_for_each(|join| join.expect("no panic"))
-    })?;
-    assert!(rotations.load(Ordering::Relaxed) > 1, "the storm was one");
+    let storm = Storm::every(Duration::from_millis(100))
+        .while_all_join(&cluster.joiners(&invite), || Ok(manager.rotate_token(Role::Worker).is_ok()))?;
+    assert!(storm.times > 1, "the storm was one");
     assert_eq!(broker.count("node.joined", None)?, 6);
     assert!(broker.count("token.changed", None)? > 0, "it was noticed");
     assert_retries_are_explained(&broker)
@@ -267,10 +224,8 @@ pub(crate) fn two_who_rotate_at_once_get_one_clear_result(pool: &Pool) -> Result
     let mut second = second(&first, &cluster[1])?;
     second.serve_with(&["--rotation-wait", "3s"])?;
     let invite = first.invite(&["--uses", "1"])?;
-    let address = first.address();
     // Somebody is on the way, so that the first rotation waits, and the others come meanwhile.
-    on(cluster.manager(), || async { Machine::new(&invite, address).admitted().await.map(drop) })?
-        .map_err(|told| format!("{told:?}"))?;
+    assert_admits(cluster.manager(), &first, &invite)?;
     let told: Vec<Value> = thread::scope(|scope| {
         let rotations: Vec<_> = [&first, &second, &first, &second]
             .map(|broker| scope.spawn(move || broker.json(&["rotate", "worker", "--json", "--reason", "a test"])))

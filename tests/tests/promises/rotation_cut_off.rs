@@ -2,29 +2,15 @@
 
 use std::time::Duration;
 
-use lab::cluster::{Broker, Cluster, Gate, Held, Machine, on};
-use lab::{Failed, Host, Pool, Role, until};
+use lab::cluster::{Broker, Cluster, Gated, Held, assert_admits};
+use lab::{Failed, Host, LONG, Pool, Role, until};
 use serde_json::Value;
 
-const LONG: Duration = Duration::from_secs(30);
-
 /// The rotation's object in the ledger.
-fn object(manager: &Host) -> Result<Value, Failed> {
-    Ok(manager.json(&["config", "inspect", "swarm-broker.rotation"])?[0].clone())
-}
+const OBJECT: &str = "swarm-broker.rotation";
 
-fn is_under_way(manager: &Host) -> Result<bool, Failed> {
-    Ok(!object(manager)?["Spec"]["Labels"]["swarm-broker.rotating"].is_null())
-}
-
-/// A new machine is given the live token.
-fn assert_admits(manager: &Host, broker: &Broker<'_>) -> Result<(), Failed> {
-    let invite = broker.invite(&["--uses", "1"])?;
-    let address = broker.address();
-    let admitted = on(manager, || async { Machine::new(&invite, address).admitted().await })?;
-    let (_, reply) = admitted.map_err(|told| format!("{told:?}"))?;
-    assert_eq!(reply.token.expose(), manager.join_token(Role::Worker)?);
-    Ok(())
+fn is_under_way(manager: &Host) -> lab::Result<bool> {
+    Ok(!manager.config(OBJECT)?["Spec"]["Labels"]["swarm-broker.rotating"].is_null())
 }
 
 /// The last thing that the log says of the worker token.
@@ -39,13 +25,8 @@ fn last_word(broker: &Broker<'_>) -> Result<(String, u64), Failed> {
 pub(crate) fn a_broker_killed_at_any_step_of_a_rotation_finishes_or_undoes_it(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 0)?;
     let manager = cluster.manager();
-    let mut broker = Broker::init(manager)?;
-    let gate = Gate::start(manager, "gate.sock")?;
-    let socket = gate.socket().display().to_string();
-    let arguments = ["--docker", &socket, "--rotate-worker", "manual"];
-    broker.serve_with(&arguments)?;
-    let id = object(manager)?["ID"].as_str().ok_or("no id")?.to_owned();
-    let ledger = format!("/configs/{id}/update");
+    let mut broker = Gated::start(manager)?;
+    let ledger = format!("/configs/{}/update", manager.config(OBJECT)?["ID"].as_str().ok_or("no id")?);
 
     // Each step: the ledger says that a rotation is under way; Docker replaces the token; the ledger says which is live.
     let steps = [(ledger.as_str(), 1), ("/swarm/update", 1), (ledger.as_str(), 2)];
@@ -53,27 +34,12 @@ pub(crate) fn a_broker_killed_at_any_step_of_a_rotation_finishes_or_undoes_it(po
     for (at, (request, number)) in steps.into_iter().enumerate() {
         for done in [false, true] {
             let before = manager.join_token(Role::Worker)?;
-            gate.hold(Held { request: request.into(), number, done });
-            let mut command = broker.command();
-            command.args(["rotate", "worker"]);
-            let mut rotating = manager.spawn("rotate", command)?;
-            until(LONG, "the step", || gate.struck().then_some(()))?;
-            if done {
-                // The engine has got it; it does what it was asked before the broker hears of it.
-                until(LONG, "the engine to do it", || {
-                    let done = match at {
-                        0 => is_under_way(manager).ok()?,
-                        1 => manager.join_token(Role::Worker).ok()? != before,
-                        _ => !is_under_way(manager).ok()?,
-                    };
-                    done.then_some(())
-                })?;
-            }
-            broker.kill()?;
-            gate.lose();
-            assert_ne!(rotating.wait(LONG)?.code(), Some(0), "who asked is not told that all is well");
-
-            broker.serve_with(&arguments)?;
+            let step = Held { request: request.into(), number, done };
+            broker.cut_off(&["rotate", "worker"], &step, || match at {
+                0 => is_under_way(manager).is_ok_and(|under_way| under_way),
+                1 => manager.join_token(Role::Worker).is_ok_and(|token| token != before),
+                _ => is_under_way(manager).is_ok_and(|under_way| !under_way),
+            })?;
             let place = format!("killed {} step {at}", if done { "after" } else { "before" });
             assert!(!is_under_way(manager)?, "{place}: it is still under way");
             let replaced = manager.join_token(Role::Worker)? != before;
@@ -87,7 +53,9 @@ pub(crate) fn a_broker_killed_at_any_step_of_a_rotation_finishes_or_undoes_it(po
                 "token.kept"
             };
             assert_eq!(last_word(&broker)?, (word.to_owned(), generation), "{place}");
-            assert_admits(manager, &broker)?;
+            // A new machine is given the live token.
+            let given = assert_admits(manager, &broker, &broker.invite(&["--uses", "1"])?)?;
+            assert_eq!(given, manager.join_token(Role::Worker)?, "{place}");
         }
     }
     Ok(())
@@ -96,8 +64,8 @@ pub(crate) fn a_broker_killed_at_any_step_of_a_rotation_finishes_or_undoes_it(po
 pub(crate) fn settings_that_change_under_a_rotation_are_kept_and_it_is_done(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 0)?;
     let manager = cluster.manager();
-    let gate = Gate::start(manager, "gate.sock")?;
-    let broker = Broker::start_with(manager, &["--docker", &gate.socket().display().to_string()])?;
+    let broker = Gated::start(manager)?;
+    let gate = broker.gate();
     let settings = || -> Result<Value, Failed> {
         let text = manager.docker(&["info", "--format", "{{json .Swarm.Cluster.Spec}}"])?;
         Ok(serde_json::from_str(&text)?)

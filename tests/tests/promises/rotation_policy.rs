@@ -1,10 +1,9 @@
 //! How long a token lives: after a join, in a swarm that was there before, and when somebody else replaces it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lab::cluster::{Broker, Cluster, Joiner, Machine, on};
+use lab::cluster::{Broker, Cluster, Joiner, Storm, admitted};
 use lab::{Failed, Pool, Role, form, until};
 use serde_json::Value;
 
@@ -73,14 +72,9 @@ pub(crate) fn what_somebody_else_replaces_is_noticed_and_written_down(pool: &Poo
     let manager = cluster.manager();
     let mut broker = Broker::start(manager)?;
     let invite = broker.invite(&["--uses", "2"])?;
-    let address = broker.address();
-    let admitted = || {
-        let admitted = on(manager, || async { Machine::new(&invite, address).admitted().await });
-        admitted.map(|admitted| admitted.map(|(_, reply)| reply.token.expose().to_owned()))
-    };
     // A machine that asks before the broker has looked again is given the new one, and the record says which that is.
     let new = manager.rotate_token(Role::Worker)?;
-    assert_eq!(admitted()?, Ok(new));
+    assert_eq!(admitted(manager, &broker, &invite)?, Ok(new));
     let records = broker.records()?;
     let of = |event: &str| records.iter().find(|record| record["event"] == event).map(|record| &record["generation"]);
     assert_eq!((of("token.changed"), of("grant.redeemed")), (Some(&2.into()), Some(&2.into())));
@@ -112,35 +106,13 @@ pub(crate) fn boots_while_the_swarms_root_is_replaced_all_join_and_confirm(pool:
     let manager = cluster.manager();
     let broker = Broker::start(manager)?;
     let invite = broker.invite(&["--uses", &MACHINES.to_string(), "--label", "zone=a"])?;
-    let begun = Instant::now();
-    let done = AtomicBool::new(false);
-    let roots = thread::scope(|scope| {
-        let replacing = scope.spawn(|| {
-            let mut roots = 0;
-            while !done.load(Ordering::Relaxed) {
-                // Ends when all nodes have another certificate: nodes that come meanwhile, too.
-                roots += usize::from(manager.docker(&["swarm", "ca", "--rotate", "--quiet"]).is_ok());
-            }
-            roots
-        });
-        let joins: Vec<_> = cluster[1..]
-            .iter()
-            .enumerate()
-            .map(|(number, machine)| {
-                let invite = &invite;
-                scope.spawn(move || {
-                    thread::sleep(Duration::from_millis(number as u64 * 500));
-                    Joiner::new(machine, invite).joins().map(drop)
-                })
-            })
-            .collect();
-        let joined: Vec<_> = joins.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        done.store(true, Ordering::Relaxed);
-        let roots = replacing.join().expect("no panic");
-        joined.into_iter().try_for_each(|join| join.expect("no panic")).map(|()| roots)
-    })?;
-    println!("root: {MACHINES} boots in {:?} while it was replaced {roots} times", begun.elapsed());
-    assert!(roots > 0, "it was replaced");
+    // Each ends when all nodes have another certificate: nodes that come meanwhile, too.
+    let replace = || Ok(manager.docker(&["swarm", "ca", "--rotate", "--quiet"]).is_ok());
+    let storm = Storm::every(Duration::ZERO)
+        .with_boots_apart(Duration::from_millis(500))
+        .while_all_join(&cluster.joiners(&invite), replace)?;
+    println!("root: {MACHINES} boots in {:?} while it was replaced {} times", storm.took, storm.times);
+    assert!(storm.times > 0, "it was replaced");
     assert_eq!(broker.count("node.joined", None)?, MACHINES);
     until(Duration::from_secs(10), "the record", || {
         (broker.count("swarm.root-changed", None).ok()? > 0).then_some(())

@@ -2,11 +2,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::net::UnixDatagram;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use lab::cluster::{Broker, Cluster, Gate, Held, Joiner, Machine, on};
-use lab::{Failed, Pool, until};
+use lab::cluster::{Broker, Cluster, Gated, Held, Joiner, Machine, Systemd, assert_admits, on};
+use lab::{Failed, LONG, Pool, until};
 
 /// A GET on the public listener: the status.
 fn status(broker: &Broker<'_>, machine: &Machine, path: &str) -> Result<u16, Failed> {
@@ -29,14 +28,7 @@ pub(crate) fn ready_means_that_machines_can_be_admitted(pool: &Pool) -> Result<(
     let cluster = Cluster::form(pool, 1, 0)?;
     let manager = cluster.manager();
     let mut broker = Broker::init(manager)?;
-    let notify = manager.folder().join("notify");
-    let systemd = UnixDatagram::bind(&notify)?;
-    systemd.set_read_timeout(Some(Duration::from_secs(5)))?;
-    broker.with("NOTIFY_SOCKET", &notify.display().to_string());
-    broker.serve_with(&["--metrics", "127.0.0.1:9443"])?;
-    let mut told = [0; 64];
-    let length = systemd.recv(&mut told)?;
-    assert_eq!(&told[..length], b"READY=1\n", "systemd is told");
+    let _systemd = Systemd::serves(&mut broker, &["--metrics", "127.0.0.1:9443"])?;
 
     let machine = Machine::new(&broker.invite(&["--uses", "1"])?, broker.address());
     assert_eq!(status(&broker, &machine, "/healthz")?, 200);
@@ -45,15 +37,11 @@ pub(crate) fn ready_means_that_machines_can_be_admitted(pool: &Pool) -> Result<(
     assert!(metrics()?.contains("swarm_broker_ready 1"), "{}", metrics()?);
 
     manager.kill_engine()?;
-    until(Duration::from_secs(30), "the broker not to be ready", || {
-        (status(&broker, &machine, "/readyz").ok()? == 503).then_some(())
-    })?;
+    until(LONG, "the broker not to be ready", || (status(&broker, &machine, "/readyz").ok()? == 503).then_some(()))?;
     assert_eq!(status(&broker, &machine, "/healthz")?, 200, "alive all the same");
     assert!(metrics()?.contains("swarm_broker_ready 0"));
     manager.start_engine()?;
-    until(Duration::from_secs(30), "the broker to be ready again", || {
-        (status(&broker, &machine, "/readyz").ok()? == 200).then_some(())
-    })?;
+    until(LONG, "the broker to be ready again", || (status(&broker, &machine, "/readyz").ok()? == 200).then_some(()))?;
 
     let stopped = broker.stop()?;
     assert_eq!(stopped.code, 0, "{}", stopped.stderr);
@@ -93,17 +81,12 @@ pub(crate) fn a_first_start_that_is_cut_off_is_gone_on_with(pool: &Pool) -> Resu
             let place = format!("killed {} {request} {number}", if done { "after" } else { "before" });
             let cluster = Cluster::form(pool, 1, 1)?;
             let manager = cluster.manager();
-            let mut broker = Broker::init(manager)?;
-            let gate = Gate::start(manager, "gate.sock")?;
-            gate.hold(Held { request: format!("POST {request}"), number, done });
-            let mut command = broker.command();
-            command.args(["serve", "--docker", &gate.socket().display().to_string()]);
-            let mut first = manager.spawn("broker", command)?;
-            until(Duration::from_secs(30), &place, || gate.struck().then_some(()))?;
-            first.kill()?;
-            gate.lose();
-
-            broker.serve()?;
+            let mut broker = Gated::init(manager)?;
+            let step = Held { request: format!("POST {request}"), number, done };
+            broker.cut_off_start(&step, || match request {
+                "/configs/create" => manager.config_versions().is_ok_and(|configs| configs.len() >= number),
+                _ => lab::nodes(manager).is_ok_and(|nodes| nodes.iter().any(|node| !node.labels.is_empty())),
+            })?;
             let told = broker.json(&["nodes", "--json"])?;
             let nodes = told["nodes"].as_array().ok_or("no nodes")?;
             assert!(nodes.len() == 1 && nodes[0]["explained"] == true, "{place}: {told}");
@@ -115,34 +98,13 @@ pub(crate) fn a_first_start_that_is_cut_off_is_gone_on_with(pool: &Pool) -> Resu
     Ok(())
 }
 
-/// The longest that systemd heard nothing for, within a time.
-fn longest_silence(systemd: &UnixDatagram, within: Duration) -> Result<Duration, Failed> {
-    let (start, mut heard, mut longest) = (Instant::now(), Instant::now(), Duration::ZERO);
-    systemd.set_read_timeout(Some(Duration::from_secs(1)))?;
-    let mut told = [0; 64];
-    while start.elapsed() < within {
-        if let Ok(length) = systemd.recv(&mut told) {
-            assert_eq!(&told[..length], b"WATCHDOG=1\n");
-            heard = Instant::now();
-        }
-        longest = longest.max(heard.elapsed());
-    }
-    Ok(longest)
-}
-
 pub(crate) fn an_engine_that_hangs_does_not_starve_the_watchdog(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 0)?;
     let manager = cluster.manager();
     let mut broker = Broker::init(manager)?;
-    let notify = manager.folder().join("notify");
-    let systemd = UnixDatagram::bind(&notify)?;
-    broker.with("NOTIFY_SOCKET", &notify.display().to_string());
-    broker.serve_with(&[])?;
-    let mut told = [0; 64];
-    let length = systemd.recv(&mut told)?;
-    assert_eq!(&told[..length], b"READY=1\n");
+    let systemd = Systemd::serves(&mut broker, &[])?;
     manager.pause_engine()?;
-    let silence = longest_silence(&systemd, Duration::from_secs(40))?;
+    let silence = systemd.longest_silence(Duration::from_secs(40))?;
     manager.resume_engine()?;
     // The unit gives it two minutes.
     assert!(silence < Duration::from_secs(30), "{silence:?}");
@@ -153,25 +115,17 @@ pub(crate) fn a_rotation_that_waits_does_not_starve_the_watchdog(pool: &Pool) ->
     let cluster = Cluster::form(pool, 1, 0)?;
     let manager = cluster.manager();
     let mut broker = Broker::init(manager)?;
-    let notify = manager.folder().join("notify");
-    let systemd = UnixDatagram::bind(&notify)?;
-    broker.with("NOTIFY_SOCKET", &notify.display().to_string());
-    broker.serve_with(&["--rotation-wait", "30s", "--grant-lifetime", "5m"])?;
-    let mut told = [0; 64];
-    let length = systemd.recv(&mut told)?;
-    assert_eq!(&told[..length], b"READY=1\n");
+    let systemd = Systemd::serves(&mut broker, &["--rotation-wait", "30s", "--grant-lifetime", "5m"])?;
     // By its policy the token is replaced 30 s after the first machine got it, and the second one is waited for then.
     let invite = broker.invite(&["--uses", "2"])?;
-    let address = broker.address();
-    let given = || on(manager, || async { Machine::new(&invite, address).admitted().await.map(drop) });
-    given()?.map_err(|told| format!("{told:?}"))?;
-    longest_silence(&systemd, Duration::from_secs(20))?;
-    given()?.map_err(|told| format!("{told:?}"))?;
+    assert_admits(manager, &broker, &invite)?;
+    systemd.longest_silence(Duration::from_secs(20))?;
+    assert_admits(manager, &broker, &invite)?;
     until(Duration::from_secs(20), "the rotation", || {
         let dry = broker.json(&["rotate", "worker", "--dry-run", "--json"]).ok()?;
         (!dry["under_way"].is_null()).then_some(())
     })?;
-    let silence = longest_silence(&systemd, Duration::from_secs(10))?;
+    let silence = systemd.longest_silence(Duration::from_secs(10))?;
     let dry = broker.json(&["rotate", "worker", "--dry-run", "--json"])?;
     assert!(!dry["under_way"].is_null(), "it still waits: {dry}");
     // What the keeper does besides goes on: it says so every two seconds.
