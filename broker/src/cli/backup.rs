@@ -1,13 +1,11 @@
 //! `broker backup`.
 
-use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, IsTerminal as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::clock;
 use crate::exit::{Code, Failure};
-use crate::state::{self, backup::Head};
+use crate::state::{self, PrivateFile, backup::Head};
 
 /// Write the state directory into one file: keys, cluster.json and the audit log as of now
 ///
@@ -48,16 +46,10 @@ impl Backup {
 /// A file that is whole and durable, or none.
 fn to_file(state: &Path, path: &Path) -> Result<Head, Failure> {
     let failed = |error: std::io::Error| Failure::new(Code::CannotCreate, format!("{}: {error}", path.display()));
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    let written = state::backup::write(state, BufWriter::new(&file)).map_err(Failure::from).and_then(|head| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let synced = file.sync_all().and_then(|()| File::open(folder)?.sync_all());
-        synced.map(|()| head).map_err(failed)
-    });
-    if written.is_err() {
-        let _ = std::fs::remove_file(path);
-    }
-    written
+    let mut file = PrivateFile::create(path).map_err(failed)?;
+    let head = state::backup::write(state, BufWriter::new(&mut file))?;
+    file.finish().map_err(failed)?;
+    Ok(head)
 }
 
 fn json(head: &Head, file: &Path) -> serde_json::Value {

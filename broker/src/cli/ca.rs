@@ -2,19 +2,16 @@
 //!
 //! Keeps DESIGN §3b (two keys): the root's key is read here, by the command, and by no broker that serves.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use certs::{IssuingCertificate, Root, SigningKey};
 
-use super::AdminSocket;
-use super::cloud_init::write;
+use super::{AdminSocket, write_output};
 use crate::admin::{CaOrder, KeyShown};
 use crate::clock;
 use crate::exit::{Code, Failure};
 use crate::keys::CaRequest;
-use crate::state::{self, Folder, StateError, read_bounded};
+use crate::state::{self, Folder, PrivateFile, StateError, read_bounded};
 
 /// A request or a certificate is not longer than this.
 const LONGEST: usize = 256 * 1024;
@@ -85,7 +82,7 @@ impl Issue {
         let issued = IssuingCertificate::from_pem(&certificate, root.certificate_pem())
             .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
         match &self.output {
-            Some(path) => write(path, &certificate)?,
+            Some(path) => write_output(path, &certificate)?,
             None => super::print(&certificate)?,
         }
         eprintln!(
@@ -151,8 +148,6 @@ fn read(path: &Path) -> Result<String, Failure> {
 
 /// Writes a key to a file that was not there.
 fn write_key(path: &Path, key: &SigningKey) -> Result<(), Failure> {
-    let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(key.to_pem().as_bytes()).and_then(|()| file.sync_all()))
-        .map_err(|error| Failure::new(Code::CannotCreate, format!("--new-key {}: {error}", path.display())))
+    let written = PrivateFile::create(path).and_then(|file| file.finish_with(key.to_pem().as_bytes()));
+    written.map_err(|error| Failure::new(Code::CannotCreate, format!("--new-key {}: {error}", path.display())))
 }

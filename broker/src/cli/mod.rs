@@ -19,12 +19,13 @@ mod status;
 mod up;
 mod wait;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
 use crate::admin::Admin;
 use crate::exit::{self, Failure};
+use crate::state::PrivateFile;
 
 /// Admits machines to a Docker Swarm with single-use join grants, and writes down everything.
 #[derive(Parser)]
@@ -144,4 +145,10 @@ fn print(text: &str) -> Result<(), Failure> {
         }
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Writes what was asked for with --output to a file that only its owner can read, whole or not at all.
+fn write_output(path: &Path, text: &str) -> Result<(), Failure> {
+    let written = PrivateFile::replace(path).and_then(|file| file.finish_with(text.as_bytes()));
+    written.map_err(|error| Failure::new(exit::Code::CannotCreate, format!("--output {}: {error}", path.display())))
 }

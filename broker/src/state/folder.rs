@@ -4,13 +4,13 @@
 //! Must not follow what somebody else could have put there: modes and owner are checked first.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::StateError;
+use super::{PrivateFile, StateError};
 
 /// A folder of mode 0700 that belongs to us.
 #[derive(Clone, Debug)]
@@ -116,15 +116,7 @@ impl Folder {
     /// Replaces a file: durable when this returns.
     pub(crate) fn write(&self, name: &str, content: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), StateError> {
         let path = self.path(name);
-        let temporary = self.path(&format!(".{name}.new"));
-        let written = (|| {
-            let _ = fs::remove_file(&temporary);
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-            file.write_all(content.as_ref())?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            File::open(&self.0)?.sync_all()
-        })();
+        let written = PrivateFile::replace(&path).and_then(|file| file.finish_with(content.as_ref()));
         written.map_err(|error| StateError::io(&path, error))
     }
 

@@ -9,12 +9,14 @@ mod cluster;
 mod folder;
 mod issuing_key;
 pub(crate) mod next_issuing;
+mod private;
 mod restore;
 
 pub(crate) use brought::Brought;
 pub(crate) use cluster::{Cluster, OwnKey, Waiting, broker_id, init, open_root, replace_key};
 pub(crate) use folder::{Folder, read_bounded};
 pub(crate) use issuing_key::{KeySource, KeySourceError};
+pub(crate) use private::PrivateFile;
 pub(crate) use restore::restore;
 
 use std::path::{Path, PathBuf};

@@ -3,9 +3,7 @@
 //! Keeps promise 5: a restore that is cut off anywhere leaves a folder that no broker serves from, and that the same
 //! command finishes. Must not make the broker that the backup is of: that one may still run.
 
-use std::fs::{self, OpenOptions};
 use std::io::BufRead;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use certs::{Issuing, IssuingCertificate, SigningKey};
@@ -14,7 +12,7 @@ use super::backup::{Head, Parts, read, read_log};
 use super::cluster::{
     CLUSTER, GRANT_KEY, INVITE_KEY, ISSUING_CERTIFICATE, ISSUING_KEY, ROOT_CERTIFICATE, UNFINISHED, as_broker,
 };
-use super::{Folder, StateError, broker_id};
+use super::{Folder, PrivateFile, StateError, broker_id};
 use crate::audit::{self, Event, Record};
 use crate::clock;
 use crate::jwt::PublicKey;
@@ -41,11 +39,11 @@ pub(crate) fn restore(mut from: impl BufRead, path: &Path, operator: String) -> 
     let _lock = folder.lock()?;
     clear(&folder, path)?;
     folder.write(UNFINISHED, "a restore was begun here, and is finished by 'broker restore'\n")?;
-    let (at, temporary) = (folder.path(audit::FILE), folder.path(".audit.jsonl.new"));
+    let at = folder.path(audit::FILE);
     let io = |error: std::io::Error| StateError::io(&at, error);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(io)?;
+    let mut file = PrivateFile::replace(&at).map_err(io)?;
     read_log(&mut from, &log, &mut file)?;
-    file.sync_all().and_then(|()| fs::rename(&temporary, &at)).map_err(io)?;
+    file.finish().map_err(io)?;
     for (name, text) in parts.iter().filter(|(name, _)| name != CLUSTER) {
         folder.write(name, text.as_bytes())?;
     }
@@ -96,6 +94,7 @@ fn part<'a>(parts: &'a Parts, name: &str) -> Result<&'a str, StateError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
     use std::time::Duration;
 

@@ -3,9 +3,8 @@
 mod programs;
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::io::Read as _;
+use std::path::PathBuf;
 
 use protocol::{InviteLine, Role};
 use serde::Serialize;
@@ -101,7 +100,7 @@ impl CloudInit {
             });
         }
         match &self.output {
-            Some(path) => write(path, &text)?,
+            Some(path) => super::write_output(path, &text)?,
             None => super::print(&text)?,
         }
         let (uses, ends) = (invite.uses, crate::clock::shown(invite.exp));
@@ -139,21 +138,6 @@ impl CloudInit {
         let settings = [("JOINER_ADVERTISE_ADDR", &self.advertise_addr), ("JOINER_ON_FAILURE", &self.on_failure)];
         settings.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
     }
-}
-
-/// Writes a file of mode 0600, whole or not at all.
-pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let fail =
-        |error: std::io::Error| Failure::new(Code::CannotCreate, format!("--output {}: {error}", path.display()));
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(fail)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| std::fs::rename(&new, path))
-        .map_err(fail)
 }
 
 fn failure(error: impl std::fmt::Display) -> Failure {

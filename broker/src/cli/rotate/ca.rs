@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::admin::{Admin, CaOrder, CaPlan, CaRequestOrder, KeyShown};
 use crate::cli::ca::open_root;
-use crate::cli::cloud_init::write;
-use crate::cli::{print, print_json};
+use crate::cli::{print, print_json, write_output};
 use crate::clock;
 use crate::exit::{Code, Failure};
 use crate::keys::CaRequest;
@@ -50,7 +49,7 @@ fn hand_out(request: &CaRequest, asked: &Asked) -> Result<(), Failure> {
     match &asked.output {
         Some(path) => {
             let text = serde_json::to_string_pretty(request);
-            write(path, &text.map_err(|error| Failure::new(Code::Internal, error.to_string()))?)?;
+            write_output(path, &text.map_err(|error| Failure::new(Code::Internal, error.to_string()))?)?;
         }
         None => print_json(request)?,
     }
