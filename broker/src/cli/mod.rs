@@ -149,6 +149,35 @@ fn print(text: &str) -> Result<(), Failure> {
 
 /// Writes what was asked for with --output to a file that only its owner can read, whole or not at all.
 fn write_output(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |what: String| Failure::new(exit::Code::CannotCreate, format!("--output {}: {what}", path.display()));
+    // A file takes the place of what is there: for /dev/stdout, say, that would be this machine's own.
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(failed("it is there, and is no file. Without --output, it goes to standard output".into()));
+    }
     let written = PrivateFile::replace(path).and_then(|file| file.finish_with(text.as_bytes()));
-    written.map_err(|error| Failure::new(exit::Code::CannotCreate, format!("--output {}: {error}", path.display())))
+    written.map_err(|error| failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn output_takes_the_place_of_a_file_and_of_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, device) = (folder.path().join("file"), folder.path().join("device"));
+        for text in ["one", "another"] {
+            write_output(&file, text).expect("written");
+            assert_eq!(fs::read_to_string(&file).expect("reads"), text);
+        }
+        symlink("/dev/null", &device).expect("linked");
+        for path in [device.as_path(), folder.path()] {
+            let refused = write_output(path, "text").expect_err("no file");
+            assert!(refused.to_string().contains("is no file"), "{refused}");
+        }
+        assert_eq!(fs::read_link(&device).expect("still a link"), Path::new("/dev/null"));
+    }
 }
