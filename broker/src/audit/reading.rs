@@ -13,8 +13,9 @@ use super::AuditError;
 
 /// The event of a claim, as [`super::Event::IdentityIssued`] is written.
 const ISSUED: &str = "identity.issued";
-/// The event of a revocation, and the one of a ledger that was put right.
+/// The event of a revocation, and those of a ledger that was lost and of one that was put right.
 const REVOKED: &str = "invite.revoked";
+const LOST: &str = "ledger.lost";
 const RECOVERED: &str = "ledger.recovered";
 /// The events of a token's rotation, as [`super::Event`] writes them: one that begins it, and those that end it.
 const ROTATING: &str = "token.rotating";
@@ -36,6 +37,8 @@ pub(crate) struct Known {
     /// Invites that were made until then, in seconds since 1970, are good only where the ledger has them. 0 if it was
     /// never recovered.
     pub(crate) recovered: u64,
+    /// Why the ledger was lost, if it was not recovered since.
+    pub(crate) lost: Option<String>,
     /// What it says of each role's token.
     pub(crate) tokens: BTreeMap<Role, KnownToken>,
 }
@@ -71,6 +74,7 @@ struct Fields {
     role: Option<Role>,
     generation: Option<u64>,
     until: Option<u64>,
+    detail: Option<String>,
 }
 
 /// How far a log holds whole records.
@@ -148,6 +152,10 @@ impl Known {
         };
         if record.event == RECOVERED {
             self.recovered = self.recovered.max(record.until.unwrap_or(0));
+            self.lost = None;
+        }
+        if record.event == LOST {
+            self.lost = Some(record.detail.unwrap_or_else(|| "the ledger was lost, says the audit log".into()));
         }
         if record.event == REVOKED
             && let Some(invite) = &record.invite
@@ -210,10 +218,13 @@ mod tests {
         let revoked = Record { invite: Some(invite.clone()), ends: Some(7), ..Record::new(Event::InviteRevoked) };
         audit.record_blocking(Record { version: Some(900), ..revoked }).expect("written");
         assert_eq!(read(&path).expect("reads").version, 900);
+        audit.record_blocking(Record::alarm(Event::LedgerLost, "configs are gone")).expect("written");
+        audit.record_blocking(Record::new(Event::BrokerStarted)).expect("written");
+        assert_eq!(read(&path).expect("reads").lost.as_deref(), Some("configs are gone"), "a restart repairs nothing");
         let recovered = Record { version: Some(20), until: Some(5), ..Record::new(Event::LedgerRecovered) };
         audit.record_blocking(recovered).expect("written");
         let known = read(&path).expect("reads");
-        assert_eq!((known.version, known.recovered), (20, 5), "its versions count anew");
+        assert_eq!((known.version, known.recovered, known.lost), (20, 5, None), "its versions count anew");
         assert!(known.claims[&invite].revoked && known.claims[&invite].ends == 7);
     }
 

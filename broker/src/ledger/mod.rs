@@ -23,7 +23,7 @@ pub(crate) use joiners::{Facts, Listing, Listings, MOST_JOINERS, is_room_for};
 pub(crate) use listed::{InviteKey, Peer, Retire, Standing};
 pub(crate) use policy::Policy;
 pub(crate) use rotation::{Generation, ReadState, Rotating, Rotations, TokenState};
-pub(crate) use sentinel::{Health, Raised, Sentinel, cluster_of};
+pub(crate) use sentinel::{Health, Raised, Sentinel, WENT_BACK, cluster_of};
 
 #[cfg(test)]
 pub(crate) use claims::tests;

@@ -18,6 +18,9 @@ use crate::swarm::{Engine, EngineError, Object, Stored};
 /// How often a change is tried that others keep overtaking.
 const TRIES: usize = 8;
 
+/// Why a ledger is lost whose versions are lower than they were.
+pub(crate) const WENT_BACK: &str = "the raft store went back: it was restored from an older state";
+
 /// Watches over the ledger as a whole.
 pub(crate) struct Sentinel {
     cluster: ClusterId,
@@ -80,7 +83,8 @@ impl Sentinel {
             recovered: AtomicU64::new(known.recovered),
             noted: AtomicU64::new(known.recovered),
             claims: Mutex::new(known.claims.clone()),
-            health: RwLock::new(Health::Unknown),
+            // What was lost stays lost over a restart: its versions may have climbed past the known ones since.
+            health: RwLock::new(known.lost.clone().map_or(Health::Unknown, Health::Lost)),
         }
     }
 
@@ -194,6 +198,14 @@ impl Sentinel {
         }
     }
 
+    /// Whether all that the ledger has is older than what was seen, so that a raft store was restored: told by reading, for
+    /// a start, whose first write would hide it. Decides nothing: an engine with a new leader may not show all of it yet.
+    pub(crate) async fn went_back(&self, engine: &Engine) -> Result<bool, LedgerError> {
+        let seen = self.version();
+        let highest = engine.list(names::KIND, "").await?.iter().map(|stored| stored.version).max();
+        Ok(highest.unwrap_or(0) < seen)
+    }
+
     /// The same, for a moment when the absence of something else must be believed.
     pub(crate) async fn confirm_present(&self, engine: &Engine) -> Result<(), LedgerError> {
         self.look(engine).await?;
@@ -241,6 +253,7 @@ impl Sentinel {
             return Err(self.lose("its sentinel is gone: somebody deleted the broker's configs"));
         };
         self.read(&stored)?;
+        self.check()?;
         if floor <= self.floor() {
             return Ok(None);
         }
@@ -268,7 +281,7 @@ impl Sentinel {
             self.saw(after);
             return Ok(());
         }
-        Err(self.lose("the raft store went back: it was restored from an older state"))
+        Err(self.lose(WENT_BACK))
     }
 
     /// Holds an invite's claims against those that this broker committed or its audit log knows. What ended below the
@@ -425,5 +438,13 @@ mod tests {
         assert!(sentinel.read(&stored(&sentinel, None, 450, 31)).is_err() && sentinel.check().is_err());
         let restarted = sound(&Known { recovered: 7, ..Known::default() });
         assert!(restarted.read(&stored(&restarted, None, 450, 31)).is_err());
+    }
+
+    #[test]
+    fn a_ledger_that_was_lost_stays_lost_over_a_restart_until_it_was_recovered() {
+        let known = Known { lost: Some("lost".into()), recovered: 7, version: 900, ..Known::default() };
+        let sentinel = Sentinel::new(ClusterId::random(), &known);
+        assert!(sentinel.read(&stored(&sentinel, Some(7), 0, 901)).is_ok() && sentinel.check().is_err());
+        assert!(sentinel.read(&stored(&sentinel, Some(8), 0, 30)).is_ok() && sentinel.check().is_ok());
     }
 }

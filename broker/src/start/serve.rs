@@ -143,7 +143,8 @@ async fn run(
     let (say, demoted) = oneshot::channel();
     parts.add("the keeper", tokio::spawn(keeper::keep(broker.clone(), say)));
     parts.add("what keeps the joiners", tokio::spawn(joiners::keep(broker.clone())));
-    write(&broker.audit, Record::new(Event::BrokerStarted)).await?;
+    let seen = |event| Record { version: Some(broker.sentinel.version()), ..Record::new(event) };
+    write(&broker.audit, seen(Event::BrokerStarted)).await?;
     parts.add(LISTENER, tokio::spawn(Listener::new(socket, tls_config, broker.clone()).run(stopping)));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let addresses: Vec<String> = broker.addresses.iter().map(ToString::to_string).collect();
@@ -166,7 +167,7 @@ async fn run(
     drop(parts);
     let _ = std::fs::remove_file(&settings.admin);
     let detail = ended.as_ref().map(ToString::to_string);
-    let written = write(&broker.audit, Record { detail, ..Record::new(Event::BrokerStopped) }).await;
+    let written = write(&broker.audit, Record { detail, ..seen(Event::BrokerStopped) }).await;
     ended.map_or(written, Err)
 }
 

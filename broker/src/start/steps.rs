@@ -10,7 +10,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::denial::Denial;
 use crate::exit::{Code, Failure};
-use crate::ledger::{Health, LedgerError, Retire, Sentinel};
+use crate::ledger::{Health, LedgerError, Retire, Sentinel, WENT_BACK};
 use crate::state::Cluster;
 use crate::swarm::{Engine, EngineError, Membership};
 
@@ -20,6 +20,11 @@ const QUORUM: Duration = Duration::from_secs(20);
 /// A manager's engine says for a moment that it is a worker while it starts or joins. Only one that says so for this
 /// long is one.
 pub(crate) const WORKER_BELIEVED: Duration = Duration::from_secs(6);
+
+/// So many looks in a row, so far apart, must find that the ledger is older than it was: an engine with a new leader shows
+/// less for a moment.
+const BELIEVED: u32 = 3;
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// The engine's membership, after waiting a bounded time for quorum.
 pub(super) async fn membership(engine: &Engine) -> Result<Membership, Failure> {
@@ -80,41 +85,64 @@ pub(super) async fn ledger(
             .await
             .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
     }
-    match sentinel.look(engine).await {
+    match compared(engine, sentinel).await {
         Ok(()) => {
             let noted = crate::recover::note(audit, sentinel).await;
             noted.map(|()| first).map_err(|error| Failure::new(Code::Io, error.to_string()))
         }
-        Err(error) if !matches!(sentinel.health(), Health::Lost(_)) => Err(ledger_failure(&error)),
-        Err(error) => {
-            let record = Record::alarm(Event::LedgerLost, error.to_string());
-            audit.record(record).await.map_err(|error| Failure::new(Code::Io, error.to_string()))?;
-            // It serves all the same: the admin socket is how it is recovered, and machines are told to come back.
-            tracing::error!(%error, "nobody is admitted");
-            Ok(false)
-        }
+        Err(error) => lost(audit, sentinel, &error).await.map(|()| false),
     }
+}
+
+/// Holds the ledger against what is known of it, before anything is written: what is written gets a higher version than
+/// all that was there, and after enough of that a store that was restored would look like one that went on.
+async fn compared(engine: &Engine, sentinel: &Sentinel) -> Result<(), LedgerError> {
+    sentinel.look(engine).await?;
+    sentinel.check()?;
+    for look in 1.. {
+        if !sentinel.went_back(engine).await? {
+            break;
+        }
+        if look == BELIEVED {
+            return Err(sentinel.lose(WENT_BACK));
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    Ok(())
+}
+
+/// Goes on with a ledger that was lost: the admin socket is how it is recovered, and machines are told to come back.
+/// Any other failure ends the start.
+async fn lost(audit: &Audit, sentinel: &Sentinel, error: &LedgerError) -> Result<(), Failure> {
+    let Health::Lost(why) = sentinel.health() else { return Err(ledger_failure(error)) };
+    tracing::error!(why, "nobody is admitted");
+    let record = Record::alarm(Event::LedgerLost, why);
+    audit.record(record).await.map(drop).map_err(|error| Failure::new(Code::Io, error.to_string()))
 }
 
 /// Lists this broker and its keys, so that others can verify what it signs. Nothing is written into a ledger that was
 /// lost, which may be another cluster's.
 pub(super) async fn enlist(broker: &Broker, node: NodeId) -> Result<(), Failure> {
-    let directory = &broker.directory;
-    if broker.sentinel.check().is_ok() {
-        let listed = directory.list_own_invite_key(broker.keys.invite.get().public()).await;
-        listed.map_err(|error| ledger_failure(&error))?;
-        if let Err(error) = directory.renew(broker.entry(node), Retire::AfterLast).await {
-            tracing::error!(%error, "nobody is admitted");
-        }
-        match crate::keys::enlist(broker).await {
-            Ok(()) => {}
-            Err(Denial::Unavailable(why)) => return Err(ledger_failure(&LedgerError::Unavailable(why))),
-            Err(other) => {
-                return Err(Failure::new(Code::Internal, format!("listing the issuing CA failed: {other:?}")));
-            }
-        }
+    if broker.sentinel.check().is_ok()
+        && let Err(error) = list(broker, node).await
+    {
+        lost(&broker.audit, &broker.sentinel, &error).await?;
     }
-    directory.refresh().await.map_err(|error| ledger_failure(&error))
+    broker.directory.refresh().await.map_err(|error| ledger_failure(&error))
+}
+
+async fn list(broker: &Broker, node: NodeId) -> Result<(), LedgerError> {
+    let directory = &broker.directory;
+    directory.list_own_invite_key(broker.keys.invite.get().public()).await?;
+    if let Err(error) = directory.renew(broker.entry(node), Retire::AfterLast).await {
+        // The keeper tries again, unless it was found that the ledger is lost.
+        tracing::error!(%error, "nobody is admitted");
+        broker.sentinel.check()?;
+    }
+    crate::keys::enlist(broker).await.map_err(|denial| match denial {
+        Denial::Unavailable(why) => LedgerError::Unavailable(why),
+        other => LedgerError::Unavailable(format!("the issuing CA cannot be listed: {other:?}")),
+    })
 }
 
 fn ledger_failure(error: &LedgerError) -> Failure {

@@ -54,7 +54,7 @@ impl Engine {
         }
     }
 
-    /// All objects that carry this label.
+    /// All objects that carry this label with this value; with any, if that is empty.
     pub(crate) async fn list(&self, label: &str, value: &str) -> Result<Vec<Stored>, EngineError> {
         let filters = HashMap::from([("label", vec![format!("{label}={value}")])]);
         let options = ListConfigsOptionsBuilder::default().filters(&filters).build();

@@ -71,6 +71,7 @@ pub(crate) fn deleted_configs_are_put_back_and_no_use_is_given_back(pool: &Pool)
 
     remove_configs(manager)?;
     lost(&broker)?;
+    until(Duration::from_secs(20), "the alarm", || (broker.count("ledger.lost", None).ok()? > 0).then_some(()))?;
     let before = broker.records()?.len();
     let [look, recover, _] = &commands("The ledger was lost", manager)?[..] else { return Err("three".into()) };
     assert!(types(&broker, look)?.contains("nothing was changed"));
@@ -220,6 +221,64 @@ pub(crate) fn a_raft_store_restored_from_an_old_copy_gives_no_use_back(pool: &Po
     admits_exactly(&first, &five, 2)?;
     assert_eq!(asked(&first, &revoked, 1)?, [Err(REFUSED)]);
     Ok(())
+}
+
+/// The highest version of anything in the ledger.
+fn version(manager: &Host) -> Result<u64, Failed> {
+    let ids = manager.docker(&["config", "ls", "-q"])?;
+    let read = |id: &str| manager.json(&["config", "inspect", id]).map(|read| read[0]["Version"]["Index"].as_u64());
+    let versions = ids.split_whitespace().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(versions.into_iter().flatten().max().ok_or("no config")?)
+}
+
+pub(crate) fn a_broker_that_starts_on_a_restored_raft_store_waits_to_be_recovered(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let mut broker = Broker::start(manager)?;
+    let (five, other) = (broker.invite(&["--uses", "5"])?, broker.invite(&["--uses", "5"])?);
+    assert_eq!(asked(&broker, &five, 1)?, [Ok(())]);
+    let (folder, old) = (swarm_folder(manager)?, manager.folder().join("old"));
+    broker.stop()?;
+    manager.kill_engine()?;
+    copy(&folder, &old)?;
+    manager.start_engine()?;
+    broker.serve()?;
+    // What is in this broker's log says nothing of it: versions alone tell.
+    let (booting, grant) = on(manager, || Machine::with_grant(&five, broker.address()))?;
+    broker.stop()?;
+    manager.kill_engine()?;
+    std::fs::remove_dir_all(&folder)?;
+    copy(&old, &folder)?;
+    manager.start_engine()?;
+
+    // Started again and again, as by systemd: it serves, writes nothing, and nobody is admitted.
+    let before = version(manager)?;
+    for starts in 1..=3 {
+        broker.serve()?;
+        assert_eq!(broker.count("ledger.lost", None)?, starts);
+        for invite in [&five, &other] {
+            assert_eq!(asked(&broker, invite, 1)?, [Err(UNAVAILABLE)]);
+        }
+        assert!(on(manager, || booting.redeem(&grant))?.is_err());
+        broker.stop()?;
+        assert_eq!(version(manager)?, before, "a lost ledger was written into");
+    }
+    // Nor does it count as found again because its versions have come far enough.
+    let config = "swarm-broker.sentinel";
+    let seen = broker.records()?.iter().filter_map(|record| record["version"].as_u64()).max().ok_or("no version")?;
+    while version(manager)? <= seen {
+        crate::fail_closed::relabel(manager, config, "swarm-broker.kind", Some("sentinel"))?;
+    }
+    broker.serve()?;
+    assert_eq!(asked(&broker, &other, 1)?, [Err(UNAVAILABLE)]);
+
+    let told = broker.ok(&["recover", "--reason", "raft was restored from a copy"])?;
+    assert!(told.contains("2 of 5 uses spent, 1 of them were missing; put back"), "{told}");
+    on(manager, || async { booting.redeem(&grant).await.expect("its token") })?;
+    admits_exactly(&broker, &five, 3)?;
+    broker.stop()?;
+    broker.serve()?;
+    admits_exactly(&broker, &other, 5)
 }
 
 pub(crate) fn an_undone_revocation_is_found_though_nobody_asks(pool: &Pool) -> Result<(), Failed> {
