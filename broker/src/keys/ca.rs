@@ -118,7 +118,8 @@ pub(super) async fn put_to_use(broker: &Broker, issuing: Issuing, asked: &Asked)
     let folder = broker.keys.folder.clone();
     let begun = off_the_runtime(move || next_issuing::begin(&folder, &issuing).map(|()| issuing)).await;
     let issuing = begun.map_err(|error| unavailable(&error))?;
-    let generations = match list(broker, &issuing, asked.now).await {
+    let lowest = if asked.now { issuing.public().generation } else { 1 };
+    let generations = match list(broker, &issuing, lowest).await {
         Ok(Some(generations)) => generations,
         Ok(None) => {
             next_issuing::undo(&broker.keys.folder).map_err(|error| unavailable(&error))?;
@@ -154,26 +155,32 @@ pub(super) async fn put_to_use(broker: &Broker, issuing: Issuing, asked: &Asked)
     })
 }
 
-/// At the start: lists the CA that this broker has, and learns of the others.
+/// At the start: lists the CA that this broker has, and learns of the others. What this broker knows to be void is so.
 pub(crate) async fn enlist(broker: &Broker) -> Result<(), Denial> {
-    let issuing = broker.keys.issuing.get();
-    if let Some(generations) = list(broker, &issuing, false).await? {
+    let (issuing, lowest) = (broker.keys.issuing.get(), broker.keys.generations.get().lowest);
+    if let Some(generations) = list(broker, &issuing, lowest).await? {
         broker.keys.generations.replace(generations);
     } else {
         tracing::error!(
             "another broker has another issuing CA of this generation: replace this one with 'broker rotate ca'"
         );
-        broker.keys.generations.replace(known(broker).await?);
+        broker.keys.generations.replace(known(broker).await?.only_from(lowest));
     }
     trust(broker, clock::now());
     Ok(())
 }
 
-/// Declares every CA before this broker's own void, as it was before an old raft store forgot that one leaked.
-pub(crate) async fn void_former(broker: &Broker) -> Result<(), Denial> {
-    let generations = list(broker, &broker.keys.issuing.get(), true).await?;
-    let other = || Denial::Unavailable("another broker has another issuing CA of this generation".into());
-    broker.keys.generations.replace(generations.ok_or_else(other)?);
+/// In a recovery, before the ledger is trusted again: lists the CA that this broker has, and declares those below `lowest`
+/// void, as it was before the ledger forgot that one leaked.
+pub(crate) async fn put_back(broker: &Broker, lowest: u32) -> Result<(), Denial> {
+    let issuing = broker.keys.issuing.get();
+    let lowest = lowest.max(broker.keys.generations.get().lowest);
+    let change = |known: &Generations| {
+        let after = with_own(known, &issuing, &broker.id, lowest);
+        // Another broker's CA has this number: that is told at the next start, and stands in no recovery's way.
+        after.unwrap_or_else(|| known.only_from(lowest))
+    };
+    broker.keys.generations.replace(broker.issuing_cas.put_back(change).await?);
     trust(broker, clock::now());
     Ok(())
 }
@@ -181,39 +188,43 @@ pub(crate) async fn void_former(broker: &Broker) -> Result<(), Denial> {
 /// Every few seconds: follows what another broker has put to use, or declared void.
 pub(crate) async fn follow(broker: &Broker) -> Result<(), Denial> {
     match broker.issuing_cas.find().await? {
-        // Nothing is ever less void than it was.
-        Some(read) => {
-            let lowest = broker.keys.generations.get().lowest;
-            broker.keys.generations.replace(read.generations.only_from(lowest));
-        }
-        None => return enlist(broker).await,
+        // Nothing is ever less void than it was, and no CA that serves is left out.
+        Some(read) if !lacks(&read.generations, broker) => broker.keys.generations.replace(read.generations),
+        Some(_) | None => return enlist(broker).await,
     }
     trust(broker, clock::now());
     Ok(())
 }
 
-/// Writes into the ledger that there is this CA. None if another one has its number.
-async fn list(broker: &Broker, issuing: &Issuing, alone: bool) -> Result<Option<Generations>, Denial> {
-    let generation = issuing.public().generation;
+/// Whether a ledger that was recovered on another broker has forgotten something that this one knows.
+fn lacks(listed: &Generations, broker: &Broker) -> bool {
+    let own = broker.keys.issuing.get().public().generation;
+    listed.lowest < broker.keys.generations.get().lowest || (own >= listed.lowest && listed.of(own).is_none())
+}
+
+/// Writes into the ledger that there is this CA, and that nothing is good below `lowest`. None if another one has its
+/// number.
+async fn list(broker: &Broker, issuing: &Issuing, lowest: u32) -> Result<Option<Generations>, Denial> {
     for _ in 0..TRIES {
         let read = broker.issuing_cas.find().await?;
         let before = read.as_ref().map(|read| read.generations.clone());
         let known = before.clone().unwrap_or_else(|| (*broker.keys.generations.get()).clone());
-        let mut after = known.clone();
-        if generation >= known.lowest && !is_listed(&known, issuing) {
-            if known.of(generation).is_some() {
-                return Ok(None);
-            }
-            after = known.with(generation, issuing.certificate_pem(), &broker.id, clock::now());
-        }
-        if alone {
-            after = after.only_from(generation);
-        }
+        let Some(after) = with_own(&known, issuing, &broker.id, lowest) else { return Ok(None) };
         if before.as_ref() == Some(&after) || broker.issuing_cas.write(read.as_ref(), &after).await? {
             return Ok(Some(after));
         }
     }
     Err(Denial::Unavailable("others keep changing the list of issuing CAs".into()))
+}
+
+/// With this CA, unless it is void, and with nothing below `lowest`. None if another one has its number.
+fn with_own(known: &Generations, issuing: &Issuing, by: &str, lowest: u32) -> Option<Generations> {
+    let (known, generation) = (known.only_from(lowest), issuing.public().generation);
+    if generation < known.lowest || is_listed(&known, issuing) {
+        return Some(known);
+    }
+    let free = known.of(generation).is_none();
+    free.then(|| known.with(generation, issuing.certificate_pem(), by, clock::now()))
 }
 
 /// Whether it is this very CA, by its key, that the ledger lists under its number.

@@ -14,6 +14,9 @@ use crate::swarm::{Engine, EngineError, Object, Stored};
 /// For how long a former issuing CA's identities are taken, in seconds: each broker has the next one by then.
 pub(crate) const OVERLAP: u64 = 24 * 60 * 60;
 
+/// How often a change is tried that others keep overtaking.
+const TRIES: usize = 16;
+
 const CA: &str = "swarm-broker.ca.";
 const LOWEST: &str = "swarm-broker.lowest";
 
@@ -144,6 +147,25 @@ impl IssuingCas {
     /// Reads the object; None where there is none yet.
     pub(crate) async fn find(&self) -> Result<Option<ReadCas>, LedgerError> {
         self.sentinel.check()?;
+        self.read().await
+    }
+
+    /// Puts back what went missing of it, whatever the ledger's health: what `change` makes of what is there.
+    pub(crate) async fn put_back(
+        &self,
+        change: impl Fn(&Generations) -> Generations,
+    ) -> Result<Generations, LedgerError> {
+        for _ in 0..TRIES {
+            let read = self.read().await?;
+            let after = change(&read.as_ref().map(|read| read.generations.clone()).unwrap_or_default());
+            if read.as_ref().is_some_and(|read| read.generations == after) || self.put(read.as_ref(), &after).await? {
+                return Ok(after);
+            }
+        }
+        Err(LedgerError::Unavailable("others keep changing the list of issuing CAs".into()))
+    }
+
+    async fn read(&self) -> Result<Option<ReadCas>, LedgerError> {
         let Some(stored) = self.engine.read(&names::issuing()).await? else { return Ok(None) };
         self.sentinel.saw(stored.version);
         Ok(Some(ReadCas { generations: Generations::from_labels(&stored.object.labels)?, stored }))
@@ -152,6 +174,10 @@ impl IssuingCas {
     /// Makes the object, or changes it if it is still as it was read. False if another broker was faster.
     pub(crate) async fn write(&self, read: Option<&ReadCas>, generations: &Generations) -> Result<bool, LedgerError> {
         self.sentinel.check()?;
+        self.put(read, generations).await
+    }
+
+    async fn put(&self, read: Option<&ReadCas>, generations: &Generations) -> Result<bool, LedgerError> {
         let labels = generations.to_labels()?;
         let written = match read {
             Some(read) => self.engine.relabel(&read.stored, labels).await,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{self, AuditError, Event};
 use crate::clock;
-use crate::keys::AFTER_A_LEAK;
+use crate::keys::{AFTER_A_LEAK, What};
 use crate::ledger::{Claims, Join, Redemption, Use};
 
 /// One log.
@@ -32,6 +32,10 @@ pub(crate) struct History {
     pub(crate) at_rest: bool,
     /// When its broker replaced a shared key last and declared the former ones void, in seconds since 1970.
     pub(crate) voided: BTreeMap<String, u64>,
+    /// Below it the log says that every issuing CA is void.
+    pub(crate) lowest_ca: u32,
+    /// Whether the issuing CA was about to be replaced after a leak, and the log does not say which one came of it.
+    pub(crate) replacing_ca: bool,
     /// All grants that were given.
     pub(crate) grants: BTreeSet<GrantHash>,
     /// What became of each invite.
@@ -110,7 +114,16 @@ impl History {
             Event::BrokerStopped | Event::LedgerLost => self.at_rest = true,
             Event::LedgerRecovered => self.restored = None,
             // Before it is done: if it was cut off, the key may be in use.
-            Event::KeyRotating if after_a_leak(&fields) => self.voided.extend(fields.what.map(|what| (what, now))),
+            Event::KeyRotating if after_a_leak(&fields) => {
+                self.replacing_ca |= is_ca(&fields);
+                self.voided.extend(fields.what.map(|what| (what, now)));
+            }
+            Event::KeyRotated if after_a_leak(&fields) && is_ca(&fields) => {
+                if let Some(generation) = fields.generation.and_then(|number| u32::try_from(number).ok()) {
+                    self.lowest_ca = self.lowest_ca.max(generation);
+                    self.replacing_ca = false;
+                }
+            }
             Event::StateRestored => {
                 self.restored = Some(now);
                 self.brokers.remove(&fields.broker);
@@ -156,6 +169,10 @@ impl History {
 /// Whether a key is replaced because the former one leaked.
 fn after_a_leak(fields: &Fields) -> bool {
     fields.detail.as_deref().is_some_and(|detail| detail.starts_with(AFTER_A_LEAK))
+}
+
+fn is_ca(fields: &Fields) -> bool {
+    fields.what == Some(What::Ca.to_string())
 }
 
 impl History {
@@ -209,6 +226,24 @@ mod tests {
         let sent = serde_json::to_vec(&history).expect("writes");
         let come: History = serde_json::from_slice(&sent).expect("reads");
         assert_eq!(come.invites[&invite.jti].uses[&key], *taken, "as it goes over the admin socket");
+    }
+
+    #[test]
+    fn the_lowest_issuing_ca_is_the_one_that_came_of_the_last_leak() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.jsonl");
+        let write = |event, detail: &str, generation| {
+            let record = Record { what: Some("ca".into()), detail: Some(detail.into()), ..Record::new(event) };
+            audit::record_once(&path, "one", Record { generation, ..record }).expect("written");
+            let history = History::read(&path, u64::MAX).expect("reads");
+            (history.lowest_ca, history.replacing_ca)
+        };
+        assert_eq!(write(Event::KeyRotating, "manual: due", None), (0, false));
+        assert_eq!(write(Event::KeyRotated, "manual: due; kid", Some(2)), (0, false), "nothing leaked");
+        assert_eq!(write(Event::KeyRotating, "manual, --now: a leak", None), (0, true));
+        assert_eq!(write(Event::KeyRotationFailed, "manual, --now: a leak; full disk", None), (0, true));
+        assert_eq!(write(Event::KeyRotated, "manual, --now: a leak; kid", Some(3)), (3, false));
+        assert_eq!(write(Event::KeyRotated, "manual: due; kid", Some(4)), (3, false));
     }
 
     #[test]

@@ -45,8 +45,9 @@ pub(crate) async fn recover(
     let floor = broker.sentinel.floor().max(now.saturating_sub(WINDOW + KEPT));
     let planned = planned(broker, &order, &nodes, floor, now).await.map_err(failed)?;
     let sound = lost.is_none() && !planned.invites.iter().any(|step| step.lacks);
-    for (what, former) in [("invite key", &planned.invite_keys), ("issuing CA", &planned.cas)] {
-        if !sound && let Former::VoidHere(other) = former {
+    let other_keys = if let Former::VoidHere(other) = &planned.invite_keys { Some(other) } else { None };
+    for (what, other) in [("invite key", other_keys), ("issuing CA", planned.lowest_ca.as_ref().err())] {
+        if !sound && let Some(other) = other {
             return Err(Ok(format!(
                 "the {what} of this broker was declared void on broker {other}: run 'broker recover' there, and give it this broker's log"
             )));
@@ -102,6 +103,7 @@ async fn planned(broker: &Broker, order: &RecoverOrder, nodes: &[Node], floor: u
         carried: &carried,
         trusted: order.trust_logs,
         floor,
+        generation: broker.keys.issuing.get().public().generation,
         now,
     }))
 }
@@ -114,6 +116,7 @@ async fn carry_out(
     floor: u64,
     now: u64,
 ) -> Result<u64, Denial> {
+    let _turn = broker.keys.turn.lock().await;
     let operator = Some(operator.to_owned());
     let mut words = order.reason.trim().to_owned();
     if order.trust_logs && !plan.gaps.is_empty() {
@@ -141,15 +144,13 @@ async fn carry_out(
     if plan.invite_keys == Former::VoidOthers {
         broker.directory.void_other_invite_keys(&broker.keys.invite.get().public().id(), now).await?;
     }
+    keys::put_back_cas(broker, plan.lowest_ca.as_ref().map_or(1, |lowest| *lowest)).await?;
     // An invite may bear a time that is ahead by a clock's error, and have been used by a broker that was ahead as well.
     let until = now.saturating_add(2 * SKEW);
     let (until, version) = broker.sentinel.recover(&broker.engine, broker.pin(), floor, until).await?;
     let record = Record { event: Event::LedgerRecovered, version: Some(version), until: Some(until), ..record };
     broker.audit.record(record).await?;
     broker.sentinel.noted(until);
-    if plan.cas == Former::VoidOthers {
-        keys::void_former_cas(broker).await?;
-    }
     tracing::info!("the ledger was recovered");
     if let Some(membership) = broker.membership() {
         broker.directory.renew(broker.entry(membership.node), Retire::AfterLast).await?;

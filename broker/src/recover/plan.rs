@@ -27,6 +27,8 @@ pub(super) struct Given<'a> {
     pub(super) trusted: bool,
     /// What ended below may have been swept.
     pub(super) floor: u64,
+    /// Of this broker's issuing CA.
+    pub(super) generation: u32,
     pub(super) now: u64,
 }
 
@@ -39,11 +41,11 @@ pub(super) struct Plan {
     pub(super) invites: Vec<Step>,
     /// What is to be done about the keys that sign invites.
     pub(super) invite_keys: Former,
-    /// The same of issuing CAs.
-    pub(super) cas: Former,
+    /// The lowest issuing CA that is good; or the broker whose one is, where this broker's own is void.
+    pub(super) lowest_ca: Result<u32, String>,
 }
 
-/// What becomes of the former ones of a key that brokers share: an old store may have forgotten that one leaked.
+/// What becomes of the former invite keys: an old store may have forgotten that one leaked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Former {
     /// All that are listed stay as they are.
@@ -86,12 +88,25 @@ pub(super) fn plan(given: &Given<'_>) -> Plan {
     let present: BTreeMap<&InviteId, &InviteState> =
         given.present.iter().map(|state| (state.policy.id(), state)).collect();
     let invites = ids.into_iter().filter_map(|id| step(given, id, present.get(id).copied(), whole)).collect();
-    let former = |what: What| former(given.logs, &what.to_string(), whole);
-    Plan { invite_keys: former(What::InviteKey), cas: former(What::Ca), gaps, invites }
+    let lowest_ca = lowest_ca(given.logs, given.generation, whole);
+    Plan { invite_keys: former(given.logs, whole), lowest_ca, gaps, invites }
 }
 
-fn former(logs: &[History], what: &str, whole: bool) -> Former {
-    let voided = |log: &History| log.voided.get(what).copied();
+/// The lowest issuing CA that did not leak. Where the logs do not tell, nothing below this broker's own is good.
+fn lowest_ca(logs: &[History], own: u32, whole: bool) -> Result<u32, String> {
+    let voided = |log: &History| log.voided.get(&What::Ca.to_string()).copied();
+    let before = logs.first().and_then(voided);
+    // One that another broker was about to replace may be this one's.
+    let newer = |log: &&History| log.lowest_ca > own || (log.replacing_ca && voided(log) > before);
+    if let Some(log) = logs.iter().skip(1).filter(newer).max_by_key(|log| (log.lowest_ca, voided(log))) {
+        return Err(named(log));
+    }
+    let told = logs.iter().map(|log| log.lowest_ca).max().unwrap_or(0);
+    Ok(if whole && !logs.iter().any(|log| log.replacing_ca) { told } else { told.max(own) })
+}
+
+fn former(logs: &[History], whole: bool) -> Former {
+    let voided = |log: &History| log.voided.get(&What::InviteKey.to_string()).copied();
     let own = logs.first().and_then(voided);
     match logs.iter().skip(1).max_by_key(|log| voided(log)) {
         Some(log) if voided(log) > own => Former::VoidHere(named(log)),
@@ -213,6 +228,7 @@ mod tests {
             carried: &carried,
             trusted: false,
             floor: 0,
+            generation: 1,
             now: NOW,
         };
         change(&mut given);
@@ -287,6 +303,7 @@ mod tests {
             carried,
             trusted: false,
             floor: 0,
+            generation: 1,
             now: NOW,
         };
         assert!(!super::plan(&given(&invite.iss, &carried)).gaps.is_empty(), "a node that no log knows");
@@ -312,15 +329,44 @@ mod tests {
         let invite = invite(3);
         let (one, two) = (log("one", true, Some(&invite), &invite, &[]), log("two", false, None, &invite, &[]));
         let at = |log: &History, at: Option<u64>| History {
-            voided: at.map(|at| ("ca".to_owned(), at)).into_iter().collect(),
+            voided: at.map(|at| ("invite-key".to_owned(), at)).into_iter().collect(),
             ..log.clone()
         };
-        let keys = |logs: &[History], whole| former(logs, &What::Ca.to_string(), whole);
-        assert_eq!(former(&[at(&one, Some(5))], &What::InviteKey.to_string(), true), Former::Keep, "of each its own");
+        let keys = |logs: &[History], whole| former(logs, whole);
+        let ca = History { voided: BTreeMap::from([("ca".to_owned(), 5)]), ..one.clone() };
+        assert_eq!(former(&[ca], true), Former::Keep, "of each its own");
         assert_eq!(keys(&[one.clone(), two.clone()], true), Former::Keep);
         assert_eq!(keys(std::slice::from_ref(&one), false), Former::VoidOthers, "a missing log may say so");
         assert_eq!(keys(&[at(&one, Some(5)), at(&two, Some(4))], true), Former::VoidOthers);
         assert_eq!(keys(&[at(&one, Some(5)), at(&two, Some(6))], true), Former::VoidHere("two".into()));
+    }
+
+    #[test]
+    fn an_issuing_ca_that_leaked_stays_void_and_no_other_one_is() {
+        let log = |broker: &str, lowest_ca, replacing: Option<u64>| History {
+            brokers: BTreeSet::from([broker.to_owned()]),
+            voided: replacing.map(|at| ("ca".to_owned(), at)).into_iter().collect(),
+            lowest_ca,
+            replacing_ca: replacing.is_some(),
+            ..History::default()
+        };
+        let (none, second) = (log("one", 0, None), log("two", 2, None));
+        assert_eq!(lowest_ca(&[none.clone()], 3, true), Ok(0));
+        assert_eq!(lowest_ca(&[none.clone()], 3, false), Ok(3), "a missing log may say so");
+        assert_eq!(
+            lowest_ca(&[log("one", 2, None)], 3, true),
+            Ok(2),
+            "the third did not take the second's place by a leak"
+        );
+        assert_eq!(
+            lowest_ca(&[none.clone(), second.clone()], 2, true),
+            Ok(2),
+            "it has the second from the other broker"
+        );
+        assert_eq!(lowest_ca(&[none.clone(), second], 1, true), Err("two".into()));
+        assert_eq!(lowest_ca(&[log("one", 0, Some(5))], 2, true), Ok(2), "it was cut off, and may be in use");
+        assert_eq!(lowest_ca(&[none, log("two", 0, Some(5))], 1, true), Err("two".into()));
+        assert_eq!(lowest_ca(&[log("one", 0, Some(6)), log("two", 0, Some(5))], 2, true), Ok(2));
     }
 
     #[test]

@@ -281,6 +281,52 @@ pub(crate) fn a_broker_that_starts_on_a_restored_raft_store_waits_to_be_recovere
     admits_exactly(&broker, &other, 5)
 }
 
+/// A config's labels.
+fn labels(manager: &Host, config: &str) -> Result<Value, Failed> {
+    Ok(manager.json(&["config", "inspect", config])?[0]["Spec"]["Labels"].clone())
+}
+
+pub(crate) fn an_issuing_ca_that_leaked_stays_void_though_raft_forgot_it(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(2)?;
+    let manager = &hosts[0];
+    let mut first = found(manager)?;
+    let old = first.invite(&["--uses", "5"])?;
+    let (booting, grant) = on(manager, || Machine::with_grant(&old, first.address()))?;
+    let (folder, copied) = (swarm_folder(manager)?, manager.folder().join("old"));
+    manager.kill_engine()?;
+    copy(&folder, &copied)?;
+    manager.start_engine()?;
+    ready(&first)?;
+    first.ok(&["rotate", "ca", "--now", "--reason", "a leak"])?;
+    first.ok(&["rotate", "ca", "--reason", "and one in good order"])?;
+    first.stop()?;
+    manager.kill_engine()?;
+    std::fs::remove_dir_all(&folder)?;
+    copy(&copied, &folder)?;
+    manager.start_engine()?;
+
+    let listed = || labels(manager, "swarm-broker.issuing");
+    assert_eq!(listed()?["swarm-broker.lowest"], "1", "raft has forgotten it");
+    first.serve()?;
+    first.ok(&["recover", "--reason", "raft was restored from a copy"])?;
+    let list = listed()?;
+    assert_eq!(list["swarm-broker.lowest"], "2", "{list}");
+    assert!(
+        list["swarm-broker.ca.1"].is_null() && !list["swarm-broker.ca.3"].is_null(),
+        "others would refuse it: {list}"
+    );
+    ready(&first)?;
+    assert!(on(manager, || booting.redeem(&grant))?.is_err(), "an identity of the one that leaked");
+    assert_eq!(asked(&first, &old, 1)?, [Err(REFUSED)], "an invite that accepts it");
+    let new = first.invite(&["--uses", "1"])?;
+    admits_exactly(&first, &new, 1)?;
+    // What the new one vouches for is believed.
+    let invite = first.invite(&["--role", "manager"])?;
+    let second = follow(&hosts[1], &invite)?;
+    ready(&second)?;
+    admits_exactly(&second, &first.invite(&["--uses", "1"])?, 1)
+}
+
 pub(crate) fn an_undone_revocation_is_found_though_nobody_asks(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 0)?;
     let manager = cluster.manager();
