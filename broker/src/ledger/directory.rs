@@ -42,6 +42,11 @@ struct Read {
     invites: HashMap<KeyId, InviteKey>,
 }
 
+/// The number of the next invite key.
+fn next(keys: &[InviteKey]) -> u64 {
+    keys.iter().map(|key| key.generation).max().unwrap_or(0) + 1
+}
+
 /// Where the brokers of a swarm are, the one that was heard of last first: for a broker that does not serve yet.
 pub(crate) async fn addresses(engine: &Engine) -> Result<Vec<BrokerAddress>, EngineError> {
     let mut peers: Vec<Peer> = engine.list(names::KIND, names::BROKER).await?.iter().filter_map(entry).collect();
@@ -90,25 +95,48 @@ impl Directory {
         self.renew(Peer { renewed, ..peer }, Retire::AfterLast).await.map(drop)
     }
 
-    /// Lists the invite key that this broker started with, if it is not listed: as the next one, or as the first.
+    /// Lists the invite key that this broker starts with, if it is not listed: as the next one, or as the first. A ledger
+    /// that was recovered on another broker may have forgotten that this one leaked: then it is listed as void.
     pub(crate) async fn list_own_invite_key(&self, key: &PublicKey) -> Result<(), LedgerError> {
         let keys = self.invite_keys().await?;
         if keys.iter().any(|listed| listed.key == *key) {
             return Ok(());
         }
-        let generation = keys.iter().map(|key| key.generation).max().unwrap_or(0) + 1;
-        self.list_invite_key(key, generation, clock::now()).await
+        let (next, now) = (next(&keys), clock::now());
+        if self.sentinel.recovered() == 0 || keys.is_empty() {
+            return self.list_invite_key(key, next, now).await;
+        }
+        tracing::error!(
+            "this broker's invite key is not among those that the ledger was recovered with, and is void: what it signed admits nobody. 'broker rotate invite-key' makes another"
+        );
+        self.create_invite_key(key, next, now, Some(now)).await
+    }
+
+    /// In a recovery, on the broker that carries it out: lists its invite key, if it is not listed.
+    pub(crate) async fn put_back_invite_key(&self, key: &PublicKey, now: u64) -> Result<(), LedgerError> {
+        self.list_invite_key(key, next(&self.invite_keys().await?), now).await
     }
 
     /// Lists an invite key, so that invites signed by it are accepted. One that is listed stays as it is.
     pub(crate) async fn list_invite_key(&self, key: &PublicKey, generation: u64, now: u64) -> Result<(), LedgerError> {
+        self.create_invite_key(key, generation, now, None).await
+    }
+
+    async fn create_invite_key(
+        &self,
+        key: &PublicKey,
+        generation: u64,
+        now: u64,
+        voided: Option<u64>,
+    ) -> Result<(), LedgerError> {
         let data = serde_json::to_vec(&InviteKeyData { key: key.to_text() })
             .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-        let labels = BTreeMap::from([
+        let mut labels = BTreeMap::from([
             (names::KIND.to_owned(), names::INVITE_KEY.to_owned()),
             (GENERATION.to_owned(), generation.to_string()),
             (SINCE.to_owned(), now.to_string()),
         ]);
+        labels.extend(voided.map(|since| (VOIDED.to_owned(), since.to_string())));
         match self.engine.create(&Object { name: names::invite_key(&key.id()), data, labels }).await {
             Ok(()) | Err(EngineError::Exists) => Ok(()),
             Err(error) => Err(error.into()),

@@ -140,7 +140,7 @@ async fn carry_out(
         broker.invites.put_back(&step.policy, &step.claims).await?;
     }
     broker.rotations.forget().await?;
-    broker.directory.list_own_invite_key(broker.keys.invite.get().public()).await?;
+    broker.directory.put_back_invite_key(broker.keys.invite.get().public(), now).await?;
     if plan.invite_keys == Former::VoidOthers {
         broker.directory.void_other_invite_keys(&broker.keys.invite.get().public().id(), now).await?;
     }

@@ -129,6 +129,7 @@ fn main() -> ExitCode {
             recovery::a_raft_store_restored_from_an_old_copy_gives_no_use_back,
             recovery::a_broker_that_starts_on_a_restored_raft_store_waits_to_be_recovered,
             recovery::an_issuing_ca_that_leaked_stays_void_though_raft_forgot_it,
+            recovery::an_invite_key_that_leaked_stays_void_when_a_broker_that_has_it_comes_back,
             recovery::an_undone_revocation_is_found_though_nobody_asks,
             rotation::a_token_rotated_between_redeem_and_join_strands_nobody,
             rotation::a_rotation_waits_for_a_machine_with_the_token_up_to_its_bound,

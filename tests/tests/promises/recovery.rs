@@ -327,6 +327,43 @@ pub(crate) fn an_issuing_ca_that_leaked_stays_void_though_raft_forgot_it(pool: &
     admits_exactly(&second, &first.invite(&["--uses", "1"])?, 1)
 }
 
+pub(crate) fn an_invite_key_that_leaked_stays_void_when_a_broker_that_has_it_comes_back(
+    pool: &Pool,
+) -> Result<(), Failed> {
+    let hosts = pool.lease(2)?;
+    let (first, mut second) = two(&hosts)?;
+    second.stop()?;
+    let kid = |invite: &str| {
+        let header = invite.trim_start_matches("SWINV-1-").split('.').next().unwrap_or_default().to_owned();
+        let kid = crate::verify_then_spend::decoded(&header)["kid"].as_str().map(ToOwned::to_owned);
+        kid.ok_or("no key id")
+    };
+    first.ok(&["rotate", "invite-key", "--now", "--reason", "a leak"])?;
+    remove_configs(&hosts[0])?;
+    lost(&first)?;
+    let log = second.log().display().to_string();
+    let told = first.json(&["recover", "--log", &log, "--reason", "a clean-up script", "--json"])?;
+    assert_eq!(told["gaps"], Value::Array(Vec::new()), "{told}");
+
+    // Whoever has the former key signs what he likes with it.
+    let address = first.address().to_string();
+    let forged = second.invite(&["--offline", "--broker", &address, "--uses", "3"])?;
+    assert_eq!(asked(&first, &forged, 1)?, [Err(REFUSED)]);
+    second.serve()?;
+    ready(&second)?;
+    let listed = labels(&hosts[0], &format!("swarm-broker.invite-key.{}", kid(&forged)?))?;
+    assert!(!listed["swarm-broker.voided"].is_null(), "the key that leaked is good again: {listed}");
+    for broker in [&first, &second] {
+        until(Duration::from_secs(20), "the refusal of a void key", || {
+            assert_eq!(asked(broker, &forged, 1).ok()?, [Err(REFUSED)]);
+            (broker.count("refused", Some("void-key")).ok()? > 0).then_some(())
+        })?;
+    }
+    let new = first.invite(&["--uses", "2"])?;
+    assert_eq!(asked(&second, &new, 1)?, [Ok(())]);
+    admits_exactly(&first, &new, 1)
+}
+
 pub(crate) fn an_undone_revocation_is_found_though_nobody_asks(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 0)?;
     let manager = cluster.manager();
