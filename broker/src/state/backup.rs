@@ -12,14 +12,20 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::cluster::{CLUSTER, GRANT_KEY, UNFINISHED};
-use super::{Cluster, Folder, StateError};
+use super::cluster::{
+    CLUSTER, GRANT_KEY, INVITE_KEY, ISSUING_CERTIFICATE, ISSUING_KEY, ROOT_CERTIFICATE, ROOT_KEY, UNFINISHED,
+};
+use super::next_issuing::{NEXT_CERTIFICATE, NEXT_KEY};
+use super::{Cluster, Folder, StateError, restore};
 use crate::audit;
 use crate::clock;
 
 /// The first line begins with it.
 const FORMAT: u32 = 1;
-/// What never goes into a backup.
+/// What goes into a backup, where it is there, beside the log: nothing that somebody put into the folder.
+const TAKEN: [&str; 8] =
+    [CLUSTER, INVITE_KEY, ISSUING_CERTIFICATE, ISSUING_KEY, NEXT_CERTIFICATE, NEXT_KEY, ROOT_CERTIFICATE, ROOT_KEY];
+/// What is never taken out of one.
 const LEFT_OUT: [&str; 4] = [GRANT_KEY, UNFINISHED, "lock", audit::FILE];
 /// The longest first line, in bytes, and the largest file but the log.
 const MOST: u64 = 1024 * 1024;
@@ -86,6 +92,7 @@ pub(crate) fn write(path: &Path, mut to: impl Write) -> Result<Head, StateError>
         release: env!("CARGO_PKG_VERSION").into(),
         files,
     };
+    restore::check(&head, &parts)?;
     serde_json::to_writer(&mut to, &head).map_err(|error| StateError::Backup { what: error.to_string() })?;
     to.write_all(b"\n").map_err(failed)?;
     for (_, text) in &parts {
@@ -111,10 +118,20 @@ fn parts(folder: &Folder) -> Result<Parts, StateError> {
 }
 
 fn read_parts(folder: &Folder) -> Result<Parts, StateError> {
-    let mut names = folder.names()?;
-    names.sort();
-    let wanted = |name: &&String| is_plain(name) && !LEFT_OUT.contains(&name.as_str()) && folder.path(name).is_file();
-    names.iter().filter(wanted).map(|name| Ok((name.clone(), folder.read(name)?))).collect()
+    let mut parts = Parts::new();
+    for name in TAKEN {
+        match folder.read(name) {
+            Ok(text) if text.len() as u64 > MOST => {
+                let what = format!("{} is larger than any file of a broker's", folder.path(name).display());
+                return Err(StateError::Backup { what });
+            }
+            Ok(text) => parts.push((name.to_owned(), text)),
+            // Not there, or not any more: it may have got its other name just now.
+            Err(StateError::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(parts)
 }
 
 /// The first line of a backup, and the small files that follow it. What is left to read is the log.

@@ -16,7 +16,7 @@ use crate::jwt::PublicKey;
 
 pub(super) const CLUSTER: &str = "cluster.json";
 pub(super) const ROOT_CERTIFICATE: &str = "root.crt";
-const ROOT_KEY: &str = "root.key";
+pub(super) const ROOT_KEY: &str = "root.key";
 pub(super) const ISSUING_CERTIFICATE: &str = "issuing.crt";
 pub(super) const ISSUING_KEY: &str = "issuing.key";
 pub(super) const INVITE_KEY: &str = "invite.key";

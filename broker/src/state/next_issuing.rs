@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 use super::cluster::{ISSUING_CERTIFICATE, ISSUING_KEY};
 use super::{Folder, KeySource, StateError};
 
-const NEXT_KEY: &str = "issuing.next.key";
-const NEXT_CERTIFICATE: &str = "issuing.next.crt";
+pub(super) const NEXT_KEY: &str = "issuing.next.key";
+pub(super) const NEXT_CERTIFICATE: &str = "issuing.next.crt";
 
 /// The key that the next issuing CA will have: made once, and the same until it is in use.
 pub(crate) fn next_key(folder: &Folder) -> Result<SigningKey, StateError> {

@@ -12,6 +12,7 @@ use super::backup::{Head, Parts, read, read_log};
 use super::cluster::{
     CLUSTER, GRANT_KEY, INVITE_KEY, ISSUING_CERTIFICATE, ISSUING_KEY, ROOT_CERTIFICATE, UNFINISHED, as_broker,
 };
+use super::next_issuing::{NEXT_CERTIFICATE, NEXT_KEY};
 use super::{Folder, PrivateFile, StateError, broker_id};
 use crate::audit::{self, Event, Record};
 use crate::clock;
@@ -64,24 +65,30 @@ pub(crate) fn restore(mut from: impl BufRead, path: &Path, operator: String) -> 
 
 /// Takes away what an earlier restore left; anything else is not ours to touch.
 fn clear(folder: &Folder, path: &Path) -> Result<(), StateError> {
-    let names: Vec<String> = folder.names()?.into_iter().filter(|name| name != "lock" && name != UNFINISHED).collect();
+    // One that was killed in its first write left the mark under its temporary name.
+    let begun = format!(".{UNFINISHED}.new");
+    let ours = |name: &String| [UNFINISHED, "lock", &begun].contains(&name.as_str());
+    let names: Vec<String> = folder.names()?.into_iter().filter(|name| !ours(name)).collect();
     if !folder.has(UNFINISHED) && !names.is_empty() {
         return Err(StateError::NotEmpty(path.to_owned()));
     }
     names.iter().try_for_each(|name| folder.remove(name))
 }
 
-/// Whether the parts belong together.
-fn check(head: &Head, parts: &Parts) -> Result<(), StateError> {
+/// Whether the parts belong together. The next issuing CA is the one, where its certificate is there.
+pub(super) fn check(head: &Head, parts: &Parts) -> Result<(), StateError> {
     let wrong = |what: String| StateError::Backup { what };
-    let (root, certificate) = (part(parts, ROOT_CERTIFICATE)?, part(parts, ISSUING_CERTIFICATE)?);
+    let (root, next) = (part(parts, ROOT_CERTIFICATE)?, part(parts, NEXT_CERTIFICATE).ok());
+    let certificate = next.map_or_else(|| part(parts, ISSUING_CERTIFICATE), Ok)?;
     let issuing = IssuingCertificate::from_pem(certificate, root)
         .map_err(|error| wrong(format!("its issuing CA does not belong to its root: {error}")))?;
     if issuing.cluster != head.cluster {
         return Err(wrong("its issuing CA is another cluster's".into()));
     }
     SigningKey::from_pem(part(parts, INVITE_KEY)?).map_err(|error| wrong(format!("its invite key: {error}")))?;
-    if let Ok(key) = part(parts, ISSUING_KEY) {
+    let next_key = next.and(part(parts, NEXT_KEY).ok());
+    let is_here = next_key.is_some_and(|key| Issuing::from_pem(certificate, key, root).is_ok());
+    if !is_here && let Ok(key) = part(parts, ISSUING_KEY) {
         Issuing::from_pem(certificate, key, root).map_err(|error| wrong(format!("its issuing key: {error}")))?;
     }
     Ok(())
@@ -150,6 +157,63 @@ mod tests {
         assert!(init(&to, "other", Vec::new(), Duration::ZERO).is_err());
         restore(&file[..], &to, "uid 0".into()).expect("restored");
         Cluster::open(&to).expect("opens");
+    }
+
+    #[test]
+    fn a_restore_that_was_killed_in_its_first_write_is_finished_by_the_same_command() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, to) = (made(folder.path()), folder.path().join("to"));
+        let made = Folder::create(&to).expect("made");
+        drop(made.lock().expect("locked"));
+        fs::write(to.join(".restore.unfinished.new"), "a rest").expect("written");
+        restore(&file[..], &to, "uid 0".into()).expect("restored");
+        Cluster::open(&to).expect("opens");
+        let left: Vec<String> = made.names().expect("reads").into_iter().filter(|name| name.starts_with('.')).collect();
+        assert_eq!(left, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_else_lies_in_the_state_directory_keeps_no_backup_from_being_restored() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (before, path) = (made(folder.path()), folder.path().join("state"));
+        fs::write(path.join("broker.backup"), &before).expect("written");
+        fs::write(path.join("other.jsonl"), vec![b'x'; 3 << 20]).expect("written");
+        fs::write(path.join("notes"), [0xff, 0xfe]).expect("written");
+        let mut file = Vec::new();
+        let head = backup::write(&path, &mut file).expect("backed up");
+        assert!(!head.has("broker.backup") && !head.has("other.jsonl") && !head.has("notes"));
+        restore(&file[..], &folder.path().join("to"), "uid 0".into()).expect("restored");
+    }
+
+    #[test]
+    fn a_backup_made_at_any_step_of_replacing_the_issuing_ca_is_restored() {
+        use certs::{Csr, Root};
+
+        use crate::state::{KeySource, next_issuing};
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let (_, path) = (made(folder.path()), folder.path().join("state"));
+        let state = Folder::open(&path).expect("opens");
+        let read = |name: &str| state.read(name).expect("reads").to_string();
+        let restored = |step: &str, generation| {
+            let mut file = Vec::new();
+            backup::write(&path, &mut file).expect(step);
+            let to = folder.path().join(step);
+            restore(&file[..], &to, "uid 0".into()).expect(step);
+            assert_eq!(Cluster::open(&to).expect(step).issuing.generation, generation, "{step}");
+        };
+        let root = Root::from_pem(&read("root.crt"), &read("root.key"), "test").expect("the root");
+        let request = next_issuing::next_key(&state).expect("a key").csr().expect("a request");
+        restored("asked", 1);
+        let request = Csr::from_pem(&request).expect("reads");
+        let certificate = root.certify(&request, 2, clock::unix(clock::now())).expect("certified");
+        let issuing = next_issuing::issuing_of(&state, &KeySource::State, &certificate, &read("root.crt"));
+        next_issuing::begin(&state, &issuing.expect("its key is here")).expect("written");
+        restored("begun", 2);
+        state.rename(NEXT_KEY, ISSUING_KEY).expect("the first half of finishing");
+        restored("half", 2);
+        next_issuing::finish(&state).expect("finished");
+        restored("finished", 2);
     }
 
     #[test]
