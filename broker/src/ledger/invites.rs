@@ -257,6 +257,8 @@ impl Invites {
         let answers = decide(&mut state, batch, self.sentinel.recovered());
         if state.claims == unclaimed && answers.iter().any(is_too_old) {
             // What the recovery put back was there before the sentinel said so: looked at in this order, absence counts.
+            // And a refusal is final, so that it is told by an engine that has just committed.
+            self.sentinel.commit(&self.engine).await?;
             return match self.engine.read(&names::invite(id)).await? {
                 Some(_) => Err(Retry::Overtaken),
                 None => Ok(answers),

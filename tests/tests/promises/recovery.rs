@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use certs::SigningKey;
 use lab::cluster::{Broker, Cluster, Machine, REFUSED, Told, UNAVAILABLE, invite, on, run};
 use lab::{Failed, Host, LONG, Pool, until};
+use protocol::{INVITE_PREFIX, InviteId};
 use serde_json::Value;
 
 use crate::backups::{commands, types};
 use crate::managers::{follow, found};
+use crate::verify_then_spend::{decoded, signed};
 
 /// A clean-up script, as one finds them.
 pub(crate) fn remove_configs(manager: &Host) -> Result<(), Failed> {
@@ -99,6 +102,11 @@ pub(crate) fn deleted_configs_are_put_back_and_no_use_is_given_back(pool: &Pool)
         }
     }
     let new = broker.invite(&["--uses", "1"])?;
+    // One that no log has is refused, which is final: so it takes a commit, though there is nothing to write.
+    let (unseen, before) = (unseen(&broker, &new)?, version_of(manager, "swarm-broker.sentinel")?);
+    assert_eq!(asked(&broker, &unseen, 1)?, [Err(REFUSED)]);
+    assert_eq!(broker.count("refused", Some("before-recovery"))?, 1);
+    assert!(version_of(manager, "swarm-broker.sentinel")? > before, "it was told without a commit");
     admits_exactly(&broker, &new, 1)?;
     let recovered = broker.records()?.into_iter().find(|record| record["event"] == "ledger.recovered");
     let recovered = recovered.ok_or("no record")?;
@@ -223,12 +231,24 @@ pub(crate) fn a_raft_store_restored_from_an_old_copy_gives_no_use_back(pool: &Po
     Ok(())
 }
 
+fn version_of(manager: &Host, config: &str) -> Result<u64, Failed> {
+    Ok(manager.json(&["config", "inspect", config])?[0]["Version"]["Index"].as_u64().ok_or("no version")?)
+}
+
 /// The highest version of anything in the ledger.
 fn version(manager: &Host) -> Result<u64, Failed> {
     let ids = manager.docker(&["config", "ls", "-q"])?;
-    let read = |id: &str| manager.json(&["config", "inspect", id]).map(|read| read[0]["Version"]["Index"].as_u64());
-    let versions = ids.split_whitespace().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok(versions.into_iter().flatten().max().ok_or("no config")?)
+    let versions = ids.split_whitespace().map(|id| version_of(manager, id)).collect::<Result<Vec<_>, _>>()?;
+    Ok(versions.into_iter().max().ok_or("no config")?)
+}
+
+/// An invite like this one, signed by the same key, that no log and no ledger has.
+fn unseen(broker: &Broker<'_>, invite: &str) -> Result<String, Failed> {
+    let parts: Vec<&str> = invite.trim_start_matches(INVITE_PREFIX).split('.').collect();
+    let (header, mut claims) = (decoded(parts[0]), decoded(parts[1]));
+    claims["jti"] = InviteId::random().to_string().into();
+    let key = SigningKey::from_pem(&std::fs::read_to_string(broker.state().join("invite.key"))?)?;
+    Ok(format!("{INVITE_PREFIX}{}", signed(&header, &claims, &key)))
 }
 
 pub(crate) fn a_broker_that_starts_on_a_restored_raft_store_waits_to_be_recovered(pool: &Pool) -> Result<(), Failed> {
@@ -266,7 +286,7 @@ pub(crate) fn a_broker_that_starts_on_a_restored_raft_store_waits_to_be_recovere
     // Nor does it count as found again because its versions have come far enough.
     let config = "swarm-broker.sentinel";
     let seen = broker.records()?.iter().filter_map(|record| record["version"].as_u64()).max().ok_or("no version")?;
-    while version(manager)? <= seen {
+    while version_of(manager, config)? <= seen {
         crate::fail_closed::relabel(manager, config, "swarm-broker.kind", Some("sentinel"))?;
     }
     broker.serve()?;
@@ -334,8 +354,8 @@ pub(crate) fn an_invite_key_that_leaked_stays_void_when_a_broker_that_has_it_com
     let (first, mut second) = two(&hosts)?;
     second.stop()?;
     let kid = |invite: &str| {
-        let header = invite.trim_start_matches("SWINV-1-").split('.').next().unwrap_or_default().to_owned();
-        let kid = crate::verify_then_spend::decoded(&header)["kid"].as_str().map(ToOwned::to_owned);
+        let header = invite.trim_start_matches(INVITE_PREFIX).split('.').next().unwrap_or_default().to_owned();
+        let kid = decoded(&header)["kid"].as_str().map(ToOwned::to_owned);
         kid.ok_or("no key id")
     };
     first.ok(&["rotate", "invite-key", "--now", "--reason", "a leak"])?;
