@@ -28,8 +28,8 @@ pub(crate) struct History {
     /// When it was restored from a backup, in seconds since 1970: what was written after the backup is not in it. None
     /// if the ledger was recovered since.
     pub(crate) restored: Option<u64>,
-    /// Whether its broker has stopped, or lost the ledger, since it admitted anybody.
-    pub(crate) at_rest: bool,
+    /// Whether its broker may go on with it.
+    pub(crate) course: Course,
     /// When its broker replaced a shared key last and declared the former ones void, in seconds since 1970.
     pub(crate) voided: BTreeMap<String, u64>,
     /// Below it the log says that every issuing CA is void.
@@ -40,6 +40,18 @@ pub(crate) struct History {
     pub(crate) grants: BTreeSet<GrantHash>,
     /// What became of each invite.
     pub(crate) invites: BTreeMap<InviteId, Told>,
+}
+
+/// Whether a log may go on after its last record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Course {
+    /// It may: its broker may admit more.
+    #[default]
+    GoesOn,
+    /// Its broker has stopped in good order.
+    Stopped,
+    /// Its broker has lost the ledger, and does not know of a recovery: it admits nobody, started again or not.
+    Lost,
 }
 
 /// What became of one invite.
@@ -99,6 +111,11 @@ impl History {
         Ok(history)
     }
 
+    /// Whether it tells all that its broker did: that one does not go on with it.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.course != Course::GoesOn
+    }
+
     /// Whether it can be a log of this cluster.
     pub(super) fn is_of(&self, cluster: &ClusterId) -> bool {
         self.invites.values().filter_map(|told| told.policy.as_ref()).all(|invite| invite.iss == *cluster)
@@ -111,8 +128,11 @@ impl History {
         match event {
             Event::ClusterMade => self.founded = true,
             Event::KeysHandingOver => self.handed.extend(fields.peer),
-            Event::BrokerStopped | Event::LedgerLost => self.at_rest = true,
-            Event::LedgerRecovered => self.restored = None,
+            Event::LedgerLost => self.course = Course::Lost,
+            Event::BrokerStopped if self.course == Course::GoesOn => self.course = Course::Stopped,
+            // It may admit from here on, and be gone before it has told so.
+            Event::BrokerStarted if self.course == Course::Stopped => self.course = Course::GoesOn,
+            Event::LedgerRecovered => (self.course, self.restored) = (Course::GoesOn, None),
             // Before it is done: if it was cut off, the key may be in use.
             Event::KeyRotating if after_a_leak(&fields) => {
                 self.replacing_ca |= is_ca(&fields);
@@ -142,7 +162,7 @@ impl History {
                 self.told(id).revoked.get_or_insert(now);
             }
             (Event::IdentityIssued, Some(key), _) => {
-                self.at_rest = false;
+                self.course = Course::GoesOn;
                 self.told(id).of(key, now);
             }
             (Event::GrantIssued, Some(key), Some(grant)) => {
@@ -214,18 +234,33 @@ mod tests {
         write(granted(Event::GrantRedeemed));
         write(granted(Event::GrantReplayed));
         write(Record { peer: Some("two".into()), ..Record::new(Event::KeysHandingOver) });
-        assert!(!read().at_rest, "it may have admitted more since");
+        assert!(!read().is_at_rest(), "it may have admitted more since");
         write(Record::new(Event::BrokerStopped));
         let history = read();
         let taken = &history.invites[&invite.jti].uses[&key];
         assert_eq!(taken.redeemed.as_ref().map(|redeemed| (redeemed.times, redeemed.generation)), Some((2, 4)));
         assert_eq!((taken.grant.as_ref(), &taken.joined), (Some(&grant), &None));
         assert_eq!(history.invites[&invite.jti].policy.as_ref(), Some(&invite));
-        assert!(history.founded && history.at_rest && history.handed.contains("two"));
+        assert!(history.founded && history.is_at_rest() && history.handed.contains("two"));
         assert!(history.is_of(&invite.iss) && !history.is_of(&ClusterId::random()));
         let sent = serde_json::to_vec(&history).expect("writes");
         let come: History = serde_json::from_slice(&sent).expect("reads");
         assert_eq!(come.invites[&invite.jti].uses[&key], *taken, "as it goes over the admin socket");
+    }
+
+    #[test]
+    fn a_log_is_at_rest_until_its_broker_may_admit_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.jsonl");
+        let after = |event| {
+            audit::record_once(&path, "one", Record::new(event)).expect("written");
+            History::read(&path, u64::MAX).expect("reads").is_at_rest()
+        };
+        assert!(!after(Event::BrokerStarted) && after(Event::BrokerStopped));
+        assert!(!after(Event::BrokerStarted), "it was upgraded, say, and goes on");
+        assert!(after(Event::LedgerLost) && after(Event::BrokerStopped) && after(Event::BrokerStarted));
+        assert!(!after(Event::LedgerRecovered), "it admits again");
+        assert!(after(Event::BrokerStopped) && !after(Event::BrokerStarted));
     }
 
     #[test]

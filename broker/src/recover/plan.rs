@@ -174,7 +174,7 @@ fn gaps(given: &Given<'_>) -> Vec<String> {
                 "the log of broker {broker} was restored at {at}: what came after the backup is not in it"
             ));
         }
-        if number > 0 && !log.at_rest {
+        if number > 0 && !log.is_at_rest() {
             gaps.push(format!("the log of broker {broker} may go on: stop that broker, and copy its log after that"));
         }
     }
@@ -190,7 +190,7 @@ fn gaps(given: &Given<'_>) -> Vec<String> {
 mod tests {
     use protocol::{GrantId, Invite, KeyHash};
 
-    use super::super::history::Told;
+    use super::super::history::{Course, Told};
     use super::*;
     use crate::ledger::Use;
     use crate::ledger::tests::invite;
@@ -211,7 +211,13 @@ mod tests {
     fn log(broker: &str, founded: bool, made: Option<&Invite>, of: &Invite, keys: &[u8]) -> History {
         let told = Told { policy: made.cloned(), revoked: None, uses: uses(keys) };
         let invites = BTreeMap::from([(of.jti.clone(), told)]);
-        History { brokers: BTreeSet::from([broker.into()]), founded, at_rest: true, invites, ..History::default() }
+        History {
+            brokers: BTreeSet::from([broker.into()]),
+            founded,
+            course: Course::Stopped,
+            invites,
+            ..History::default()
+        }
     }
 
     fn planned(logs: &[History], present: &[InviteState], change: impl FnOnce(&mut Given<'_>)) -> Plan {
@@ -273,7 +279,7 @@ mod tests {
         let mut two = log("two", false, None, &invite, &[2]);
         let both = planned(&[one.clone(), two.clone()], &[], |_| {});
         assert_eq!((both.gaps.len(), both.invites[0].action, both.invites[0].missing), (0, Action::PutBack, 2));
-        two.at_rest = false;
+        two.course = Course::GoesOn;
         let running = planned(&[one.clone(), two], &[], |_| {});
         assert!(running.gaps[0].contains("may go on") && running.invites[0].action == Action::Revoke);
         let trusted = planned(&[one], &[], |given| given.trusted = true);
@@ -351,8 +357,8 @@ mod tests {
             ..History::default()
         };
         let (none, second) = (log("one", 0, None), log("two", 2, None));
-        assert_eq!(lowest_ca(&[none.clone()], 3, true), Ok(0));
-        assert_eq!(lowest_ca(&[none.clone()], 3, false), Ok(3), "a missing log may say so");
+        assert_eq!(lowest_ca(std::slice::from_ref(&none), 3, true), Ok(0));
+        assert_eq!(lowest_ca(std::slice::from_ref(&none), 3, false), Ok(3), "a missing log may say so");
         assert_eq!(
             lowest_ca(&[log("one", 2, None)], 3, true),
             Ok(2),
