@@ -62,6 +62,9 @@ fn told(recovery: &Recovery) -> String {
     let mut lines: Vec<String> = recovery.lost.iter().cloned().collect();
     if recovery.sound {
         lines.push("the ledger lacks nothing that this broker's log knows: there is nothing to recover".into());
+        if recovery.adopted > 0 {
+            lines.push(format!("nodes adopted: {}", recovery.adopted));
+        }
         return lines.join("\n");
     }
     let gap = if recovery.trusted { "taken for whole by your word, though" } else { "not proved" };

@@ -38,7 +38,9 @@ pub(crate) async fn recover(
         Health::Lost(why) => Some(why),
         Health::Unknown | Health::Sound => None,
     };
-    if let Some(wrong) = other_swarm(&nodes, &order, lost.is_some()) {
+    // A run before this one may have ended between the ledger and the nodes: then the nodes are what is left to do.
+    let ended = order.new_swarm && lost.is_none() && broker.sentinel.recovered() > 0;
+    if let Some(wrong) = other_swarm(&nodes, &order, lost.is_some(), ended) {
         return Err(Ok(wrong));
     }
     let now = clock::now();
@@ -54,21 +56,34 @@ pub(crate) async fn recover(
         }
     }
     let mut recovery = told(&planned, &order, lost, sound);
-    if order.dry_run || sound {
+    if order.dry_run || (sound && !ended) {
         return Ok(recovery);
     }
-    let until = carry_out(broker, &planned, &order, operator, floor, now).await.map_err(failed)?;
-    recovery.until = Some(clock::shown(until));
+    if !sound {
+        let until = carry_out(broker, &planned, &order, operator, floor, now).await.map_err(failed)?;
+        recovery.until = Some(clock::shown(until));
+    }
     if order.new_swarm {
-        let reason = format!("was in the new swarm when the ledger was recovered: {}", order.reason.trim());
+        let reason = format!("{IN_NEW_SWARM}: {}", order.reason.trim());
+        let nodes = nodes.into_iter().filter(|node| !is_explained(node)).collect();
         recovery.adopted = fleet::adopt(broker, nodes, &reason, operator).await.map_err(failed)?.len();
     }
     Ok(recovery)
 }
 
-/// Whether the swarm is the one that the operator means: nodes that a broker explained tell an old one.
-fn other_swarm(nodes: &[Node], order: &RecoverOrder, lost: bool) -> Option<Complaint> {
-    let explained = |node: &&Node| node.labels.contains_key(GRANT_LABEL) || node.labels.contains_key(ADOPTED_LABEL);
+/// Why a node is here that was adopted by a recovery.
+const IN_NEW_SWARM: &str = "was in the new swarm when the ledger was recovered";
+
+fn is_explained(node: &Node) -> bool {
+    node.labels.contains_key(GRANT_LABEL) || node.labels.contains_key(ADOPTED_LABEL)
+}
+
+/// Whether the swarm is the one that the operator means: nodes that a broker explained tell an old one. If a run before
+/// this one `ended` early, those that it has adopted do not.
+fn other_swarm(nodes: &[Node], order: &RecoverOrder, lost: bool, ended: bool) -> Option<Complaint> {
+    let by_that = |node: &Node| node.labels.get(ADOPTED_LABEL).is_some_and(|why| why.contains(IN_NEW_SWARM));
+    let explained =
+        |node: &&Node| is_explained(node) && (node.labels.contains_key(GRANT_LABEL) || !(ended && by_that(node)));
     match (order.new_swarm, nodes.iter().find(explained)) {
         (true, Some(node)) => Some(format!(
             "this is no new swarm: a broker has explained node {} here. Leave --new-swarm away",
