@@ -108,6 +108,8 @@ pub(crate) fn invites_of_a_former_key_are_good_and_those_of_a_void_one_admit_nob
         let listed = refused.iter().find(|refused| refused["id"] == invite::id(invite).unwrap_or_default().as_str());
         assert_eq!(listed.map(|listed| &listed["revoked"]), Some(&true.into()), "{told}");
     }
+    let mut revoked = first.records()?.into_iter().filter(|record| record["event"] == "invite.revoked").peekable();
+    assert!(revoked.peek().is_some() && revoked.all(|record| record["ends"].is_u64()), "to be remembered until then");
     // At once, at each broker, whether it had seen the invite or not; a boot in flight ends, too.
     for (broker, invite) in [(&first, &idle), (&second, &new), (&second, &unseen), (&first, &unseen)] {
         assert_eq!(admitted(manager, broker, invite)?, Err(REFUSED));
