@@ -3,6 +3,8 @@
 //! Keeps promise 4 (write, then answer) and promise 7 (no secret in any record).
 //! Must stay the one place that writes records: order, numbering and, later, the log's tree hang on that.
 
+#[cfg(test)]
+mod documented;
 mod log;
 mod reading;
 mod reason;
