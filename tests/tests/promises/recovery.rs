@@ -232,14 +232,7 @@ pub(crate) fn a_raft_store_restored_from_an_old_copy_gives_no_use_back(pool: &Po
 }
 
 fn version_of(manager: &Host, config: &str) -> Result<u64, Failed> {
-    Ok(manager.json(&["config", "inspect", config])?[0]["Version"]["Index"].as_u64().ok_or("no version")?)
-}
-
-/// The highest version of anything in the ledger.
-fn version(manager: &Host) -> Result<u64, Failed> {
-    let ids = manager.docker(&["config", "ls", "-q"])?;
-    let versions = ids.split_whitespace().map(|id| version_of(manager, id)).collect::<Result<Vec<_>, _>>()?;
-    Ok(versions.into_iter().max().ok_or("no config")?)
+    Ok(manager.config(config)?["Version"]["Index"].as_u64().ok_or("no version")?)
 }
 
 /// An invite like this one, signed by the same key, that no log and no ledger has.
@@ -272,7 +265,7 @@ pub(crate) fn a_broker_that_starts_on_a_restored_raft_store_waits_to_be_recovere
     manager.start_engine()?;
 
     // Started again and again, as by systemd: it serves, writes nothing, and nobody is admitted.
-    let before = version(manager)?;
+    let before = manager.config_versions()?;
     for starts in 1..=3 {
         broker.serve()?;
         assert_eq!(broker.count("ledger.lost", None)?, starts);
@@ -281,7 +274,7 @@ pub(crate) fn a_broker_that_starts_on_a_restored_raft_store_waits_to_be_recovere
         }
         assert!(on(manager, || booting.redeem(&grant))?.is_err());
         broker.stop()?;
-        assert_eq!(version(manager)?, before, "a lost ledger was written into");
+        assert_eq!(manager.config_versions()?, before, "a lost ledger was written into");
     }
     // Nor does it count as found again because its versions have come far enough.
     let config = "swarm-broker.sentinel";
@@ -299,11 +292,6 @@ pub(crate) fn a_broker_that_starts_on_a_restored_raft_store_waits_to_be_recovere
     broker.stop()?;
     broker.serve()?;
     admits_exactly(&broker, &other, 5)
-}
-
-/// A config's labels.
-fn labels(manager: &Host, config: &str) -> Result<Value, Failed> {
-    Ok(manager.json(&["config", "inspect", config])?[0]["Spec"]["Labels"].clone())
 }
 
 pub(crate) fn an_issuing_ca_that_leaked_stays_void_though_raft_forgot_it(pool: &Pool) -> Result<(), Failed> {
@@ -325,7 +313,7 @@ pub(crate) fn an_issuing_ca_that_leaked_stays_void_though_raft_forgot_it(pool: &
     copy(&copied, &folder)?;
     manager.start_engine()?;
 
-    let listed = || labels(manager, "swarm-broker.issuing");
+    let listed = || Ok::<_, Failed>(manager.config("swarm-broker.issuing")?["Spec"]["Labels"].clone());
     assert_eq!(listed()?["swarm-broker.lowest"], "1", "raft has forgotten it");
     first.serve()?;
     first.ok(&["recover", "--reason", "raft was restored from a copy"])?;
@@ -371,10 +359,10 @@ pub(crate) fn an_invite_key_that_leaked_stays_void_when_a_broker_that_has_it_com
     assert_eq!(asked(&first, &forged, 1)?, [Err(REFUSED)]);
     second.serve()?;
     ready(&second)?;
-    let listed = labels(&hosts[0], &format!("swarm-broker.invite-key.{}", kid(&forged)?))?;
-    assert!(!listed["swarm-broker.voided"].is_null(), "the key that leaked is good again: {listed}");
+    let listed = hosts[0].config(&format!("swarm-broker.invite-key.{}", kid(&forged)?))?;
+    assert!(!listed["Spec"]["Labels"]["swarm-broker.voided"].is_null(), "the key that leaked is good again: {listed}");
     for broker in [&first, &second] {
-        until(Duration::from_secs(20), "the refusal of a void key", || {
+        until(LONG, "the refusal of a void key", || {
             assert_eq!(asked(broker, &forged, 1).ok()?, [Err(REFUSED)]);
             (broker.count("refused", Some("void-key")).ok()? > 0).then_some(())
         })?;
