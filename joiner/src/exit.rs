@@ -161,7 +161,7 @@ impl Error {
     /// Whether the same command would end in the same way, however often it is run: the codes of the unit's
     /// `RestartPreventExitStatus`.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(self.code(), 64 | 65 | 66 | 73 | 77 | 78)
+        is_final(self.code())
     }
 
     /// What else was seen, a line each; the error's own line has the first.
@@ -175,6 +175,11 @@ impl Error {
             _ => &[],
         }
     }
+}
+
+/// Whether a run that ended with this code would do so again.
+pub(crate) fn is_final(code: u8) -> bool {
+    matches!(code, 64 | 65 | 66 | 73 | 77 | 78)
 }
 
 /// Tells why a run did not end well, the reason in the last line; gives the exit code.

@@ -71,6 +71,11 @@ pub fn is_unfinished(state: &Path) -> Result<bool, Failure> {
     Ok(record.is_some_and(|record| !record.confirmed))
 }
 
+/// The same of one that may still come to its end by itself: a run is at it, or the last one did not end for good.
+pub fn is_under_way(state: &Path) -> Result<bool, Failure> {
+    state::is_under_way(state).map_err(|error| Error::from(error).into())
+}
+
 /// The key that confirmed this node here; none if this node was not brought in by a join with this state folder.
 pub fn identity_key(state: &Path, node: &NodeId) -> Result<Option<SigningKey>, Failure> {
     state::confirmed_key(state, node).map_err(|error| Error::from(error).into())

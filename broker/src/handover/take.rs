@@ -56,12 +56,13 @@ pub(crate) struct Taker<'a> {
 /// Asks until a broker gives the keys, a broker refuses, or time has run out.
 pub(crate) async fn take(taker: Taker<'_>, giver: Giver, until: Instant) -> Result<(), Failure> {
     let waiting = Waiting::at(taker.state)?;
-    let body = request(&taker, &giver, &waiting)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let peers = Peers::of(giver.cluster.clone(), giver.pin.clone(), provider);
     let mut told = String::new();
     loop {
         let mut last = "no address of a broker is known".to_owned();
+        // Anew in each round: the key that confirms this node may have done so only now.
+        let body = request(&taker, &giver, &waiting)?;
         for address in &giver.brokers {
             match tokio::time::timeout(ONE, ask(&peers, &taker, address, body.clone())).await {
                 Ok(Ok(given)) => return keep(&taker, &giver, &waiting, &given, address).await,

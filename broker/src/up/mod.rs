@@ -66,7 +66,7 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
     let store = order.store.as_ref().map(|(url, options)| Store::open(url, options)).transpose()?;
     keys_file::take(&order).await?;
     let mut election = Election::new();
-    let mut came_in = false;
+    let (mut came_in, mut told) = (false, false);
     let cluster = loop {
         let cluster = cluster(&order.settings)?;
         let own_invite = cluster.as_ref().map(own_invite::kept).transpose()?.flatten();
@@ -83,7 +83,7 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
             form: order.form,
             invite: invite.map(InviteLine::unverified),
             wait: order.wait,
-            unfinished: !came_in && joiner::is_unfinished(&order.join.state).map_err(join::failed)?,
+            unfinished: !came_in && is_unfinished(&order)?,
             recorded,
         };
         let held = cluster.as_ref().map(held);
@@ -102,7 +102,13 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
                 };
                 came_in = join::join(&order, own.as_ref().or(invite), brokers, until).await?;
             }
-            (Step::Wait, ..) => wait(until).await?,
+            (Step::Wait, ..) => {
+                if !told && matches!(place, Place::Manager(_)) {
+                    tracing::info!("a manager: waiting until a broker has confirmed the join");
+                    told = true;
+                }
+                wait(until).await?;
+            }
             (Step::AwaitRecord, ..) => elect::pause(until).await?,
             (Step::Take, ..) => take(&order, &engine, &place, given.invite, until).await?,
             (Step::Stop(stop), ..) => return Err(Failure::new(Code::Config, stop.to_string())),
@@ -127,6 +133,12 @@ async fn serve(settings: Settings, cluster: Option<Cluster>, store: Option<Store
         Box::new(keep) as start::Beside
     });
     start::serve(settings, keep).await
+}
+
+/// Whether a join that was begun here is not confirmed, and will be.
+fn is_unfinished(order: &Order) -> Result<bool, Failure> {
+    let state = &order.join.state;
+    if order.wait { joiner::is_under_way(state) } else { joiner::is_unfinished(state) }.map_err(join::failed)
 }
 
 /// What the state directory holds.
@@ -173,7 +185,7 @@ async fn look(engine: &Engine, until: Instant) -> Result<Place, Failure> {
 /// Waits a little for what brings this machine in.
 async fn wait(until: Instant) -> Result<(), Failure> {
     if Instant::now() >= until {
-        let what = "this machine did not become a manager in time: look at 'joiner status', and at 'docker node ls' on a manager. Run this again";
+        let what = "this machine did not become a manager, confirmed by a broker, in time: look at 'joiner status', and at 'docker node ls' on a manager. Run this again";
         return Err(Failure::new(Code::TryAgain, what));
     }
     tokio::time::sleep(POLL).await;

@@ -55,7 +55,8 @@ pub(super) struct Given<'a> {
     pub(super) invite: Option<&'a Invite>,
     /// Something else brings this machine in, as a manager: `joiner.service`, or a person.
     pub(super) wait: bool,
-    /// A join was begun here and not confirmed: the engine may be in already.
+    /// A join was begun here and not confirmed: the engine may be in already. Of one that something else does: it is still
+    /// under way.
     pub(super) unfinished: bool,
     /// What the store says.
     pub(super) recorded: Recorded,
@@ -134,6 +135,8 @@ pub(super) fn next(held: Option<&Held>, place: &Place, given: &Given<'_>, now: u
     }
     match (place, held) {
         (Place::Manager(_) | Place::Worker, _) if given.unfinished && given.invite.is_some() => Step::Join,
+        // The keys are given to who was confirmed, and a refusal would be final.
+        (Place::Manager(_), None) if given.wait && given.unfinished => Step::Wait,
         (Place::Manager(membership), held) => in_swarm(held, membership, &given.recorded, now),
         (Place::Worker | Place::Out, _) if given.wait => Step::Wait,
         (Place::Worker, _) => Step::Stop(Stop::Worker),
@@ -272,18 +275,19 @@ mod tests {
     #[test]
     fn a_machine_that_something_else_brings_in_is_waited_for() {
         let held = held(&invite(Role::Manager), true);
-        let waits = |held: Option<&Held>, place: &Place| {
-            next(
-                held,
-                place,
-                &Given { form: false, invite: None, wait: true, unfinished: true, recorded: Recorded::NoStore },
-                NOW,
-            )
+        let waits = |held: Option<&Held>, place: &Place, unfinished: bool| {
+            let given = Given { form: false, invite: None, wait: true, unfinished, recorded: Recorded::NoStore };
+            next(held, place, &given, NOW)
         };
-        for place in [Place::Out, Place::Worker] {
-            assert_eq!((waits(None, &place), waits(Some(&held), &place)), (Step::Wait, Step::Wait));
+        for (place, unfinished) in
+            [(Place::Out, true), (Place::Worker, true), (Place::Out, false), (Place::Worker, false)]
+        {
+            let both = (waits(None, &place, unfinished), waits(Some(&held), &place, unfinished));
+            assert_eq!(both, (Step::Wait, Step::Wait));
         }
-        assert_eq!((waits(None, &manager()), waits(Some(&held), &manager())), (Step::Take, Step::Serve));
+        // A manager that no broker has confirmed yet would be refused the keys, for good.
+        assert_eq!((waits(None, &manager(), true), waits(None, &manager(), false)), (Step::Wait, Step::Take));
+        assert_eq!(waits(Some(&held), &manager(), true), Step::Serve);
     }
 
     #[test]

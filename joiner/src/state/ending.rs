@@ -1,7 +1,7 @@
 //! How the last run ended that did not bring this machine in: for `joiner status`, long after the console was cleared.
 //!
 //! Keeps promise 7: an error's own words hold no secret.
-//! Must not decide anything: nothing reads it but people.
+//! Must not decide anything about a boot: besides people, only `broker up --wait` reads it, to know whether waiting is worth it.
 
 use serde::{Deserialize, Serialize};
 

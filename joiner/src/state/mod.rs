@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use certs::{KeyError, SigningKey};
 use protocol::NodeId;
 
-use crate::narrate;
+use crate::{exit, narrate};
 
 pub(crate) use ending::Ending;
 pub(crate) use record::{Machine, Record};
@@ -162,6 +162,16 @@ pub(crate) fn read_record(folder: &Path) -> Result<Option<Record>, StateError> {
     Record::parse(&text).map(Some).map_err(damaged)
 }
 
+/// Whether a boot was begun that is not confirmed and may still come to its end: a run has the folder, or the last one did
+/// not end for good.
+pub(crate) fn is_under_way(path: &Path) -> Result<bool, StateError> {
+    if read_record(path)?.is_none_or(|record| record.confirmed) {
+        return Ok(false);
+    }
+    let runs = Folder::open(path)?.is_none();
+    Ok(runs || !read_ending(path).is_some_and(|ending| exit::is_final(ending.code)))
+}
+
 /// Reads how the last run ended, if it did not bring the machine in. What does not read is none: it is for people only.
 pub(crate) fn read_ending(folder: &Path) -> Option<Ending> {
     let text = file::read_private(&folder.join(ENDING), folder).ok()??;
@@ -276,6 +286,29 @@ mod tests {
         assert_eq!(read_ending(&path), None);
         folder.note_end(None);
         assert!(!path.join(ENDING).exists());
+    }
+
+    #[test]
+    fn a_boot_is_under_way_until_it_was_confirmed_or_ended_for_good() {
+        let (_place, path, folder) = folder();
+        assert!(!is_under_way(&path).expect("reads"), "none was begun");
+        let (mut record, _) = folder.begin(record()).expect("begins");
+        let ends = |error: &exit::Error| {
+            let folder = Folder::open(&path).expect("opens").expect("is free");
+            folder.note_end(Some(&Ending::of(error)));
+        };
+        assert!(is_under_way(&path).expect("reads"), "a run is at it");
+        drop(folder);
+        assert!(is_under_way(&path).expect("reads"), "it was killed");
+        ends(&exit::Error::AnotherRun);
+        assert!(is_under_way(&path).expect("reads"), "it is tried again");
+        ends(&exit::Error::SwarmLocked);
+        assert!(!is_under_way(&path).expect("reads"), "nobody tries it again");
+        let folder = Folder::open(&path).expect("opens").expect("is free");
+        assert!(is_under_way(&path).expect("reads"), "somebody does");
+        record.confirmed = true;
+        folder.save(&record).expect("saves");
+        assert!(!is_under_way(&path).expect("reads"));
     }
 
     #[test]

@@ -111,6 +111,8 @@ fn main() -> ExitCode {
             managers::three_managers_come_up_by_themselves_and_any_one_may_die,
             managers::a_manager_gets_the_keys_without_a_file_that_was_copied,
             managers::a_broker_up_that_is_killed_at_any_moment_goes_on,
+            managers::a_broker_that_waits_asks_for_no_key_before_the_join_is_confirmed,
+            managers::a_broker_that_waits_takes_the_keys_of_a_node_that_was_refused_and_adopted,
             managers::a_demoted_managers_broker_stops_and_says_why,
             managers::what_up_cannot_do_has_words_and_a_code,
             managers::brokers_are_found_where_the_operator_says_besides,

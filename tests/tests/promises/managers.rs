@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use lab::cluster::{Broker, Joiner, finish};
+use lab::cluster::{Broker, Joiner, Relay, Rule, finish};
 use lab::{Failed, Host, LONG, Pool, Role, until};
 use serde_json::Value;
 
@@ -126,6 +126,63 @@ pub(crate) fn a_broker_up_that_is_killed_at_any_moment_goes_on(pool: &Pool) -> R
     let nodes = lab::nodes(&hosts[0])?;
     assert_eq!(nodes.iter().filter(|node| node.state == "ready").count(), 2, "{nodes:?}");
     assert_eq!(first.json(&["invite", "list", "--json"])?["invites"][0]["claimed"], 1);
+    Ok(())
+}
+
+/// The founder's broker, which all reach by a relay on the second host. That keeps the fourth request of a boot back: the
+/// confirm.
+fn found_behind_a_relay(hosts: &[Host]) -> Result<(Broker<'_>, Relay), Failed> {
+    let mut first = Broker::init(&hosts[0])?;
+    let relay = Relay::start(&hosts[1], 7500, first.address(), Rule::HoldRequest(4))?;
+    first.up_with(&["--form", "--advertise", &relay.address().to_string()])?;
+    Ok((first, relay))
+}
+
+pub(crate) fn a_broker_that_waits_asks_for_no_key_before_the_join_is_confirmed(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(2)?;
+    let (first, relay) = found_behind_a_relay(&hosts)?;
+    let invite = first.invite(&["--role", "manager"])?;
+    let second = Broker::nowhere(&hosts[1])?;
+    let mut waiting = second.spawn_up(&["--wait"])?;
+    let joining = Joiner::new(&hosts[1], &invite).start()?;
+
+    let mut ended = None;
+    until(LONG, "it to see a manager that is not confirmed", || {
+        ended = waiting.ended().ok().flatten();
+        (ended.is_some() || waiting.stderr().contains("until a broker has confirmed")).then_some(())
+    })?;
+    assert!(ended.is_none(), "{}", waiting.stderr());
+    assert!(relay.struck() && first.count("node.labelled", None)? == 0, "the confirm was held back");
+    relay.set(Rule::Pass);
+    assert_eq!(finish(joining)?.code, 0);
+    until(LONG, "it to serve", || waiting.stderr().contains("serving").then_some(()))?;
+    assert_eq!((first.count("refused", None)?, first.count("keys.handed-over", None)?), (0, 1));
+    waiting.terminate()?;
+    waiting.wait(LONG)?;
+    Ok(())
+}
+
+pub(crate) fn a_broker_that_waits_takes_the_keys_of_a_node_that_was_refused_and_adopted(
+    pool: &Pool,
+) -> Result<(), Failed> {
+    let hosts = pool.lease(2)?;
+    let (first, relay) = found_behind_a_relay(&hosts)?;
+    let invite = first.invite(&["--role", "manager"])?;
+    let joining = Joiner::new(&hosts[1], &invite).start()?;
+    until(LONG, "the confirm to be held back", || relay.struck().then_some(()))?;
+    // Somebody else's label: the confirm is refused, and the joiner does not try again.
+    let node = hosts[1].node_id()?;
+    hosts[0].docker(&["node", "update", "--label-add", "swarm-broker.grant=00", node.trim()])?;
+    relay.set(Rule::Pass);
+    assert_eq!(finish(joining)?.code, 77);
+
+    let second = Broker::nowhere(&hosts[1])?;
+    let refused = finish(second.spawn_up(&["--wait"])?)?;
+    assert!(refused.code == 77 && refused.stderr.contains("broker adopt NODE"), "{refused:?}");
+    first.ok(&["adopt", node.trim(), "--reason", "ours"])?;
+    let mut second = second;
+    second.up_with(&["--wait"])?;
+    assert_eq!(second.count("keys.taken", None)?, 1);
     Ok(())
 }
 
