@@ -30,16 +30,18 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    /// Those that show the root with this pin, of any generation of issuing CA.
-    pub(crate) fn of(cluster: ClusterId, pin: Pin, provider: Arc<CryptoProvider>) -> Self {
+    /// Those that show the root with this pin, and an issuing CA of this generation or a later one: who has the key of one
+    /// that leaked can show the root, too.
+    pub(crate) fn of(cluster: ClusterId, pin: Pin, generation: u32, provider: Arc<CryptoProvider>) -> Self {
         let not_earlier_than = clock::unix(clock::now());
-        let pin = ServerPin { cluster, pin, generation: 1, not_earlier_than };
+        let pin = ServerPin { cluster, pin, generation, not_earlier_than };
         Self { client: PinnedClient::new(provider, pin) }
     }
 
     /// The other brokers of the running broker's cluster.
     pub(crate) fn beside(broker: &Broker) -> Self {
-        Self::of(broker.cluster.clone(), broker.pin(), broker.provider.clone())
+        let lowest = broker.keys.generations.get().lowest;
+        Self::of(broker.cluster.clone(), broker.pin(), lowest, broker.provider.clone())
     }
 
     /// Makes one request, as nobody in particular. Gives the reply as soon as it begins.

@@ -5,7 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certs::{IdentityKey, NodeCertificate};
-use protocol::{HandoverReply, HandoverRequest, HandoverStatement, KeyHash, Role};
+use protocol::{HandoverReply, HandoverRequest, HandoverStatement, KeyHash, NodeId, Role};
 
 use super::voucher::{LABEL, Voucher, trusted};
 use crate::audit::{Event, Reason, Record};
@@ -13,9 +13,10 @@ use crate::broker::{Broker, Call};
 use crate::denial::Denial;
 use crate::grants;
 use crate::jwt::PublicKey;
-use crate::ledger::Peer;
+use crate::keys;
+use crate::ledger::{Peer, Retire};
 use crate::state::Cluster;
-use crate::swarm::{EngineError, Node};
+use crate::swarm::{EngineError, Membership, Node};
 
 /// A broker has a few addresses.
 const MOST_ADDRESSES: usize = 16;
@@ -54,6 +55,8 @@ async fn hand_over(
     let peer = well_formed(&request, certificate, issuing)?;
     broker.sentinel.check()?;
     let (node, key) = manager(broker, certificate, &request).await?;
+    // Until the end nobody replaces a key: what is given is what was checked.
+    let _turn = broker.keys.turn.lock().await;
     record.hostname = Some(node.hostname);
     record.key = key;
     record.detail = Some(format!("to broker {}", peer.id));
@@ -61,12 +64,27 @@ async fn hand_over(
     broker.audit.record(call.on(record.clone())).await?;
 
     // What may fail for other reasons is done before the commit; the keys are in the reply only after it.
-    let reply = Cluster::open(&broker.state).and_then(|cluster| cluster.shared());
-    let reply = reply.map_err(|error| Denial::Unavailable(format!("the state cannot be read: {error}")))?;
+    let reply = newest(broker).await?;
     broker.directory.enlist(peer).await?;
     let record = Record { event: Event::KeysHandedOver, version: Some(broker.sentinel.version()), ..record };
     broker.audit.record(call.on(record)).await?;
     Ok(reply)
+}
+
+/// What is given, if no key of it was replaced on another broker: who asks is to ask there.
+async fn newest(broker: &Broker) -> Result<HandoverReply, Denial> {
+    let unreadable = |error| Denial::Unavailable(format!("the state cannot be read: {error}"));
+    let cluster = Cluster::open(&broker.state).map_err(unreadable)?;
+    keys::follow(broker).await?;
+    if !keys::is_newest(broker, &cluster.issuing) {
+        return Err(Denial::Unavailable("the issuing CA here is not the newest: another broker has that".into()));
+    }
+    let invite_key = PublicKey::from_point(cluster.invite_key.public_point()).map(|key| key.id());
+    let listed = broker.directory.newest_invite_keys().await?;
+    if !listed.iter().any(|listed| Some(listed.key.id()) == invite_key) {
+        return Err(Denial::Unavailable("the invite key here is void, or another broker has a newer one".into()));
+    }
+    cluster.shared().map_err(unreadable)
 }
 
 /// The new broker's entry, if the request can be one. Its id follows from its key, so that it cannot be another's.
@@ -113,6 +131,31 @@ async fn manager(
     if certificate.role != Role::Manager {
         return Err(Reason::WrongRole.into());
     }
+    match explained(broker, &membership, certificate, request).await {
+        // What is read may be old: of a leader that was cut off, or of before an issuing CA was replaced elsewhere. A
+        // refusal is final, so it is told only of what is read after a commit of our own.
+        Err(Denial::Refused(_)) => {
+            catch_up(broker, membership.node.clone()).await?;
+            explained(broker, &membership, certificate, request).await
+        }
+        looked_up => looked_up,
+    }
+}
+
+/// Commits to something, and follows the issuing CAs.
+async fn catch_up(broker: &Broker, node: NodeId) -> Result<(), Denial> {
+    let _turn = broker.keys.turn.lock().await;
+    broker.directory.renew(broker.entry(node), Retire::AfterLast).await?;
+    keys::follow(broker).await
+}
+
+/// The same, as it is read now.
+async fn explained(
+    broker: &Broker,
+    membership: &Membership,
+    certificate: &NodeCertificate,
+    request: &HandoverRequest,
+) -> Result<(Node, Option<KeyHash>), Denial> {
     // Demotion does not revoke a certificate, and neither does removal: only the swarm knows who is a manager now.
     let node = broker.engine.node(&certificate.node).await.map_err(|error| match error {
         EngineError::NotFound => Reason::NoNode.into(),

@@ -35,6 +35,8 @@ pub(crate) struct Giver {
     pub(crate) cluster: ClusterId,
     /// Its root.
     pub(crate) pin: Pin,
+    /// The lowest generation of issuing CA that is believed.
+    pub(crate) generation: u32,
     /// Where its brokers are.
     pub(crate) brokers: Vec<BrokerAddress>,
 }
@@ -57,7 +59,7 @@ pub(crate) struct Taker<'a> {
 pub(crate) async fn take(taker: Taker<'_>, giver: Giver, until: Instant) -> Result<(), Failure> {
     let waiting = Waiting::at(taker.state)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let peers = Peers::of(giver.cluster.clone(), giver.pin.clone(), provider);
+    let peers = Peers::of(giver.cluster.clone(), giver.pin.clone(), giver.generation, provider);
     let mut told = String::new();
     loop {
         let mut last = "no address of a broker is known".to_owned();
@@ -158,7 +160,7 @@ async fn keep(
     given: &HandoverReply,
     from: &BrokerAddress,
 ) -> Result<(), Failure> {
-    waiting.take(given, &giver.pin, Vec::new())?;
+    waiting.take(given, &giver.pin, giver.generation, Vec::new())?;
     let cluster = Cluster::open(taker.state)?;
     let record = Record {
         node: Some(taker.node.clone()),

@@ -235,6 +235,15 @@ fn is_listed(generations: &Generations, issuing: &Issuing) -> bool {
         .is_some_and(|listed| listed.is_of(issuing.key()))
 }
 
+/// Whether it is this CA, by its key, that the ledger lists as the newest.
+pub(crate) fn is_newest(broker: &Broker, issuing: &IssuingCertificate) -> bool {
+    let (generations, own) = (broker.keys.generations.get(), broker.keys.issuing.get());
+    let listed = generations.of(issuing.generation).filter(|_| issuing.generation == generations.newest());
+    listed
+        .and_then(|listed| IssuingCertificate::from_pem(&listed.certificate, own.root_pem()).ok())
+        .is_some_and(|listed| listed.public_point() == issuing.public_point())
+}
+
 /// Takes identities of the CAs that are trusted at `now`. What the ledger says of one is believed only with the root's
 /// signature.
 fn trust(broker: &Broker, now: u64) {

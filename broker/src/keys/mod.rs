@@ -12,7 +12,7 @@ mod request;
 mod server_cert;
 mod signing_key;
 
-pub(crate) use ca::{Failed, enlist, follow, plan, put_back as put_back_cas, request};
+pub(crate) use ca::{Failed, enlist, follow, is_newest, plan, put_back as put_back_cas, request};
 pub(crate) use ends::{ending, warn};
 pub(crate) use invite_key::{assert_not_void, refuse_void};
 pub(crate) use order::{Asked, Made, Rotated, What, install, preview, rotate};

@@ -133,6 +133,14 @@ impl Generations {
     }
 }
 
+/// The lowest generation that a swarm's ledger trusts: for a broker that does not serve yet.
+pub(crate) async fn lowest(engine: &Engine) -> Result<u32, LedgerError> {
+    let stored = engine.read(&names::issuing()).await?;
+    let read =
+        stored.map_or_else(|| Ok(Generations::default()), |stored| Generations::from_labels(&stored.object.labels));
+    Ok(read?.lowest)
+}
+
 /// What was read, and what a change of it must name.
 pub(crate) struct ReadCas {
     pub(crate) generations: Generations,

@@ -98,6 +98,18 @@ mod tests {
     }
 
     #[test]
+    fn keys_with_a_void_issuing_ca_are_not_kept() {
+        let (folder, file) = written();
+        let (keys, state) = (Brought::read(&file).expect("reads").expect("is there").keys, folder.path().join("one"));
+        let pin = Cluster::open(&folder.path().join("operator")).expect("opens").issuing.pin();
+        let waiting = Waiting::at(&state).expect("waits");
+        let told = waiting.take(&keys, &pin, 2, Vec::new()).expect_err("refused").to_string();
+        assert!(told.contains("those below 2 are void"), "{told}");
+        assert!(!Cluster::is_at(&state).expect("reads"));
+        waiting.take(&keys, &pin, 1, Vec::new()).expect("taken");
+    }
+
+    #[test]
     fn the_file_is_private_new_and_whole_and_is_never_shown() {
         let (folder, file) = written();
         let mode = fs::metadata(&file).expect("is there").permissions().mode() & 0o777;

@@ -156,27 +156,28 @@ impl Waiting {
     }
 
     /// Checks the keys that another broker gave, and writes them down; `cluster.json` last. Only those of the cluster
-    /// with this pin are taken.
+    /// with this pin are taken, with an issuing CA of this generation or a later one.
     pub(crate) fn take(
         &self,
         given: &HandoverReply,
         pin: &Pin,
+        generation: u32,
         advertise: Vec<BrokerAddress>,
     ) -> Result<(), StateError> {
-        self.keep(given, pin, advertise, 0, true)
+        self.keep(given, (pin, generation), advertise, 0, true)
     }
 
     /// The same with what the operator brought: there may be no swarm yet, and this machine may make it.
     pub(crate) fn take_brought(&self, brought: &Brought) -> Result<(), StateError> {
         let issuing = IssuingCertificate::from_pem(&brought.keys.issuing, &brought.keys.root)
             .map_err(|error| StateError::WrongKeys { what: error.to_string() })?;
-        self.keep(&brought.keys, &issuing.pin(), Vec::new(), brought.form_until, false)
+        self.keep(&brought.keys, (&issuing.pin(), issuing.generation), Vec::new(), brought.form_until, false)
     }
 
     fn keep(
         &self,
         given: &HandoverReply,
-        pin: &Pin,
+        (pin, generation): (&Pin, u32),
         advertise: Vec<BrokerAddress>,
         form_until: u64,
         taken: bool,
@@ -186,6 +187,13 @@ impl Waiting {
             IssuingCertificate::from_pem(&given.issuing, &given.root).map_err(|error| wrong(error.to_string()))?;
         if issuing.pin() != *pin || issuing.cluster != given.cluster {
             return Err(wrong("its root is not the one that this machine was told of".into()));
+        }
+        if issuing.generation < generation {
+            let what = format!(
+                "its issuing CA is of generation {}, and those below {generation} are void",
+                issuing.generation
+            );
+            return Err(wrong(what));
         }
         let invite_key = SigningKey::from_pem(given.invite_key.expose()).map_err(|error| wrong(error.to_string()))?;
         let folder = &self.folder;

@@ -221,6 +221,9 @@ async fn giver(engine: &Engine, invite: Option<&Invite>, discovered: &[BrokerAdd
             brokers.push(address.clone());
         }
     }
+    let lowest = ledger::lowest_issuing(engine).await;
+    let lowest = lowest.map_err(|error| Failure::new(Code::Unavailable, error.to_string()))?;
+    let generation = invite.map_or(lowest, |invite| invite.generation.max(lowest));
     match (invite, listed) {
         (Some(invite), Some((cluster, _))) if invite.iss != cluster => {
             let what = format!(
@@ -229,8 +232,8 @@ async fn giver(engine: &Engine, invite: Option<&Invite>, discovered: &[BrokerAdd
             );
             Err(Failure::new(Code::Config, what))
         }
-        (Some(invite), _) => Ok(Giver { cluster: invite.iss.clone(), pin: invite.pin.clone(), brokers }),
-        (None, Some((cluster, Some(pin)))) => Ok(Giver { cluster, pin, brokers }),
+        (Some(invite), _) => Ok(Giver { cluster: invite.iss.clone(), pin: invite.pin.clone(), generation, brokers }),
+        (None, Some((cluster, Some(pin)))) => Ok(Giver { cluster, pin, generation, brokers }),
         (None, Some((_, None)) | None) => Err(Failure::new(
             Code::Config,
             "this machine is a manager, and no broker has served in its swarm yet: run 'broker init --cluster NAME' here, then this again. If one serves elsewhere, give a manager invite of it with --invite-file",

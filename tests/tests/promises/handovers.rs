@@ -1,15 +1,25 @@
 //! The cluster's keys go to managers that are explained as such, and to nobody else, whatever they show.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use certs::{NodeKeyPair, SigningKey};
-use lab::cluster::{Answer, Broker, Joiner, Machine, REFUSED, Told, UNAVAILABLE, node_key, on};
+use certs::{ClientTrust, Issuing, NodeKeyPair, ServerTls, SigningKey};
+use lab::cluster::{Answer, Broker, Joiner, Machine, REFUSED, Told, UNAVAILABLE, finish, node_key, on};
 use lab::{Failed, Host, LONG, Pool, Role, until};
-use protocol::{ClusterId, HANDOVERS, HandoverRequest, HandoverStatement, InviteLine, NodeId, ProblemKind, Proof};
+use protocol::{
+    ClusterId, HANDOVERS, HandoverReply, HandoverRequest, HandoverStatement, InviteLine, KeyText, NodeId, ProblemKind,
+    Proof,
+};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls_pki_types::UnixTime;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::managers::found;
+use crate::managers::{follow, found};
 
 /// A broker that asks for keys, as this node.
 struct Asker {
@@ -147,18 +157,125 @@ pub(crate) fn a_manager_cut_off_from_quorum_hands_no_key_over(pool: &Pool) -> Re
         host.join(&hosts[0], &hosts[0].join_token(Role::Manager)?)?;
     }
     broker.ok(&["adopt", "--all", "--reason", "ours"])?;
-    let (asker, node) = (Asker::new(&invite)?, id(&hosts[1])?);
-    let request = asker.request(&node, None);
-    let pair = node_key(&hosts[1])?;
+    // Of one of them the leader reads no voucher, as of one that was adopted elsewhere a moment ago.
+    let stranger = hosts[2].node_id()?;
+    hosts[0].docker(&["node", "update", "--label-rm", "swarm-broker.manager", stranger.trim()])?;
+    let asker = Asker::new(&invite)?;
+    let request = asker.request(&id(&hosts[1])?, None);
+    let strangers = Asker::new(&invite)?.request(&id(&hosts[2])?, None);
+    let (pair, strangers_pair) = (node_key(&hosts[1])?, node_key(&hosts[2])?);
     // The leader still answers reads for a while, and commits nothing.
     hosts[0].cut()?;
-    let answer = ask(&broker, &invite, pair, &request)?;
-    assert_eq!(answer, Err(UNAVAILABLE));
-    assert_eq!(broker.count("keys.handed-over", None)?, 0);
+    thread::scope(|scope| -> Result<(), Failed> {
+        let asks = scope.spawn(|| ask(&broker, &invite, strangers_pair, &strangers));
+        assert_eq!(ask(&broker, &invite, pair, &request)?, Err(UNAVAILABLE));
+        assert_eq!(asks.join().expect("no panic")?, Err(UNAVAILABLE), "a refusal is final");
+        Ok(())
+    })?;
+    let count = |event| broker.count(event, None);
+    let (handing, handed, refused) = (count("keys.handing-over")?, count("keys.handed-over")?, count("refused")?);
+    assert_eq!((handing, handed, refused), (1, 0, 0), "it read, and could not commit");
 
     hosts[0].heal()?;
     until(LONG, "the keys to be handed over when it is back", || {
         ask(&broker, &invite, node_key(&hosts[1]).ok()?, &request).ok()?.ok()
     })?;
     Ok(())
+}
+
+pub(crate) fn a_broker_with_former_keys_hands_none_over_and_refuses_nobody(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(3)?;
+    let first = found(&hosts[0])?;
+    let invite = first.invite(&["--role", "manager", "--uses", "1"])?;
+    let mut second = follow(&hosts[1], &invite)?;
+    hosts[2].join(&hosts[0], &hosts[0].join_token(Role::Manager)?)?;
+    let node = hosts[2].node_id()?;
+    first.ok(&["adopt", node.trim(), "--reason", "ours"])?;
+    let request = Asker::new(&invite)?.request(&id(&hosts[2])?, None);
+    let asks = |broker: &Broker<'_>| ask(broker, &invite, node_key(&hosts[2])?, &request);
+
+    first.ok(&["rotate", "invite-key", "--now"])?;
+    assert_eq!(asks(&second)?, Err(UNAVAILABLE), "its invite key is void");
+    second.stop()?;
+    std::fs::rename(second.state(), hosts[1].folder().join("before"))?;
+    second.up_with(&[])?;
+    assert!(asks(&second)?.is_ok(), "it has all that the first one has");
+
+    // Right after this the second one has not heard of the new CA, nor of vouchers by it.
+    let labels = ["--label-rm=swarm-broker.manager", "--label-rm=swarm-broker.adopted"];
+    hosts[0].docker(&[&["node", "update"], &labels[..], &[node.trim()]].concat())?;
+    first.ok(&["rotate", "ca"])?;
+    first.ok(&["adopt", node.trim(), "--reason", "ours"])?;
+    assert_eq!(asks(&second)?, Err(UNAVAILABLE), "its issuing CA is a former one");
+    assert_eq!((second.count("keys.handed-over", None)?, second.count("refused", None)?), (1, 0));
+    assert!(asks(&first)?.is_ok());
+    Ok(())
+}
+
+pub(crate) fn a_server_of_a_void_issuing_ca_gives_no_key(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(2)?;
+    let mut first = found(&hosts[0])?;
+    let (tls, reply) = stolen(&first)?;
+    first.ok(&["rotate", "ca", "--now"])?;
+    hosts[1].join(&hosts[0], &hosts[0].join_token(Role::Manager)?)?;
+    first.ok(&["adopt", hosts[1].node_id()?.trim(), "--reason", "ours"])?;
+    first.stop()?;
+
+    // Who has the leaked key and the network answers in the broker's place, with an invite key of its own.
+    let impostor = impostor(&hosts[1], tls, reply)?;
+    let mut second = Broker::nowhere(&hosts[1])?;
+    let asked = finish(second.spawn_up(&["--discover", &impostor, "--timeout", "4s"])?)?;
+    assert!(asked.code == 75 && asked.stderr.contains(&impostor), "{asked:?}");
+    assert!(!second.state().join("cluster.json").exists(), "it kept what it was given");
+    first.serve()?;
+    second.up_with(&["--discover", &impostor])?;
+    let invite_key = |broker: &Broker<'_>| std::fs::read_to_string(broker.state().join("invite.key"));
+    assert_eq!(invite_key(&second)?, invite_key(&first)?);
+    Ok(())
+}
+
+/// What a broker of the stolen issuing CA serves with, and what it gives: all of the cluster, but for the invite key.
+fn stolen(broker: &Broker<'_>) -> Result<(ServerConfig, Vec<u8>), Failed> {
+    let read = |name: &str| std::fs::read_to_string(broker.state().join(name));
+    let (root, certificate) = (read("root.crt")?, read("issuing.crt")?);
+    let issuing = Issuing::from_pem(&certificate, &read("issuing.key")?, &root)?;
+    let reply = HandoverReply {
+        cluster: issuing.public().cluster.clone(),
+        name: "lab".into(),
+        made: 0,
+        root,
+        issuing: certificate,
+        issuing_key: Some(KeyText::new(issuing.key().to_pem())),
+        invite_key: KeyText::new(SigningKey::generate()?.to_pem()),
+    };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let trust = ClientTrust::new(provider.clone(), &[issuing.public().clone()])?;
+    // It takes every caller.
+    let node = broker.host().docker(&["info", "--format", "{{.Swarm.Cluster.TLSInfo.TrustRoot}}"])?;
+    trust.trust_nodes(&node)?;
+    let tls = ServerTls::new(provider, issuing.server(UnixTime::now())?)?.config(trust)?;
+    Ok((tls, serde_json::to_vec(&reply)?))
+}
+
+/// Answers whatever it is asked with this, on the host, until the test ends.
+fn impostor(host: &Host, tls: ServerConfig, reply: Vec<u8>) -> Result<String, Failed> {
+    let listener = host.inside(|| TcpListener::bind("127.0.0.1:0"))??;
+    let address = listener.local_addr()?.to_string();
+    let tls = Arc::new(tls);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // A caller that breaks off is none of ours to tell about.
+            let _ = answer(tls.clone(), stream, &reply);
+        }
+    });
+    Ok(address)
+}
+
+fn answer(tls: Arc<ServerConfig>, stream: TcpStream, reply: &[u8]) -> std::io::Result<()> {
+    let mut stream = StreamOwned::new(ServerConnection::new(tls).map_err(std::io::Error::other)?, stream);
+    let mut request = [0; 4096];
+    stream.read(&mut request)?;
+    write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", reply.len())?;
+    stream.write_all(reply)?;
+    stream.flush()
 }

@@ -75,6 +75,8 @@ fn main() -> ExitCode {
             handovers::keys_go_to_explained_managers_only,
             handovers::a_managers_keys_are_asked_for_by_the_key_that_joined,
             handovers::a_manager_cut_off_from_quorum_hands_no_key_over,
+            handovers::a_broker_with_former_keys_hands_none_over_and_refuses_nobody,
+            handovers::a_server_of_a_void_issuing_ca_gives_no_key,
             input::every_bad_invite_has_words_and_a_code,
             input::every_bad_start_of_a_broker_has_words_and_a_code,
             input::a_machine_in_another_swarm_is_left_alone,
