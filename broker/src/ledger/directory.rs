@@ -22,9 +22,6 @@ const REREAD: Duration = Duration::from_secs(1);
 /// A broker that did not renew its entry for this long, in seconds, is not live.
 pub(crate) const LIVE: u64 = 60;
 
-/// The entry of a broker that is gone for good goes after this long, in seconds: a grant lives for minutes.
-const GONE: u64 = 60 * 60;
-
 /// The directory as it was read last.
 pub(crate) struct Directory {
     engine: Engine,
@@ -218,13 +215,15 @@ impl Directory {
         self.read.read().unwrap_or_else(PoisonError::into_inner).peers.clone()
     }
 
-    /// Removes the entries of brokers whose node is no manager any more, once nothing that they signed can be good.
+    /// Removes the entries of brokers that are gone for good, once nothing that they signed can be good.
     pub(crate) async fn sweep(&self, nodes: &[Node], now: u64) -> Result<(), LedgerError> {
-        for stored in self.engine.list(names::KIND, names::BROKER).await? {
-            let Some(peer) = entry(&stored) else { continue };
+        let listed = self.engine.list(names::KIND, names::BROKER).await?;
+        let peers: Vec<Peer> = listed.iter().filter_map(entry).collect();
+        for stored in &listed {
+            let Some(peer) = entry(stored) else { continue };
             let manages = nodes.iter().any(|node| node.id == peer.node && node.role == Role::Manager);
-            if !manages && now >= peer.renewed.saturating_add(GONE) {
-                self.engine.remove(&stored).await?;
+            if peer.is_gone(manages, &peers, now) {
+                self.engine.remove(stored).await?;
             }
         }
         Ok(())

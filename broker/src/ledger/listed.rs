@@ -133,6 +133,18 @@ impl Peer {
     }
 }
 
+/// The entry of a broker that is gone for good goes after this long, in seconds: a grant lives for minutes.
+const GONE: u64 = 60 * 60;
+
+impl Peer {
+    /// Whether its broker is gone for good at `now`: its node is no manager any more, or another broker took its place
+    /// there. One that does not run for a while is not gone.
+    pub(super) fn is_gone(&self, manages: bool, all: &[Self], now: u64) -> bool {
+        let replaced = || all.iter().any(|other| other.node == self.node && other.renewed > self.renewed);
+        now >= self.renewed.saturating_add(GONE) && (!manages || replaced())
+    }
+}
+
 /// A key that signs invites. Times are in seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InviteKey {
@@ -235,6 +247,18 @@ mod tests {
         let second = peer("two").over(&peer("one"), Retire::AfterLast, NOW);
         let back = peer("one").over(&second, Retire::AfterLast, NOW + 1);
         assert_eq!(back.retired.iter().map(|former| former.key.as_str()).collect::<Vec<_>>(), ["two"]);
+    }
+
+    #[test]
+    fn an_entry_goes_an_hour_after_its_broker_was_replaced_or_its_node_is_no_manager() {
+        let (silent, later) = (peer("one"), Peer { renewed: NOW + 1, ..peer("two") });
+        let elsewhere = Peer { node: "b".repeat(25).parse().expect("a node id"), ..later.clone() };
+        let hour = NOW + GONE;
+        assert!(!silent.is_gone(true, &[silent.clone(), elsewhere], hour), "it may come back");
+        assert!(silent.is_gone(false, &[], hour) && !silent.is_gone(false, &[], hour - 1));
+        let both = [silent.clone(), later.clone()];
+        assert!(silent.is_gone(true, &both, hour) && !silent.is_gone(true, &both, hour - 1));
+        assert!(!later.is_gone(true, &both, hour + 1), "it is the one there");
     }
 
     #[test]
