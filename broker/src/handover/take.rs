@@ -100,7 +100,7 @@ fn request(taker: &Taker<'_>, giver: &Giver, waiting: &Waiting) -> Result<Bytes,
     let public = PublicKey::from_point(waiting.grant_key.public_point());
     let grant_key = public.map(|public| public.to_text()).ok_or_else(|| internal("no public key".into()))?;
     let identity = joiner::identity_key(taker.joiner, taker.node)
-        .map_err(|failure| Failure::new(Code::CannotCreate, failure.words))?;
+        .map_err(|failure| Failure::new(Code::of(failure.code), failure.words))?;
     let proof = match identity {
         Some(key) => {
             let statement = HandoverStatement {

@@ -101,8 +101,7 @@ async fn make(order: &Order, engine: &Engine, cluster: &mut Cluster, until: Inst
         match super::look(engine, until).await? {
             super::Place::Manager(membership) => return Ok(membership),
             super::Place::Out => {
-                cluster.remember_forming()?;
-                form::form(order, engine, until).await?;
+                form::form(order, engine, cluster, until).await?;
             }
             super::Place::Worker => {
                 return Err(Failure::new(Code::Config, super::plan::Stop::Worker.to_string()));

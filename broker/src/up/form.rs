@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use joiner::Addresses;
+use serde::Deserialize;
 
-use super::Order;
+use super::{Order, join};
 use crate::audit::{self, Event, Record};
 use crate::exit::{Code, Failure};
 use crate::start;
 use crate::state::Cluster;
-use crate::swarm::{Engine, EngineError, Formation};
+use crate::swarm::{Engine, EngineError, Formation, Membership};
 
 /// What can only be set when a swarm is made.
 #[derive(Clone, Debug)]
@@ -20,7 +21,8 @@ pub(crate) struct FormOptions {
     pub(crate) certificates: Option<Duration>,
 }
 
-pub(super) async fn form(order: &Order, engine: &Engine, until: Instant) -> Result<(), Failure> {
+/// Makes the swarm, once the state directory says that this machine sets about it.
+pub(super) async fn form(order: &Order, engine: &Engine, cluster: &mut Cluster, until: Instant) -> Result<(), Failure> {
     let options = order.options.clone();
     let (advertise, data_path, listen) = own(&order.join.addresses(), until).await?;
     let formation = Formation {
@@ -32,9 +34,11 @@ pub(super) async fn form(order: &Order, engine: &Engine, until: Instant) -> Resu
         pool_mask: options.pool_mask,
         certificates: options.certificates,
     };
+    cluster.remember_forming()?;
     match engine.form(formation).await {
-        // If its outcome is not known, the next look at the engine tells it.
-        Ok(()) | Err(EngineError::TimedOut) => {}
+        Ok(()) => {}
+        // The next look at the engine tells what came of it.
+        Err(EngineError::TimedOut) => return Ok(()),
         Err(EngineError::Other { message, .. }) => {
             let what = format!(
                 "Docker does not make a swarm here: {message}. An address is given with --swarm-advertise-addr"
@@ -44,7 +48,32 @@ pub(super) async fn form(order: &Order, engine: &Engine, until: Instant) -> Resu
         Err(error) => return Err(start::engine_failure(&error)),
     }
     tracing::info!("made the swarm");
-    let cluster = Cluster::open(&order.settings.state)?;
+    record(cluster).await
+}
+
+/// Writes down that this machine made the swarm in which it is alone, if it did and the log does not say so: it was cut
+/// off before it could, or Docker's answer did not come.
+pub(super) async fn record_late(cluster: &Cluster, membership: &Membership) -> Result<(), Failure> {
+    if !cluster.is_forming() || cluster.has_ledger() || membership.nodes != 1 {
+        return Ok(());
+    }
+    let mut is_there = false;
+    let read = audit::each(&cluster.folder().path(audit::FILE), u64::MAX, |line| {
+        // What a newer release wrote is none of it.
+        is_there |= serde_json::from_slice(line).is_ok_and(|Logged { event }| event == Event::SwarmFormed);
+        Ok(())
+    });
+    read.map_err(|error| Failure::new(Code::Data, error.to_string()))?;
+    if is_there { Ok(()) } else { record(cluster).await }
+}
+
+/// What is looked at of a record.
+#[derive(Deserialize)]
+struct Logged {
+    event: Event,
+}
+
+async fn record(cluster: &Cluster) -> Result<(), Failure> {
     audit::record_one(&cluster.folder().path(audit::FILE), cluster.broker(), Record::new(Event::SwarmFormed))
         .await
         .map_err(|error| Failure::new(Code::Io, error.to_string()))
@@ -53,7 +82,5 @@ pub(super) async fn form(order: &Order, engine: &Engine, until: Instant) -> Resu
 /// The node's addresses as Docker takes them: a network is looked up among this machine's own.
 async fn own(given: &Addresses, until: Instant) -> Result<(Option<String>, Option<String>, Option<String>), Failure> {
     let settled = joiner::own_addresses(given, until.saturating_duration_since(Instant::now())).await;
-    settled
-        .map(|own| (own.advertise, own.data_path, own.listen))
-        .map_err(|failure| Failure::new(Code::Config, failure.words))
+    settled.map(|own| (own.advertise, own.data_path, own.listen)).map_err(join::failed)
 }

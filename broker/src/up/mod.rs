@@ -72,6 +72,9 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
         let own_invite = cluster.as_ref().map(own_invite::kept).transpose()?.flatten();
         let invite = given_invite.as_ref().or(own_invite.as_ref());
         let place = look(&engine, until).await?;
+        if let (Some(cluster), Place::Manager(membership)) = (&cluster, &place) {
+            form::record_late(cluster, membership).await?;
+        }
         let known = Known::of(cluster.as_ref(), invite.map(InviteLine::unverified));
         let shared = store.as_ref().zip(known.as_ref());
         let (recorded, record) = match shared {
@@ -89,7 +92,7 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
         let held = cluster.as_ref().map(held);
         match (plan::next(held.as_ref(), &place, &given, clock::now()), cluster, shared) {
             (Step::Serve, cluster, _) => break cluster,
-            (Step::Form, ..) => form::form(&order, &engine, until).await?,
+            (Step::Form, Some(mut cluster), _) => form::form(&order, &engine, &mut cluster, until).await?,
             (Step::Elect, Some(cluster), Some((store, known))) => {
                 election.run(&order, (store, known), &engine, cluster, until).await?;
             }
@@ -112,7 +115,9 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
             (Step::AwaitRecord, ..) => elect::pause(until).await?,
             (Step::Take, ..) => take(&order, &engine, &place, given.invite, until).await?,
             (Step::Stop(stop), ..) => return Err(Failure::new(Code::Config, stop.to_string())),
-            (Step::Elect, ..) => return Err(Failure::new(Code::Internal, "an election needs the keys and a store")),
+            (Step::Form | Step::Elect, ..) => {
+                return Err(Failure::new(Code::Internal, "a swarm is made with the keys"));
+            }
         }
     };
     serve(order.settings, cluster, store).await

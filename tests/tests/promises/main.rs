@@ -116,6 +116,7 @@ fn main() -> ExitCode {
             managers::a_broker_that_waits_asks_for_no_key_before_the_join_is_confirmed,
             managers::a_broker_that_waits_takes_the_keys_of_a_node_that_was_refused_and_adopted,
             managers::a_demoted_managers_broker_stops_and_says_why,
+            managers::a_swarm_is_in_the_log_once_however_its_making_was_cut_off,
             managers::what_up_cannot_do_has_words_and_a_code,
             managers::brokers_are_found_where_the_operator_says_besides,
             never_shows::the_token_shows_nowhere_at_trace,

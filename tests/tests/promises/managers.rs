@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use lab::cluster::{Broker, Joiner, Relay, Rule, finish};
+use lab::cluster::{Broker, Gate, Held, Joiner, Relay, Rule, finish};
 use lab::{Failed, Host, LONG, Pool, Role, until};
 use serde_json::Value;
 
@@ -208,6 +208,36 @@ pub(crate) fn a_demoted_managers_broker_stops_and_says_why(pool: &Pool) -> Resul
     })?;
     brokers[2].up_with(&[])?;
     shown(&brokers[0], 3)?;
+    Ok(())
+}
+
+pub(crate) fn a_swarm_is_in_the_log_once_however_its_making_was_cut_off(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(2)?;
+    let founder = |host, done| -> Result<(Broker<'_>, Gate), Failed> {
+        let (mut broker, gate) = (Broker::init(host)?, Gate::start(host, "gate.sock")?);
+        broker.with("BROKER_DOCKER", &gate.socket().display().to_string());
+        gate.hold(Held { request: "/swarm/init".into(), number: 1, done });
+        Ok((broker, gate))
+    };
+    // Killed when Docker had made it.
+    let (mut broker, gate) = founder(&hosts[0], true)?;
+    let mut process = broker.spawn_up(&["--form"])?;
+    until(LONG, "Docker to have made it", || (hosts[0].swarm_state().ok()?.trim() == "active").then_some(()))?;
+    process.kill()?;
+    gate.lose();
+    assert_eq!(broker.count("swarm.formed", None)?, 0);
+    broker.up_with(&["--form"])?;
+    assert_eq!(broker.count("swarm.formed", None)?, 1);
+
+    // Docker was never told, and nobody knows: it is told again.
+    let (broker, gate) = founder(&hosts[1], false)?;
+    let mut process = broker.spawn_up(&["--form"])?;
+    until(LONG, "it to serve", || process.stderr().contains("serving").then_some(()))?;
+    assert!(gate.struck());
+    gate.lose();
+    assert_eq!(broker.count("swarm.formed", None)?, 1);
+    process.terminate()?;
+    process.wait(LONG)?;
     Ok(())
 }
 
