@@ -25,6 +25,8 @@ use crate::swarm::Engine;
 const PAUSE: Duration = Duration::from_secs(1);
 /// For one broker.
 const ONE: Duration = Duration::from_secs(15);
+/// How long a name may take to have addresses.
+const LOOK_UP: Duration = Duration::from_secs(5);
 /// A reply has some kilobytes.
 const MOST: usize = 64 * 1024;
 
@@ -65,16 +67,18 @@ pub(crate) async fn take(taker: Taker<'_>, giver: Giver, until: Instant) -> Resu
         let mut last = "no address of a broker is known".to_owned();
         // Anew in each round: the key that confirms this node may have done so only now.
         let body = request(&taker, &giver, &waiting)?;
-        for address in &giver.brokers {
-            match tokio::time::timeout(ONE, ask(&peers, &taker, address, body.clone())).await {
-                Ok(Ok(given)) => return keep(&taker, &giver, &waiting, &given, address).await,
-                Ok(Err(Trouble::Refused(request))) => return Err(refused(address, &request)),
-                Ok(Err(Trouble::Passing(why))) => last = format!("{address}: {why}"),
-                Err(_) => last = format!("{address}: no answer within {} s", ONE.as_secs()),
-            }
-            if told != last {
-                tracing::info!(last, "waiting for a broker that hands the cluster's keys over");
-                told.clone_from(&last);
+        for named in &giver.brokers {
+            for address in &behind(named).await {
+                match tokio::time::timeout(ONE, ask(&peers, &taker, address, body.clone())).await {
+                    Ok(Ok(given)) => return keep(&taker, &giver, &waiting, &given, address).await,
+                    Ok(Err(Trouble::Refused(request))) => return Err(refused(address, &request)),
+                    Ok(Err(Trouble::Passing(why))) => last = format!("{address}: {why}"),
+                    Err(_) => last = format!("{address}: no answer within {} s", ONE.as_secs()),
+                }
+                if told != last {
+                    tracing::info!(last, "waiting for a broker that hands the cluster's keys over");
+                    told.clone_from(&last);
+                }
             }
         }
         if Instant::now() >= until {
@@ -84,6 +88,14 @@ pub(crate) async fn take(taker: Taker<'_>, giver: Giver, until: Instant) -> Resu
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Every address of a name. A name that has none now is asked as it is, and that says why.
+async fn behind(named: &BrokerAddress) -> Vec<BrokerAddress> {
+    let asked = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((named.host(), named.port()))).await;
+    let found: Vec<BrokerAddress> =
+        asked.ok().and_then(Result::ok).into_iter().flatten().map(BrokerAddress::from).collect();
+    if found.is_empty() { vec![named.clone()] } else { found }
 }
 
 fn refused(address: &BrokerAddress, request: &str) -> Failure {
@@ -172,4 +184,24 @@ async fn keep(
         .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
     tracing::info!(%from, broker = waiting.broker, "has the cluster's keys");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_address_of_a_name_is_asked() {
+        let of = async |text: &str| -> Vec<String> {
+            let named = text.parse().expect("an address");
+            behind(&named).await.iter().map(ToString::to_string).collect()
+        };
+        let known: Vec<String> = std::net::ToSocketAddrs::to_socket_addrs(&("localhost", 9))
+            .expect("a name that each machine has")
+            .map(|address| address.to_string())
+            .collect();
+        assert_eq!(of("localhost:9").await, known);
+        assert_eq!(of("[fd00::1]:9").await, ["[fd00::1]:9"]);
+        assert_eq!(of("nobody.invalid:9").await, ["nobody.invalid:9"]);
+    }
 }
