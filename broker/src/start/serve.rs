@@ -54,6 +54,11 @@ pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<
         };
         write(&audit, record).await?;
     }
+    // A run that was cut off between the keys and this record has left a log without it.
+    if known.records == 0 && cluster.was_taken() {
+        let detail = Some("by a run that was cut off before it wrote this down".into());
+        write(&audit, Record { detail, ..Record::new(Event::KeysTaken) }).await?;
+    }
     // Taken before anything is changed in the swarm: a second broker on this address stops here.
     let socket = bind(settings.listen)?;
     let metrics = settings.metrics.map(bind).transpose()?;

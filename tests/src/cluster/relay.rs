@@ -83,8 +83,9 @@ impl Relay {
         self.shared.requests.load(Ordering::SeqCst)
     }
 
-    /// Follows another rule from now on.
+    /// Follows another rule from now on, which has not struck yet.
     pub fn set(&self, rule: Rule) {
+        self.shared.struck.store(false, Ordering::SeqCst);
         *self.shared.rule.lock().unwrap_or_else(PoisonError::into_inner) = rule;
     }
 }

@@ -7,7 +7,6 @@ use lab::cluster::{Broker, Gate, Held, Joiner, Relay, Rule, finish};
 use lab::{Failed, Host, LONG, Pool, Role, until};
 use serde_json::Value;
 
-/// Long enough for a keeper's round or two.
 /// The founder's broker, which made the swarm.
 pub(crate) fn found(host: &Host) -> Result<Broker<'_>, Failed> {
     let mut broker = Broker::init(host)?;
@@ -113,19 +112,54 @@ pub(crate) fn a_manager_gets_the_keys_without_a_file_that_was_copied(pool: &Pool
 
 pub(crate) fn a_broker_up_that_is_killed_at_any_moment_goes_on(pool: &Pool) -> Result<(), Failed> {
     let hosts = pool.lease(2)?;
-    let first = found(&hosts[0])?;
+    let (first, relay) = found_behind_a_relay(&hosts)?;
     let file = invite_file(&hosts[1], &first.invite(&["--role", "manager"])?)?;
+    let gate = Gate::start(&hosts[1], "gate.sock")?;
     let mut second = Broker::nowhere(&hosts[1])?;
-    for after in [50, 150, 300, 500, 800, 1200, 1700] {
+    second.with("BROKER_DOCKER", &gate.socket().display().to_string());
+    let killed_at = |step: &str, struck: &dyn Fn() -> bool| -> Result<(), Failed> {
         let mut process = second.spawn_up(&["--invite-file", &file])?;
-        thread::sleep(Duration::from_millis(after));
-        process.kill()?;
-    }
+        let came = until(LONG, step, || struck().then_some(()));
+        assert!(came.is_ok(), "{step}: {}", process.stderr());
+        Ok(process.kill()?)
+    };
+    let at_request = |step: &str, rule: fn(usize) -> Rule, number: usize| -> Result<(), Failed> {
+        relay.set(rule(relay.requests() + number));
+        killed_at(step, &|| relay.struck())
+    };
+    let nodes = || -> Result<usize, Failed> { Ok(lab::nodes(&hosts[0])?.len()) };
+    // A run that is not in begins with identity, grant and redemption.
+    at_request("a use claimed", Rule::HoldReply, 1)?;
+    at_request("a grant given", Rule::HoldReply, 2)?;
+    at_request("the token given", Rule::HoldReply, 3)?;
+    relay.set(Rule::Pass);
+    gate.hold(Held { request: "/swarm/join".into(), number: 1, done: false });
+    killed_at("Docker about to join", &|| gate.struck())?;
+    gate.lose();
+    assert_eq!((nodes()?, hosts[1].swarm_state()?.trim()), (1, "inactive"));
+    at_request("in the swarm, and not confirmed", Rule::HoldRequest, 4)?;
+    assert_eq!((nodes()?, first.count("node.labelled", None)?), (2, 0));
+    // One that is in begins with the confirm, and one that was confirmed with the hand-over.
+    at_request("confirmed, and not told so", Rule::HoldReply, 1)?;
+    assert_eq!((first.count("node.labelled", None)?, first.count("keys.handing-over", None)?), (1, 0));
+    at_request("about to ask for the keys", Rule::HoldRequest, 2)?;
+    at_request("the keys given, and not taken", Rule::HoldReply, 1)?;
+    assert_eq!(first.count("keys.handed-over", None)?, 1);
+    assert!(!second.state().join("cluster.json").exists());
+    relay.set(Rule::Pass);
     second.up_with(&["--invite-file", &file])?;
     assert_eq!(shown(&first, 2)?.len(), 2, "one entry a broker");
     let nodes = lab::nodes(&hosts[0])?;
     assert_eq!(nodes.iter().filter(|node| node.state == "ready").count(), 2, "{nodes:?}");
     assert_eq!(first.json(&["invite", "list", "--json"])?["invites"][0]["claimed"], 1);
+
+    // What a kill leaves between the keys and the record of them.
+    second.stop()?;
+    let (state, log) = (second.state().join("cluster.json"), second.log());
+    std::fs::remove_file(&log)?;
+    std::fs::write(&state, std::fs::read_to_string(&state)?.replace("\"ledger\": true", "\"ledger\": false"))?;
+    second.serve()?;
+    assert_eq!(second.count("keys.taken", None)?, 1);
     Ok(())
 }
 
