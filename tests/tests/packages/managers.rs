@@ -64,8 +64,14 @@ pub(crate) fn managers_with_one_user_data_come_up_with_their_brokers(pool: &Pool
     assert_eq!(managers.lines().count(), 3, "{managers}");
 
     // A reboot changes nothing: the same unit finds all that it needs, and serves.
+    let started = |machine: &WholeMachine<'_>| -> Result<usize, Failed> {
+        Ok(machine.ok(&["broker", "audit", "list"])?.matches("broker.started").count())
+    };
+    let before = started(&machines[2])?;
     machines[2].reboot()?;
+    until(UP, "the broker to have started once more", || {
+        started(&machines[2]).ok().filter(|after| *after == before + 1)
+    })?;
     shows(&machines[1], 3)?;
-    assert!(machines[2].ok(&["broker", "audit", "list"])?.contains("broker.started"));
     Ok(())
 }

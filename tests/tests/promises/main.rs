@@ -157,6 +157,7 @@ fn main() -> ExitCode {
             serving::a_first_start_that_is_cut_off_is_gone_on_with,
             serving::an_invite_made_before_the_broker_ran_admits,
             unit::a_packaged_broker_runs_hardened_and_machines_join,
+            unit::a_broker_that_comes_up_by_itself_reads_its_nodes_key_wherever_docker_has_it,
             unit::a_packaged_broker_is_started_again_unless_that_changes_nothing,
             verify_then_spend::a_forged_grant_with_a_real_jti_spends_nothing,
             verify_then_spend::an_altered_or_revoked_invite_spends_nothing,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lab::cluster::{Joiner, Run};
 use lab::whole::{Root, WholeMachine};
-use lab::{Failed, Host, Pool, programs, until};
+use lab::{Failed, Host, Pool, Role, programs, until};
 use serde_json::Value;
 
 /// The most that `systemd-analyze security` may find, in tenths.
@@ -13,12 +13,18 @@ const EXPOSURE: &str = "20";
 const LONG: Duration = Duration::from_mins(1);
 const UNIT: &str = "/usr/lib/systemd/system/broker.service";
 
-/// A manager with the broker's program and unit, as its package leaves them.
-fn manager<'h>(host: &'h Host, root: &Root) -> Result<WholeMachine<'h>, Failed> {
-    let mut machine = WholeMachine::new(host, root)?;
+/// A machine with the broker's program and unit, as its package leaves them, that was never on.
+fn machine<'h>(host: &'h Host, root: &Root) -> Result<WholeMachine<'h>, Failed> {
+    let machine = WholeMachine::new(host, root)?;
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cloud-init/units/broker.service");
     machine.disk().put(UNIT, &std::fs::read(unit)?, 0o644)?;
     machine.disk().put("/usr/bin/broker", &std::fs::read(programs::broker()?)?, 0o755)?;
+    Ok(machine)
+}
+
+/// The same, on, and a manager.
+fn manager<'h>(host: &'h Host, root: &Root) -> Result<WholeMachine<'h>, Failed> {
+    let mut machine = machine(host, root)?;
     machine.boot("#cloud-config\n{}\n")?;
     assert_eq!(machine.settled()?, "done");
     machine.ok(&["docker", "swarm", "init", "--advertise-addr", &host.address().to_string()])?;
@@ -111,6 +117,56 @@ pub(crate) fn a_packaged_broker_runs_hardened_and_machines_join(pool: &Pool) -> 
     let log = machine.read("/var/lib/broker/audit.jsonl").ok_or("no log")?;
     assert_eq!(log.matches("broker.stopped").count(), 3, "{log}");
     assert!(!machine.exists("/run/broker"));
+    Ok(())
+}
+
+pub(crate) fn a_broker_that_comes_up_by_itself_reads_its_nodes_key_wherever_docker_has_it(
+    pool: &Pool,
+) -> Result<(), Failed> {
+    let (hosts, founders, root) = (pool.lease_bare(1)?, pool.lease(1)?, Root::ready()?);
+    let first = crate::managers::found(&founders[0])?;
+    let mut machine = machine(&hosts[0], &root)?;
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cloud-init/units");
+    machine.disk().put(
+        "/etc/systemd/system/broker.service.d/up.conf",
+        &std::fs::read(units.join("broker.service.d/up.conf"))?,
+        0o644,
+    )?;
+    // Somebody's own folder, as with userns-remap, and under /home.
+    machine.disk().put(
+        "/etc/docker/daemon.json",
+        b"{\"storage-driver\": \"vfs\", \"data-root\": \"/home/somebody/docker\"}",
+        0o644,
+    )?;
+    machine.disk().put("/home/somebody/.profile", b"", 0o644)?;
+    machine.boot("#cloud-config\n{}\n")?;
+    assert_eq!(machine.settled()?, "done");
+    machine.ok(&["chown", "1000:1000", "/home/somebody"])?;
+    machine.ok(&["chmod", "0700", "/home/somebody"])?;
+
+    let (token, manager) = (founders[0].join_token(Role::Manager)?, founders[0].address().to_string());
+    let own = hosts[0].address().to_string();
+    machine.ok(&[
+        "docker",
+        "swarm",
+        "join",
+        "--advertise-addr",
+        &own,
+        "--token",
+        &token,
+        &format!("{manager}:2377"),
+    ])?;
+    let node = machine.ok(&["docker", "info", "--format", "{{.Swarm.NodeID}}"])?;
+    first.ok(&["adopt", node.trim(), "--reason", "ours"])?;
+    let started = machine.run(&["timeout", "60", "systemctl", "start", "broker"])?;
+    assert_eq!(started.code, 0, "{}", machine.disk().journal()?);
+    assert_eq!(status(&machine)?["ready"], true);
+
+    let analyse = ["systemd-analyze", "security", "--no-pager", "--threshold", EXPOSURE, "broker.service"];
+    let found = machine.run(&analyse)?;
+    assert_eq!(found.code, 0, "{}{}", found.stdout, found.stderr);
+    let verified = machine.run(&["systemd-analyze", "verify", "broker.service"])?;
+    assert!(verified.code == 0 && !verified.stderr.contains("broker.service"), "{}", verified.stderr);
     Ok(())
 }
 
