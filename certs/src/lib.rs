@@ -13,7 +13,7 @@ mod tls;
 #[cfg(feature = "authority")]
 pub use authority::{
     AuthorityError, BrokerServer, Caller, Csr, Identity, IdentityKey, Issuing, IssuingCertificate, MachineIdentity,
-    ManagerIdentity, NodeCertificate, RecordSigner, Root, Thumbprint, WorkerIdentity, record_key,
+    ManagerIdentity, NodeCertificate, RecordSigner, Root, Thumbprint, WorkerIdentity, has_signed, record_key,
 };
 pub use key::{KeyError, SigningKey};
 pub use node::{NodeKeyError, NodeKeyPair};

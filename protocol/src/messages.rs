@@ -165,6 +165,8 @@ pub struct HandoverRequest {
     pub addresses: Vec<BrokerAddress>,
     /// Its release.
     pub release: String,
+    /// The grant key's signature over the [`HandoverStatement`](crate::HandoverStatement): ASN.1 DER in base64url.
+    pub signature: String,
     /// Of a manager that joined by a grant: the identity key that confirmed, and its signature over the
     /// [`HandoverStatement`](crate::HandoverStatement).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,12 +1,12 @@
 //! What the identity key signs besides its certificate request: that a node is the one its grant was for, and that a
-//! broker on it asks for the cluster's keys.
+//! broker on it asks for the cluster's keys. The latter is signed by that broker's grant key, too.
 //!
 //! Keeps promise 2 (one key per grant): the bytes bind each field, so a copy serves nobody else.
 //! Must not be readable as anything else that a key of ours signs: each kind begins with a context of its own.
 
 use crate::{ClusterId, GrantId, NodeId};
 
-/// What an identity key signs, with ECDSA P-256 and SHA-256.
+/// What such a key signs, with ECDSA P-256 and SHA-256.
 pub trait Signable {
     /// The bytes to sign.
     fn bytes(&self) -> Vec<u8>;

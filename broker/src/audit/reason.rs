@@ -86,7 +86,9 @@ impl Reason {
             Self::NoNode => "its node is not in the swarm: it was removed",
             Self::WrongRole => "it is a node in another role than the invite's",
             Self::OtherNode => "its grant is another node's: a grant or a state folder was copied",
-            Self::Statement => "its confirm is not signed by its key: a grant or a state folder was copied",
+            Self::Statement => {
+                "its confirm, or its request for keys, is not signed by its key: a grant or a state folder was copied"
+            }
             Self::NotRedeemed => "it confirmed a grant that it never redeemed: it is not a joiner of ours",
             Self::NoManager => {
                 "it asked for the cluster's keys, and nothing explains it as a manager: if it is one of yours, 'broker adopt' it; else remove it and rotate the manager token"

@@ -52,7 +52,7 @@ async fn hand_over(
     mut record: Record,
 ) -> Result<HandoverReply, Denial> {
     let issuing = broker.keys.issuing.get().public().generation;
-    let peer = well_formed(&request, certificate, issuing)?;
+    let peer = well_formed(broker, &request, certificate, issuing)?;
     broker.sentinel.check()?;
     let (node, key) = manager(broker, certificate, &request).await?;
     // Until the end nobody replaces a key: what is given is what was checked.
@@ -87,8 +87,14 @@ async fn newest(broker: &Broker) -> Result<HandoverReply, Denial> {
     cluster.shared().map_err(unreadable)
 }
 
-/// The new broker's entry, if the request can be one. Its id follows from its key, so that it cannot be another's.
-fn well_formed(request: &HandoverRequest, certificate: &NodeCertificate, issuing: u32) -> Result<Peer, Denial> {
+/// The new broker's entry, if the request can be one. Its id follows from its key, and so cannot be another's.
+/// The key has signed the request, so that nobody asks in another broker's name, whose public key all can read.
+fn well_formed(
+    broker: &Broker,
+    request: &HandoverRequest,
+    certificate: &NodeCertificate,
+    issuing: u32,
+) -> Result<Peer, Denial> {
     let key =
         PublicKey::from_text(&request.grant_key).ok_or(Denial::Malformed("the grant key is not a P-256 point"))?;
     if request.broker != crate::state::broker_id(&key) {
@@ -100,6 +106,10 @@ fn well_formed(request: &HandoverRequest, certificate: &NodeCertificate, issuing
     }
     if request.release.len() > LONGEST_RELEASE || !plain {
         return Err(Denial::Malformed("this is not the name of a release"));
+    }
+    let statement = statement(broker, request, certificate);
+    if !certs::has_signed(key.point(), &statement, &decoded(&request.signature)?, &broker.provider) {
+        return Err(Reason::Statement.into());
     }
     Ok(Peer {
         id: request.broker.clone(),
@@ -180,19 +190,30 @@ async fn explained(
 /// The identity key that signed this very request.
 fn signed_by(broker: &Broker, certificate: &NodeCertificate, request: &HandoverRequest) -> Result<KeyHash, Denial> {
     let proof = request.proof.as_ref().ok_or(Reason::Statement)?;
-    let decode =
-        |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| Denial::Malformed("key or signature is not base64url"));
-    let key = IdentityKey::from_spki(&decode(&proof.key)?)
+    let key = IdentityKey::from_spki(&decoded(&proof.key)?)
         .map_err(|_| Denial::Malformed("the key is not a P-256 public key"))?;
-    let statement = HandoverStatement {
-        broker: &request.broker,
-        grant_key: &request.grant_key,
-        node: &certificate.node,
-        cluster: &broker.cluster,
-    };
-    if key.has_signed(&statement, &decode(&proof.signature)?, &broker.provider) {
+    let statement = statement(broker, request, certificate);
+    if key.has_signed(&statement, &decoded(&proof.signature)?, &broker.provider) {
         Ok(key.hash().clone())
     } else {
         Err(Reason::Statement.into())
     }
+}
+
+/// What both keys must have signed.
+fn statement<'a>(
+    broker: &'a Broker,
+    request: &'a HandoverRequest,
+    certificate: &'a NodeCertificate,
+) -> HandoverStatement<'a> {
+    HandoverStatement {
+        broker: &request.broker,
+        grant_key: &request.grant_key,
+        node: &certificate.node,
+        cluster: &broker.cluster,
+    }
+}
+
+fn decoded(text: &str) -> Result<Vec<u8>, Denial> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| Denial::Malformed("key or signature is not base64url"))
 }

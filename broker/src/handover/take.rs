@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use certs::SigningKey;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode, header};
@@ -106,32 +107,29 @@ fn refused(address: &BrokerAddress, request: &str) -> Failure {
     Failure::new(Code::NotAllowed, what)
 }
 
-/// The request, signed by the key that brought this node in, where one did.
+/// The request, signed by the new broker's grant key, and by the key that brought this node in, where one did.
 fn request(taker: &Taker<'_>, giver: &Giver, waiting: &Waiting) -> Result<Bytes, Failure> {
     let internal = |what: String| Failure::new(Code::Internal, what);
     let public = PublicKey::from_point(waiting.grant_key.public_point());
     let grant_key = public.map(|public| public.to_text()).ok_or_else(|| internal("no public key".into()))?;
+    let statement =
+        HandoverStatement { broker: &waiting.broker, grant_key: &grant_key, node: taker.node, cluster: &giver.cluster };
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let signed = |key: &SigningKey| {
+        key.sign(&statement).map(|signature| encode(&signature)).map_err(|error| internal(error.to_string()))
+    };
     let identity = joiner::identity_key(taker.joiner, taker.node)
         .map_err(|failure| Failure::new(Code::of(failure.code), failure.words))?;
     let proof = match identity {
-        Some(key) => {
-            let statement = HandoverStatement {
-                broker: &waiting.broker,
-                grant_key: &grant_key,
-                node: taker.node,
-                cluster: &giver.cluster,
-            };
-            let signature = key.sign(&statement).map_err(|error| internal(error.to_string()))?;
-            let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-            Some(Proof { key: encode(&key.spki()), signature: encode(&signature) })
-        }
+        Some(key) => Some(Proof { key: encode(&key.spki()), signature: signed(&key)? }),
         None => None,
     };
     let request = HandoverRequest {
         broker: waiting.broker.clone(),
-        grant_key,
+        grant_key: grant_key.clone(),
         addresses: taker.addresses.clone(),
         release: env!("CARGO_PKG_VERSION").into(),
+        signature: signed(&waiting.grant_key)?,
         proof,
     };
     serde_json::to_vec(&request).map(Bytes::from).map_err(|error| internal(error.to_string()))

@@ -68,6 +68,11 @@ impl PublicKey {
         URL_SAFE_NO_PAD.encode(&self.0)
     }
 
+    /// The point.
+    pub(crate) fn point(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The key's id.
     pub(crate) fn id(&self) -> KeyId {
         use fmt::Write as _;

@@ -14,7 +14,7 @@ pub use caller::{Caller, Identity, MachineIdentity, ManagerIdentity, NodeCertifi
 pub use issuing::{BrokerServer, Csr, Issuing, IssuingCertificate};
 pub use record::{RecordSigner, record_key};
 pub use root::Root;
-pub use statement::IdentityKey;
+pub use statement::{IdentityKey, has_signed};
 
 /// A certificate could not be made or read.
 #[derive(Debug, thiserror::Error)]

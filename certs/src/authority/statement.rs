@@ -1,4 +1,4 @@
-//! Verifying what an identity key signed.
+//! Verifying what an identity key signed, and what a grant key did.
 
 use protocol::{KeyHash, Signable};
 use rcgen::{PublicKeyData as _, SubjectPublicKeyInfo};
@@ -37,13 +37,19 @@ impl IdentityKey {
     /// Whether this key signed the statement (ECDSA with SHA-256, ASN.1 DER).
     #[must_use]
     pub fn has_signed(&self, statement: &impl Signable, signature: &[u8], provider: &CryptoProvider) -> bool {
-        let algorithms = provider.signature_verification_algorithms.mapping.iter();
-        let wanted = algorithms
-            .filter(|(scheme, _)| *scheme == rustls::SignatureScheme::ECDSA_NISTP256_SHA256)
-            .flat_map(|(_, algorithms)| algorithms.iter());
-        let p256 = rustls_pki_types::alg_id::ECDSA_P256;
-        wanted
-            .filter(|algorithm| algorithm.public_key_alg_id() == p256)
-            .any(|algorithm| algorithm.verify_signature(&self.point, &statement.bytes(), signature).is_ok())
+        has_signed(&self.point, statement, signature, provider)
     }
+}
+
+/// The same of a P-256 key that is known by its point (65 bytes, SEC 1 §2.3.3). What is no point has signed nothing.
+#[must_use]
+pub fn has_signed(point: &[u8], statement: &impl Signable, signature: &[u8], provider: &CryptoProvider) -> bool {
+    let algorithms = provider.signature_verification_algorithms.mapping.iter();
+    let wanted = algorithms
+        .filter(|(scheme, _)| *scheme == rustls::SignatureScheme::ECDSA_NISTP256_SHA256)
+        .flat_map(|(_, algorithms)| algorithms.iter());
+    let p256 = rustls_pki_types::alg_id::ECDSA_P256;
+    wanted
+        .filter(|algorithm| algorithm.public_key_alg_id() == p256)
+        .any(|algorithm| algorithm.verify_signature(point, &statement.bytes(), signature).is_ok())
 }

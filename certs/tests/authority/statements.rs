@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use certs::{AuthorityError, IdentityKey, SigningKey};
+use certs::{AuthorityError, IdentityKey, SigningKey, has_signed};
 use protocol::{ClusterId, GrantId, HandoverStatement, KeyHash, NodeId, Signable as _, Statement};
 use rcgen::{KeyPair, PublicKeyData as _};
 use rustls::crypto::CryptoProvider;
@@ -170,7 +170,11 @@ fn what_is_signed_for_a_hand_over_is_for_one_broker_and_confirms_no_join() {
         HandoverStatement { cluster: &ClusterId::random(), ..statement },
     ] {
         assert!(!public(&key).has_signed(&other, &signature, &provider()), "{other:?}");
+        assert!(!has_signed(key.public_point(), &other, &signature, &provider()), "{other:?}");
     }
+    assert!(has_signed(key.public_point(), &statement, &signature, &provider()), "a key that is known by its point");
+    assert!(!has_signed(self::key().public_point(), &statement, &signature, &provider()), "another key");
+    assert!(!has_signed(&[4; 65], &statement, &signature, &provider()), "no point of the curve");
     let grant = GrantId::random();
     let join = Statement { grant: &grant, node: &node, cluster: &cluster };
     assert!(!public(&key).has_signed(&join, &signature, &provider()));

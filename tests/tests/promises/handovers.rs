@@ -34,21 +34,25 @@ impl Asker {
     }
 
     fn request(&self, node: &NodeId, proof: Option<&SigningKey>) -> Value {
+        self.request_by(&self.grant_key, node, proof)
+    }
+
+    /// The same, signed by this key in place of its own.
+    fn request_by(&self, signer: &SigningKey, node: &NodeId, proof: Option<&SigningKey>) -> Value {
         let point = self.grant_key.public_point();
         let digest = Sha256::digest(point);
         let broker = format!("{:016x}", u64::from_be_bytes(digest[..8].try_into().expect("8 bytes")));
         let grant_key = URL_SAFE_NO_PAD.encode(point);
         let statement = HandoverStatement { broker: &broker, grant_key: &grant_key, node, cluster: &self.cluster };
-        let proof = proof.map(|key| Proof {
-            key: URL_SAFE_NO_PAD.encode(key.spki()),
-            signature: URL_SAFE_NO_PAD.encode(key.sign(&statement).expect("signs")),
-        });
+        let signed = |key: &SigningKey| URL_SAFE_NO_PAD.encode(key.sign(&statement).expect("signs"));
+        let proof = proof.map(|key| Proof { key: URL_SAFE_NO_PAD.encode(key.spki()), signature: signed(key) });
         let addresses = vec!["10.9.9.9:7443".parse().expect("an address")];
         json!(HandoverRequest {
             broker: broker.clone(),
             grant_key: grant_key.clone(),
             addresses,
             release: "0".into(),
+            signature: signed(signer),
             proof
         })
     }
@@ -138,7 +142,10 @@ pub(crate) fn a_managers_keys_are_asked_for_by_the_key_that_joined(pool: &Pool) 
     let mut other = Asker::new(&invite)?.request(&node, None);
     other["proof"] = asker.request(&node, Some(&joined))["proof"].clone();
     assert_eq!(asks(&other)?, Err(REFUSED), "it was signed for another broker");
-    assert_eq!(broker.count("refused", Some("statement"))?, 3);
+    // All of another broker's entry is in the ledger for all to read, but not the private half of its key.
+    let borrowed = asker.request_by(&joined, &node, Some(&joined));
+    assert_eq!(asks(&borrowed)?, Err(REFUSED), "its grant key did not sign");
+    assert_eq!(broker.count("refused", Some("statement"))?, 4);
     // An id that is not its key's would be another broker's.
     let mut stolen = asker.request(&node, Some(&joined));
     stolen["broker"] = json!("0123456789abcdef");
