@@ -281,7 +281,9 @@ fn impostor(host: &Host, tls: ServerConfig, reply: Vec<u8>) -> Result<String, Fa
 fn answer(tls: Arc<ServerConfig>, stream: TcpStream, reply: &[u8]) -> std::io::Result<()> {
     let mut stream = StreamOwned::new(ServerConnection::new(tls).map_err(std::io::Error::other)?, stream);
     let mut request = [0; 4096];
-    stream.read(&mut request)?;
+    if stream.read(&mut request)? == 0 {
+        return Ok(());
+    }
     write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", reply.len())?;
     stream.write_all(reply)?;
     stream.flush()
