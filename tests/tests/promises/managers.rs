@@ -186,7 +186,8 @@ pub(crate) fn a_broker_that_waits_asks_for_no_key_before_the_join_is_confirmed(p
         (ended.is_some() || waiting.stderr().contains("until a broker has confirmed")).then_some(())
     })?;
     assert!(ended.is_none(), "{}", waiting.stderr());
-    assert!(relay.struck() && first.count("node.labelled", None)? == 0, "the confirm was held back");
+    until(LONG, "the confirm to be held back", || relay.struck().then_some(()))?;
+    assert_eq!(first.count("node.labelled", None)?, 0);
     relay.set(Rule::Pass);
     assert_eq!(finish(joining)?.code, 0);
     until(LONG, "it to serve", || waiting.stderr().contains("serving").then_some(()))?;
