@@ -13,10 +13,11 @@ use rustls::crypto::CryptoProvider;
 
 use crate::audit::{Audit, AuditError, Record, Refusals};
 use crate::clock;
+use crate::denial::Denial;
 use crate::fleet::{Look, Recent};
 use crate::joiners::Joiners;
 use crate::keys::Keys;
-use crate::ledger::{Directory, Invites, IssuingCas, Listings, Peer, Rotations, Sentinel};
+use crate::ledger::{Directory, Invites, IssuingCas, Listings, Peer, Retire, Rotations, Sentinel};
 use crate::metrics::Metrics;
 use crate::rotation::Rotation;
 use crate::state::KeySource;
@@ -34,6 +35,8 @@ pub(crate) struct Broker {
     pub(crate) provider: Arc<CryptoProvider>,
     /// The state directory.
     pub(crate) state: PathBuf,
+    /// Where the joiner keeps the key that brought this node in.
+    pub(crate) joiner_state: PathBuf,
     /// Where the issuing CA's key came from.
     pub(crate) issuing_key: KeySource,
     pub(crate) trust: Arc<ClientTrust>,
@@ -109,10 +112,19 @@ impl Broker {
             since: 0,
             retired: Vec::new(),
             issuing: self.keys.issuing.get().public().generation,
+            invite: Some(self.keys.invite.get().public().id()),
             grants: self.grant_lifetime.as_secs(),
             renewed: clock::now(),
             release: env!("CARGO_PKG_VERSION").into(),
         }
+    }
+
+    /// Writes this broker's entry anew. Whoever calls it holds the turn of the keys.
+    pub(crate) async fn list_itself(&self) -> Result<(), Denial> {
+        let membership = self.membership();
+        let membership = membership.ok_or_else(|| Denial::Unavailable("the engine is not a manager".into()))?;
+        self.directory.renew(self.entry(membership.node), Retire::AfterLast).await?;
+        Ok(())
     }
 
     /// Writes a refusal down before it is told; a flood of one kind is counted.

@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) max_ttl: Duration,
     pub(crate) joiners: PathBuf,
     pub(crate) issuing_key: KeySource,
+    pub(crate) joiner_state: PathBuf,
     pub(crate) policies: Policies,
 }
 
@@ -78,6 +79,9 @@ pub(crate) struct Flags {
     joiners: Option<String>,
     #[arg(long, value_name = "WHERE", env = "BROKER_ISSUING_KEY", allow_hyphen_values = true, help = ISSUING_KEY)]
     issuing_key: Option<String>,
+    /// Where the key lies that this machine made to come in [default: /var/lib/joiner]
+    #[arg(long, value_name = "DIR", env = "JOINER_STATE")]
+    joiner_state: Option<String>,
     /// When the worker token is replaced: after-join, interval:DURATION or manual [default: after-join; manual in a
     /// swarm that had several nodes before its first broker]
     #[arg(long, value_name = "POLICY", env = "BROKER_ROTATE_WORKER")]
@@ -90,7 +94,7 @@ pub(crate) struct Flags {
     rotation_wait: Option<String>,
 }
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "state",
     "listen",
     "docker",
@@ -102,6 +106,7 @@ const KEYS: [&str; 14] = [
     "max_ttl",
     "joiners",
     "issuing_key",
+    "joiner_state",
     "rotate_worker",
     "rotate_manager",
     "rotation_wait",
@@ -149,6 +154,7 @@ impl Settings {
             }),
             joiners: found.one("joiners", crate::joiners::DEFAULT, |text| text.parse().map_err(|_| "a folder")),
             issuing_key: found.hidden("issuing_key", str::parse).unwrap_or_default(),
+            joiner_state: found.one("joiner_state", "/var/lib/joiner", |text| text.parse().map_err(|_| "a folder")),
             policies: Policies {
                 worker: found.optional("rotate_worker", |text| Policy::parse(text).ok_or(Policy::WORDS)),
                 manager: found.optional("rotate_manager", |text| Policy::parse(text).ok_or(Policy::WORDS)),
@@ -227,6 +233,7 @@ impl Found {
             ("max_ttl", &flags.max_ttl),
             ("joiners", &flags.joiners),
             ("issuing_key", &flags.issuing_key),
+            ("joiner_state", &flags.joiner_state),
             ("rotate_worker", &flags.rotate_worker),
             ("rotate_manager", &flags.rotate_manager),
             ("rotation_wait", &flags.rotation_wait),

@@ -24,7 +24,7 @@ pub(crate) fn missing(broker: &Broker) -> Vec<String> {
     let generation = broker.keys.issuing.get().public().generation;
     if !broker.keys.generations.get().trusts(generation, clock::now()) {
         missing.push(format!(
-            "the issuing CA of this broker (generation {generation}) was replaced on another one, and is not trusted any more: give this one the new one"
+            "the issuing CA of this broker (generation {generation}) was replaced on another one, and is not trusted any more. This one asks for the new one by itself: 'broker status' says how far it has come"
         ));
     }
     if clock::now() >= broker.keys.issuing.get().public().ends {

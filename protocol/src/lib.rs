@@ -21,7 +21,7 @@ pub use invite::{INVITE_AUDIENCE, INVITE_PREFIX, INVITE_TYP, Invite, InviteError
 pub use messages::{
     GRANTS, GrantReply, HANDOVERS, HEALTHZ, HandoverReply, HandoverRequest, IDENTITIES, IdentityReply, IdentityRequest,
     JOINER, JOINS, JoinReply, JoinRequest, MAX_BODY, MAX_GRANT, MAX_HOSTNAME, MembershipReply, Proof, READYZ, REDEEM,
-    RedeemReply, RedeemRequest,
+    RedeemReply, RedeemRequest, SharedKey,
 };
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
 pub use random::random;

@@ -171,6 +171,19 @@ pub struct HandoverRequest {
     /// [`HandoverStatement`](crate::HandoverStatement).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
+    /// Of a broker that serves: which shared key was replaced elsewhere, and is asked for. None of one that has no keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<SharedKey>,
+}
+
+/// A key that all brokers of a cluster share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SharedKey {
+    /// Signs identities and server certificates.
+    Ca,
+    /// Signs invites.
+    InviteKey,
 }
 
 /// A public key, and what it signed.
@@ -195,7 +208,7 @@ pub struct HandoverReply {
     pub root: String,
     /// The issuing CA's certificate, PEM.
     pub issuing: String,
-    /// Its key; none where the brokers have it from elsewhere than their state.
+    /// Its key; none where the brokers have it from elsewhere than their state, or did not ask for it.
     pub issuing_key: Option<KeyText>,
     /// The key that signs invites.
     pub invite_key: KeyText,

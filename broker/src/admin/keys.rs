@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use protocol::ProblemKind;
 
+use super::rotation_words::{BrokerCa, CaOrder, CaPlan, CaRequestOrder, InviteOfKey, KeyOrder, KeyShown};
 use super::server::{Reply, complaint, read, unfit};
-use super::words::{BrokerCa, CaOrder, CaPlan, CaRequestOrder, InviteOfKey, KeyOrder, KeyShown};
 use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
@@ -42,6 +42,7 @@ pub(super) async fn plan(broker: &Broker) -> Result<Reply, Denial> {
         root_ends: clock::shown(plan.root_ends),
         invites: plan.invites.into_iter().map(invite).collect(),
         brokers: plan.brokers.into_iter().map(|(id, generation)| BrokerCa { id, generation }).collect(),
+        adopt: plan.adopt,
         state: plan.state,
         dry_run: true,
     }))
@@ -81,7 +82,7 @@ fn invite(made: keys::Made) -> InviteOfKey {
 }
 
 fn shown(what: What, rotated: Rotated, dry_run: bool) -> KeyShown {
-    let Rotated { generation, since, kid, former_until, invites } = rotated;
+    let Rotated { generation, since, kid, former_until, invites, adopt } = rotated;
     KeyShown {
         what,
         generation,
@@ -90,5 +91,6 @@ fn shown(what: What, rotated: Rotated, dry_run: bool) -> KeyShown {
         dry_run,
         former_until: former_until.map(clock::shown),
         invites: invites.into_iter().map(invite).collect(),
+        adopt,
     }
 }

@@ -10,6 +10,7 @@ mod keys;
 mod operator;
 mod recover;
 mod rotate;
+mod rotation_words;
 mod server;
 mod status;
 mod words;
@@ -17,8 +18,8 @@ mod words;
 pub(crate) use arrivals::{Arrivals, ArrivalsOrder};
 pub(crate) use client::{Admin, lines};
 pub(crate) use operator::operator;
-pub(crate) use server::serve;
-pub(crate) use words::{
-    AdoptOrder, Adopted, CaOrder, CaPlan, CaRequestOrder, InviteLineReply, InviteShown, JoinersShown, KeyOrder,
-    KeyShown, Revoked, RotateOrder, RotateReply, RotationPreview, Status,
+pub(crate) use rotation_words::{
+    CaOrder, CaPlan, CaRequestOrder, KeyOrder, KeyShown, RotateOrder, RotateReply, RotationPreview,
 };
+pub(crate) use server::serve;
+pub(crate) use words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, JoinersShown, Revoked, Status};

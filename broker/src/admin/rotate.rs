@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use protocol::{ProblemKind, Role};
 
+use super::rotation_words::{InFlight, RotateOrder, RotateReply, RotationPreview, TokenRotated, TokenShown};
 use super::server::{Reply, complaint, read, unfit};
-use super::words::{InFlight, RotateOrder, RotateReply, RotationPreview, TokenRotated, TokenShown};
 use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;

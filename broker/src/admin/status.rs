@@ -7,9 +7,10 @@ use tokio::task::JoinSet;
 
 use super::rotate;
 use super::server::Reply;
-use super::words::{BrokerShown, Status};
+use super::words::{BehindShown, BrokerShown, Status};
 use crate::broker::Broker;
 use crate::denial::Denial;
+use crate::keys::{self, Behind};
 use crate::peers::Peers;
 use crate::server::json;
 use crate::{clock, health};
@@ -29,6 +30,20 @@ async fn ready(broker: &Broker, this: bool) -> HashSet<String> {
         ready.insert(broker.id.clone());
     }
     ready
+}
+
+/// The keys that this broker has not got yet.
+fn behind(broker: &Broker) -> Vec<BehindShown> {
+    let problem = broker.keys.not_followed.get();
+    let behind = keys::behind(broker).into_iter();
+    behind
+        .map(|Behind { what, has, current, .. }| BehindShown {
+            what,
+            generation: has,
+            current,
+            problem: (*problem).clone(),
+        })
+        .collect()
 }
 
 /// The cluster, its brokers, and what is missing here.
@@ -60,6 +75,7 @@ pub(super) async fn status(broker: &Broker) -> Result<Reply, Denial> {
         swarm: broker.membership().map(|membership| membership.swarm),
         release: env!("CARGO_PKG_VERSION").into(),
         ready: missing.is_empty(),
+        behind: behind(broker),
         tokens: rotate::tokens(broker).await,
         brokers: brokers.collect(),
         missing,

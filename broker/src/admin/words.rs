@@ -1,12 +1,12 @@
 //! What is said over the admin socket; also what `--json` prints. The names are stable.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use ipnet::IpNet;
-use protocol::{BrokerAddress, ClusterId, Invite, InviteId, KeyHash, NodeId, Pin, Role, SwarmId};
+use protocol::{BrokerAddress, ClusterId, Invite, InviteId, NodeId, Pin, Role, SwarmId};
 use serde::{Deserialize, Serialize};
 
+use super::rotation_words::TokenShown;
 use crate::clock;
 use crate::joiners::JoinerShown;
 use crate::keys::What;
@@ -100,158 +100,6 @@ pub(crate) struct Adopted {
     pub(crate) nodes: Vec<NodeId>,
 }
 
-/// Which join tokens to replace.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RotateOrder {
-    pub(crate) roles: Vec<Role>,
-    /// Waits for no machine that is on its way.
-    pub(crate) now: bool,
-    /// For the audit log.
-    pub(crate) reason: Option<String>,
-}
-
-/// What was replaced.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct RotateReply {
-    /// The role, the generation and the time also stand here, when one role was asked for.
-    #[serde(flatten)]
-    pub(crate) one: Option<TokenRotated>,
-    pub(crate) rotated: Vec<TokenRotated>,
-    /// For how long it waited for machines on their way, in milliseconds.
-    pub(crate) waited_ms: u64,
-    /// How many of them it did not wait for any longer.
-    pub(crate) not_waited_for: usize,
-    /// Whether another rotation at the same time did it.
-    pub(crate) shared: bool,
-}
-
-/// A token that was replaced.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct TokenRotated {
-    pub(crate) role: Role,
-    pub(crate) generation: u64,
-    pub(crate) rotated_at: String,
-}
-
-/// What a rotation would do.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct RotationPreview {
-    /// Always: nothing was changed.
-    pub(crate) dry_run: bool,
-    pub(crate) tokens: Vec<TokenShown>,
-    /// Machines that were given a token a moment ago, and have not confirmed.
-    pub(crate) in_flight: Vec<InFlight>,
-    /// For how long it would wait for them at most, in milliseconds.
-    pub(crate) wait_ms: u64,
-    /// The broker that is replacing a token now.
-    pub(crate) under_way: Option<String>,
-}
-
-/// Which key of ours to replace.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct KeyOrder {
-    pub(crate) what: What,
-    /// After a leak: what the ones before signed is refused from now on.
-    pub(crate) now: bool,
-    /// For the audit log.
-    pub(crate) reason: Option<String>,
-}
-
-/// A key that was replaced; or, with `dry_run`, the one in use.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct KeyShown {
-    pub(crate) what: What,
-    pub(crate) generation: u64,
-    pub(crate) rotated_at: String,
-    /// The id of its public half.
-    pub(crate) kid: String,
-    /// Whether nothing was changed.
-    pub(crate) dry_run: bool,
-    /// Until when what the one before signed is good, where that ends by itself and soon.
-    pub(crate) former_until: Option<String>,
-    /// Invites of former keys (with `dry_run`, of this one, too) that have not ended.
-    pub(crate) invites: Vec<InviteOfKey>,
-}
-
-/// What a rotation of the issuing CA would do.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct CaPlan {
-    pub(crate) what: What,
-    /// The generation in use, and when it ends.
-    pub(crate) generation: u64,
-    pub(crate) ends: String,
-    /// The next one.
-    pub(crate) next: u64,
-    /// Until when the former one would be trusted, without `--now`.
-    pub(crate) overlap_ends: String,
-    pub(crate) root_ends: String,
-    /// Invites that accept a server of a former generation; with `--now` they must be made anew.
-    pub(crate) invites: Vec<InviteOfKey>,
-    /// The other live brokers, each of which needs the new one.
-    pub(crate) brokers: Vec<BrokerCa>,
-    /// The state directory, in which the root's key may be.
-    pub(crate) state: PathBuf,
-    /// Always: nothing was changed.
-    pub(crate) dry_run: bool,
-}
-
-/// The issuing CA of another broker.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct BrokerCa {
-    pub(crate) id: String,
-    pub(crate) generation: u32,
-}
-
-/// The request for the next issuing CA is wanted.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CaRequestOrder {
-    /// After a leak: with a key that was not there before.
-    pub(crate) now: bool,
-}
-
-/// The certificate of an issuing CA that is to be put to use.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CaOrder {
-    /// PEM.
-    pub(crate) certificate: String,
-    /// After a leak: nothing of the former ones is good any more.
-    pub(crate) now: bool,
-    /// For the audit log.
-    pub(crate) reason: Option<String>,
-}
-
-/// An invite, and what becomes of it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct InviteOfKey {
-    pub(crate) id: InviteId,
-    pub(crate) ends: String,
-    pub(crate) revoked: bool,
-}
-
-/// A join token as the brokers know it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct TokenShown {
-    pub(crate) role: Role,
-    pub(crate) generation: u64,
-    /// Since when it is live, as far as a broker knows.
-    pub(crate) rotated_at: String,
-    /// When it is replaced without being asked for.
-    pub(crate) policy: String,
-}
-
-/// A machine that is on its way with a token.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct InFlight {
-    pub(crate) role: Role,
-    pub(crate) invite: InviteId,
-    pub(crate) key: KeyHash,
-    pub(crate) since: String,
-}
-
 /// What is.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Status {
@@ -268,6 +116,9 @@ pub(crate) struct Status {
     pub(crate) ready: bool,
     /// Why it is not ready.
     pub(crate) missing: Vec<String>,
+    /// Keys that were replaced on another manager and are not here yet.
+    #[serde(default)]
+    pub(crate) behind: Vec<BehindShown>,
     /// The join tokens; none while the ledger cannot be read.
     #[serde(default)]
     pub(crate) tokens: Vec<TokenShown>,
@@ -279,6 +130,26 @@ pub(crate) struct Status {
     /// What lies in the folder of joiners and is none, and why.
     #[serde(default)]
     pub(crate) joiners_left_out: Vec<String>,
+}
+
+/// A key that was replaced on another manager and is not here yet.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BehindShown {
+    pub(crate) what: What,
+    /// The number of the one here, and of the current one.
+    pub(crate) generation: u64,
+    pub(crate) current: u64,
+    /// Why it could not be had; null while it is being asked for.
+    pub(crate) problem: Option<String>,
+}
+
+impl BehindShown {
+    /// In words.
+    pub(crate) fn words(&self) -> String {
+        let Self { what, generation, current, problem } = self;
+        let how = problem.as_deref().unwrap_or("it is being asked for");
+        format!("{what} was replaced on another manager (generation {generation} here, {current} there): {how}")
+    }
 }
 
 /// All joiners.

@@ -106,6 +106,9 @@ pub(crate) enum Event {
     /// A key of ours was to be replaced, and that failed.
     #[serde(rename = "key.rotation-failed")]
     KeyRotationFailed,
+    /// A key that another broker replaced is in use here, too.
+    #[serde(rename = "key.followed")]
+    KeyFollowed,
     /// The issuing CA or the root ends soon.
     #[serde(rename = "key.ending")]
     KeyEnding,

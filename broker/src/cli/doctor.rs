@@ -149,6 +149,12 @@ impl Doctor {
                 return None;
             }
         };
+        for behind in &status.behind {
+            match behind.problem {
+                Some(_) => findings.wrong("key", behind.words()),
+                None => findings.advice("key", behind.words()),
+            }
+        }
         if !status.ready {
             findings.wrong("broker", format!("running, not ready: {}", status.missing.join("; ")));
             return Some(status);

@@ -40,6 +40,7 @@ impl Status {
             ],
             vec!["alarms".into(), format!("{} since the start", status.alarms)],
         ];
+        rows.extend(status.behind.iter().map(|behind| vec!["behind".into(), behind.words()]));
         rows.extend(status.tokens.into_iter().map(|token| {
             let words = format!("generation {} since {}, policy {}", token.generation, token.rotated_at, token.policy);
             vec![format!("{} token", token.role), words]

@@ -72,9 +72,6 @@ pub(super) struct Up {
     /// With --form or --store: how long a node's certificate is good for [default: Docker's, 90 days]
     #[arg(long, value_name = "DURATION", env = "BROKER_CERT_EXPIRY", requires = "makes", value_parser = cert_expiry)]
     cert_expiry: Option<Duration>,
-    /// Where the key lies that this machine makes to come in
-    #[arg(long, value_name = "DIR", env = "JOINER_STATE", default_value = "/var/lib/joiner")]
-    joiner_state: PathBuf,
     /// For all that comes before it serves
     #[arg(long, value_name = "DURATION", env = "BROKER_UP_TIMEOUT", default_value = "10m", value_parser = super::duration)]
     timeout: Duration,
@@ -86,8 +83,8 @@ pub(super) struct Up {
 
 impl Up {
     pub(super) fn run(self) -> Result<(), Failure> {
+        let settings = Settings::read(&self.flags)?;
         let order = Order {
-            settings: Settings::read(&self.flags)?,
             form: self.form,
             options: FormOptions {
                 pools: self.default_addr_pool.iter().map(ToString::to_string).collect(),
@@ -102,7 +99,7 @@ impl Up {
                     (None, file) => file.map(InviteSource::File),
                 },
                 brokers: self.discover,
-                state: self.joiner_state,
+                state: settings.joiner_state.clone(),
                 advertise: self.swarm_advertise_addr,
                 data_path: self.data_path_addr,
                 listen: self.swarm_listen_addr,
@@ -112,6 +109,7 @@ impl Up {
             keys_file: self.keys_file,
             wait: self.wait,
             timeout: self.timeout,
+            settings,
         };
         serve::run(self.logged, up::up(order))
     }

@@ -1,11 +1,12 @@
-//! `POST /v1/handovers`: the cluster's keys for the broker on another manager.
+//! `POST /v1/handovers`: the cluster's keys for the broker on another manager, and those that were replaced since for one
+//! that has the former ones.
 //!
 //! The order is the promise: verify all → record → commit → record → keys. Must not be reordered.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certs::{IdentityKey, NodeCertificate};
-use protocol::{HandoverReply, HandoverRequest, HandoverStatement, KeyHash, NodeId, Role};
+use protocol::{HandoverReply, HandoverRequest, HandoverStatement, KeyHash, NodeId, Role, SharedKey};
 
 use super::voucher::{LABEL, Voucher, trusted};
 use crate::audit::{Event, Reason, Record};
@@ -13,7 +14,7 @@ use crate::broker::{Broker, Call};
 use crate::denial::Denial;
 use crate::grants;
 use crate::jwt::PublicKey;
-use crate::keys;
+use crate::keys::{self, What};
 use crate::ledger::{Peer, Retire};
 use crate::state::Cluster;
 use crate::swarm::{EngineError, Membership, Node};
@@ -52,29 +53,56 @@ async fn hand_over(
     mut record: Record,
 ) -> Result<HandoverReply, Denial> {
     let issuing = broker.keys.issuing.get().public().generation;
-    let peer = well_formed(broker, &request, certificate, issuing)?;
+    let key = signing(broker, &request, certificate)?;
+    let peer = match request.follows {
+        None => Some(well_formed(&request, &key, certificate, issuing)?),
+        Some(_) => None,
+    };
     broker.sentinel.check()?;
     let (node, key) = manager(broker, certificate, &request).await?;
     // Until the end nobody replaces a key: what is given is what was checked.
     let _turn = broker.keys.turn.lock().await;
+    if let Some(wanted) = request.follows {
+        can_give(broker, certificate, &request, wanted).await?;
+        record.what = Some(What::from(wanted).to_string());
+    }
     record.hostname = Some(node.hostname);
     record.key = key;
-    record.detail = Some(format!("to broker {}", peer.id));
-    record.peer = Some(peer.id.clone());
+    record.detail = Some(format!("to broker {}", request.broker));
+    record.peer = Some(request.broker.clone());
     broker.audit.record(call.on(record.clone())).await?;
 
     // What may fail for other reasons is done before the commit; the keys are in the reply only after it.
-    let reply = newest(broker).await?;
-    broker.directory.enlist(peer).await?;
+    let reply = match (peer, request.follows) {
+        (Some(peer), _) => {
+            let reply = newest(broker).await?;
+            broker.directory.enlist(peer).await?;
+            reply
+        }
+        (None, wanted) => {
+            let mut reply = shared(broker)?;
+            reply.issuing_key = reply.issuing_key.filter(|_| wanted == Some(SharedKey::Ca));
+            broker.list_itself().await?;
+            reply
+        }
+    };
     let record = Record { event: Event::KeysHandedOver, version: Some(broker.sentinel.version()), ..record };
     broker.audit.record(call.on(record)).await?;
     Ok(reply)
 }
 
+/// All that is shared, as it is on disk.
+fn shared(broker: &Broker) -> Result<HandoverReply, Denial> {
+    Cluster::open(&broker.state).and_then(|cluster| cluster.shared()).map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> Denial {
+    Denial::Unavailable(format!("the state cannot be read: {error}"))
+}
+
 /// What is given, if no key of it was replaced on another broker: who asks is to ask there.
 async fn newest(broker: &Broker) -> Result<HandoverReply, Denial> {
-    let unreadable = |error| Denial::Unavailable(format!("the state cannot be read: {error}"));
-    let cluster = Cluster::open(&broker.state).map_err(unreadable)?;
+    let cluster = Cluster::open(&broker.state).map_err(|error| unreadable(&error))?;
     keys::follow(broker).await?;
     if !keys::is_newest(broker, &cluster.issuing) {
         return Err(Denial::Unavailable("the issuing CA here is not the newest: another broker has that".into()));
@@ -84,20 +112,53 @@ async fn newest(broker: &Broker) -> Result<HandoverReply, Denial> {
     if !listed.iter().any(|listed| Some(listed.key.id()) == invite_key) {
         return Err(Denial::Unavailable("the invite key here is void, or another broker has a newer one".into()));
     }
-    cluster.shared().map_err(unreadable)
+    cluster.shared().map_err(|error| unreadable(&error))
+}
+
+/// Whether a broker that serves may be given what it asks for: it is the one that the ledger lists for this node and key,
+/// and this broker has it.
+async fn can_give(
+    broker: &Broker,
+    certificate: &NodeCertificate,
+    request: &HandoverRequest,
+    wanted: SharedKey,
+) -> Result<(), Denial> {
+    broker.directory.refresh().await?;
+    let listed = broker
+        .directory
+        .all()
+        .into_iter()
+        .any(|peer| peer.id == request.broker && peer.node == certificate.node && peer.key == request.grant_key);
+    if !listed {
+        return Err(Denial::Unavailable("the ledger lists no such broker on this node".into()));
+    }
+    if keys::behind(broker).iter().any(|behind| behind.what == What::from(wanted)) {
+        return Err(Denial::Unavailable("this broker has not got that key itself yet".into()));
+    }
+    Ok(())
+}
+
+/// The key that the request names as the broker's, which has signed it: nobody asks in another broker's name, whose public
+/// key all can read.
+fn signing(broker: &Broker, request: &HandoverRequest, certificate: &NodeCertificate) -> Result<PublicKey, Denial> {
+    let key =
+        PublicKey::from_text(&request.grant_key).ok_or(Denial::Malformed("the grant key is not a P-256 point"))?;
+    let statement = statement(broker, request, certificate);
+    if certs::has_signed(key.point(), &statement, &decoded(&request.signature)?, &broker.provider) {
+        Ok(key)
+    } else {
+        Err(Reason::Statement.into())
+    }
 }
 
 /// The new broker's entry, if the request can be one. Its id follows from its key, and so cannot be another's.
-/// The key has signed the request, so that nobody asks in another broker's name, whose public key all can read.
 fn well_formed(
-    broker: &Broker,
     request: &HandoverRequest,
+    key: &PublicKey,
     certificate: &NodeCertificate,
     issuing: u32,
 ) -> Result<Peer, Denial> {
-    let key =
-        PublicKey::from_text(&request.grant_key).ok_or(Denial::Malformed("the grant key is not a P-256 point"))?;
-    if request.broker != crate::state::broker_id(&key) {
+    if request.broker != crate::state::broker_id(key) {
         return Err(Denial::Malformed("the broker's id does not belong to its key"));
     }
     let plain = request.release.bytes().all(|byte| byte.is_ascii_graphic());
@@ -106,10 +167,6 @@ fn well_formed(
     }
     if request.release.len() > LONGEST_RELEASE || !plain {
         return Err(Denial::Malformed("this is not the name of a release"));
-    }
-    let statement = statement(broker, request, certificate);
-    if !certs::has_signed(key.point(), &statement, &decoded(&request.signature)?, &broker.provider) {
-        return Err(Reason::Statement.into());
     }
     Ok(Peer {
         id: request.broker.clone(),
@@ -121,6 +178,7 @@ fn well_formed(
         retired: Vec::new(),
         // It begins with what it is given.
         issuing,
+        invite: None,
         grants: grants::LONGEST,
         // It is live when it says so itself.
         renewed: 0,

@@ -15,17 +15,25 @@ use crate::swarm::NodeChange;
 
 /// The managers whose vouchers this broker should sign anew. Only who has the newest issuing CA does.
 pub(crate) fn to_renew(broker: &Broker, nodes: &[NodeLine]) -> Vec<NodeId> {
-    let generation = broker.keys.issuing.get().public().generation;
-    if generation < broker.keys.generations.get().newest() {
+    if !has_newest(broker) {
         return Vec::new();
     }
     let managers = nodes.iter().filter(|node| node.role == Role::Manager);
     managers.filter(|node| renewed(broker, &node.id, &node.labels).is_some()).map(|node| node.id.clone()).collect()
 }
 
+fn has_newest(broker: &Broker) -> bool {
+    broker.keys.issuing.get().public().generation >= broker.keys.generations.get().newest()
+}
+
 /// Signs a manager's voucher anew.
 pub(crate) async fn renew(broker: &Broker, node: &NodeId) -> Result<(), Denial> {
+    // In this order: where the list of CAs moves on after it was read, whoever moved it changes the node after us.
     let node = broker.engine.node(node).await?;
+    crate::keys::follow(broker).await?;
+    if !has_newest(broker) {
+        return Ok(());
+    }
     let Some(voucher) = renewed(broker, &node.id, &node.labels).filter(|_| node.role == Role::Manager) else {
         return Ok(());
     };

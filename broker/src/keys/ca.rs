@@ -14,8 +14,10 @@ use super::{Asked, CaRequest, Rotated};
 use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
+use crate::handover;
 use crate::ledger::{Generations, OVERLAP};
 use crate::state::{KeySource, StateError, next_issuing};
+use crate::swarm::Node;
 
 /// How often an update of the ledger is tried that others keep overtaking.
 const TRIES: usize = 16;
@@ -33,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) invites: Vec<Made>,
     /// Other live brokers, and the generation that they have.
     pub(crate) brokers: Vec<(String, u32)>,
+    /// Managers that must be adopted after a leak, before their brokers are given the new one.
+    pub(crate) adopt: Vec<String>,
     /// The state directory, in which the root's key may be.
     pub(crate) state: PathBuf,
 }
@@ -54,6 +58,7 @@ pub(crate) async fn plan(broker: &Broker) -> Result<Plan, Denial> {
         root_ends: public.root_ends,
         invites: accepting_less_than(broker, next).await?,
         brokers: others.map(|peer| (peer.id, peer.issuing)).collect(),
+        adopt: names(&handover::unexplained_by_log(broker).await?),
         state: broker.keys.folder.itself().to_owned(),
     })
 }
@@ -70,9 +75,9 @@ pub(crate) async fn request(broker: &Broker, leaked: bool) -> Result<CaRequest, 
     let _turn = broker.keys.turn.lock().await;
     let issuing = broker.keys.issuing.get();
     let generation = next(&known(broker).await.map_err(Err)?, issuing.public().generation);
-    let folder = broker.keys.folder.clone();
+    let (folder, trusted) = (broker.keys.folder.clone(), broker.keys.trusted.get());
     let csr = off_the_runtime(move || {
-        if leaked {
+        if leaked || next_issuing::is_key_of(&folder, &trusted)? {
             next_issuing::forget_key(&folder)?;
         }
         Ok(next_issuing::next_key(&folder)?.csr()?)
@@ -143,8 +148,13 @@ pub(super) async fn put_to_use(broker: &Broker, issuing: Issuing, asked: &Asked)
     broker.keys.generations.replace(generations);
     trust(broker, now);
     super::server_cert::rotate(broker)?;
+    list_itself(broker).await;
+    let mut adopt = Vec::new();
     if asked.now {
-        refuse_all_void(broker, &asked.operator).await?;
+        // Both are tried: what fails of one must not keep the other from being done.
+        let refused = refuse_all_void(broker, &asked.operator).await;
+        adopt = names(&handover::vouch_anew(broker).await?);
+        refused?;
     }
     Ok(Rotated {
         generation: generation.into(),
@@ -152,7 +162,15 @@ pub(super) async fn put_to_use(broker: &Broker, issuing: Issuing, asked: &Asked)
         kid,
         former_until: (!asked.now).then(|| now.saturating_add(OVERLAP)),
         invites: accepting_less_than(broker, generation).await?,
+        adopt,
     })
+}
+
+/// Tells the other brokers at once what this one has: they ask who does.
+pub(super) async fn list_itself(broker: &Broker) {
+    if let Err(error) = broker.list_itself().await {
+        tracing::warn!(?error, "what this broker has now is not in the ledger yet; it is tried again");
+    }
 }
 
 /// At the start: lists the CA that this broker has, and learns of the others. What this broker knows to be void is so.
@@ -228,7 +246,7 @@ fn with_own(known: &Generations, issuing: &Issuing, by: &str, lowest: u32) -> Op
 }
 
 /// Whether it is this very CA, by its key, that the ledger lists under its number.
-fn is_listed(generations: &Generations, issuing: &Issuing) -> bool {
+pub(super) fn is_listed(generations: &Generations, issuing: &Issuing) -> bool {
     let listed = generations.of(issuing.public().generation);
     listed
         .and_then(|listed| IssuingCertificate::from_pem(&listed.certificate, issuing.root_pem()).ok())
@@ -265,9 +283,17 @@ fn trust(broker: &Broker, now: u64) {
 }
 
 /// What the ledger says, or what is known where it says nothing.
-async fn known(broker: &Broker) -> Result<Generations, Denial> {
+pub(super) async fn known(broker: &Broker) -> Result<Generations, Denial> {
     let read = broker.issuing_cas.find().await?;
     Ok(read.map_or_else(|| (*broker.keys.generations.get()).clone(), |read| read.generations))
+}
+
+/// What an operator types of a node.
+fn names(nodes: &[Node]) -> Vec<String> {
+    nodes
+        .iter()
+        .map(|node| if node.hostname.is_empty() { node.id.to_string() } else { node.hostname.clone() })
+        .collect()
 }
 
 fn next(generations: &Generations, own: u32) -> u32 {
@@ -289,7 +315,7 @@ fn unavailable(error: &StateError) -> Denial {
 }
 
 /// Work with files, which may take its time.
-async fn off_the_runtime<T: Send + 'static>(
+pub(super) async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
 ) -> Result<T, StateError> {
     let stopped = || StateError::Io { path: PathBuf::new(), error: std::io::Error::other("the broker is stopping") };

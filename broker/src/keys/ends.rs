@@ -17,11 +17,11 @@ const DAYS: [u64; 6] = [60, 30, 14, 7, 3, 1];
 pub(crate) fn ending(what: What, ends: u64, now: u64) -> Option<String> {
     let name = match what {
         What::Root => "the root",
-        What::Ca | What::SigningKey | What::InviteKey | What::ServerCert => "the issuing CA",
+        _ => "the issuing CA",
     };
     let cure = match what {
         What::Root => "all invites and user-data pin it: begin a new cluster identity before that, see the manual",
-        What::Ca | What::SigningKey | What::InviteKey | What::ServerCert => "'broker rotate ca' makes the next one",
+        _ => "'broker rotate ca' makes the next one",
     };
     let left = ends.saturating_sub(now) / DAY;
     let when = match left {

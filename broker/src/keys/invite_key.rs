@@ -27,12 +27,13 @@ pub(super) async fn rotate(broker: &Broker, asked: &Asked) -> Result<Rotated, De
     if asked.now {
         broker.directory.void_other_invite_keys(&kid, now).await?;
     }
+    super::ca::list_itself(broker).await;
     broker.directory.refresh().await?;
     if asked.now {
         refuse_all_void(broker, &asked.operator).await?;
     }
     let invites = of_others(broker, generation).await?;
-    Ok(Rotated { generation, since: now, kid: kid.to_string(), former_until: None, invites })
+    Ok(Rotated { generation, since: now, kid: kid.to_string(), former_until: None, invites, adopt: Vec::new() })
 }
 
 /// The key in use, and what other keys have signed.
@@ -42,7 +43,14 @@ pub(super) async fn current(broker: &Broker) -> Result<Rotated, Denial> {
     let key = key.ok_or_else(|| Denial::Unavailable("this broker's invite key is not in the ledger".into()))?;
     // The invites that a rotation would turn into those of a former key.
     let invites = of_others(broker, key.generation + 1).await?;
-    Ok(Rotated { generation: key.generation, since: key.since, kid: kid.to_string(), former_until: None, invites })
+    Ok(Rotated {
+        generation: key.generation,
+        since: key.since,
+        kid: kid.to_string(),
+        former_until: None,
+        invites,
+        adopt: Vec::new(),
+    })
 }
 
 /// The invites that keys before this generation signed, and that have not ended.

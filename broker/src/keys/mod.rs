@@ -3,8 +3,10 @@
 //! Keeps promise 6 for our own keys: what the one before signed stays good for as long as it must, or, after a leak, is
 //! refused from that moment on. Must not hand out a private key: what leaves here is a signature.
 
+mod behind;
 mod ca;
 mod ends;
+mod followed;
 mod invite_key;
 mod order;
 mod records;
@@ -12,8 +14,10 @@ mod request;
 mod server_cert;
 mod signing_key;
 
+pub(crate) use behind::{Behind, behind};
 pub(crate) use ca::{Failed, enlist, follow, is_newest, plan, put_back as put_back_cas, request};
 pub(crate) use ends::{ending, warn};
+pub(crate) use followed::take_up;
 pub(crate) use invite_key::{assert_not_void, refuse_void};
 pub(crate) use order::{Asked, Made, Rotated, What, install, preview, rotate};
 pub(crate) use records::AFTER_A_LEAK;
@@ -45,6 +49,8 @@ pub(crate) struct Keys {
     /// The certificate that this broker serves with.
     pub(crate) server: Server,
     folder: Folder,
+    /// Why this broker has not got a key yet that was replaced elsewhere.
+    pub(crate) not_followed: Current<Option<String>>,
     /// How often the end of the issuing CA and of the root was told.
     told: std::sync::Mutex<[usize; 2]>,
     /// Held by whoever replaces a key, and while this broker's entry is written: one at a time.
@@ -61,9 +67,15 @@ impl Keys {
             generations: Current::new(Generations::default()),
             server,
             folder,
+            not_followed: Current::new(None),
             told: std::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// The audit log beside the keys.
+    pub(crate) fn log(&self) -> std::path::PathBuf {
+        self.folder.path(crate::audit::FILE)
     }
 
     /// Writes a key to disk, in place of the one before. Not on the runtime's threads: a disk may take its time.
@@ -89,7 +101,7 @@ impl<T> Current<T> {
     }
 
     /// Uses another one from now on.
-    fn replace(&self, value: T) {
+    pub(crate) fn replace(&self, value: T) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
     }
 }

@@ -22,6 +22,8 @@ pub(crate) enum What {
     ServerCert,
     /// Signs identities and server certificates.
     Ca,
+    /// Opens the managers' state when their engines start, where the swarm has autolock on. It is the engine's.
+    UnlockKey,
     /// Signs issuing CAs. Its key is not the broker's, and it is not replaced.
     Root,
 }
@@ -33,6 +35,7 @@ impl fmt::Display for What {
             Self::InviteKey => "invite-key",
             Self::ServerCert => "server-cert",
             Self::Ca => "ca",
+            Self::UnlockKey => "unlock-key",
             Self::Root => "root",
         })
     }
@@ -59,6 +62,8 @@ pub(crate) struct Rotated {
     pub(crate) former_until: Option<u64>,
     /// Invites that other keys signed and that have not ended.
     pub(crate) invites: Vec<Made>,
+    /// Managers of whose brokers an operator must say that they belong here, before they are given the new one.
+    pub(crate) adopt: Vec<String>,
 }
 
 /// An invite of a former key.
@@ -78,7 +83,7 @@ pub(crate) async fn rotate(broker: &Broker, what: What, asked: &Asked) -> Result
             What::SigningKey => signing_key::rotate(broker, asked.now).await,
             What::InviteKey => invite_key::rotate(broker, asked).await,
             What::ServerCert => server_cert::rotate(broker),
-            What::Ca | What::Root => Err(BY_ITSELF),
+            What::Ca | What::Root | What::UnlockKey => Err(BY_ITSELF),
         }
     })
     .await
@@ -118,6 +123,6 @@ pub(crate) async fn preview(broker: &Broker, what: What) -> Result<Rotated, Deni
         What::SigningKey => signing_key::current(broker).await,
         What::InviteKey => invite_key::current(broker).await,
         What::ServerCert => Ok(server_cert::current(broker)),
-        What::Ca | What::Root => Err(BY_ITSELF),
+        What::Ca | What::Root | What::UnlockKey => Err(BY_ITSELF),
     }
 }

@@ -69,7 +69,14 @@ impl Server {
 
     fn shown(&self) -> Rotated {
         let Served { thumbprint, generation, since, .. } = self.served();
-        Rotated { generation: generation.into(), since, kid: thumbprint, former_until: None, invites: Vec::new() }
+        Rotated {
+            generation: generation.into(),
+            since,
+            kid: thumbprint,
+            former_until: None,
+            invites: Vec::new(),
+            adopt: Vec::new(),
+        }
     }
 }
 

@@ -28,7 +28,14 @@ pub(super) async fn rotate(broker: &Broker, now: bool) -> Result<Rotated, Denial
     // The next grant may come back to this very broker.
     broker.directory.refresh().await?;
     let former_until = entry.retired.iter().filter(|former| !former.void).map(|former| former.until).max();
-    Ok(Rotated { generation: entry.generation, since: entry.since, kid, former_until, invites: Vec::new() })
+    Ok(Rotated {
+        generation: entry.generation,
+        since: entry.since,
+        kid,
+        former_until,
+        invites: Vec::new(),
+        adopt: Vec::new(),
+    })
 }
 
 /// The key in use.
@@ -37,7 +44,14 @@ pub(super) async fn current(broker: &Broker) -> Result<Rotated, Denial> {
     let entry = broker.directory.live(clock::now()).into_iter().find(|peer| peer.id == broker.id);
     let entry = entry.ok_or_else(|| Denial::Unavailable("this broker's entry is not in the ledger yet".into()))?;
     let kid = broker.keys.grant.get().public().id().to_string();
-    Ok(Rotated { generation: entry.generation, since: entry.since, kid, former_until: None, invites: Vec::new() })
+    Ok(Rotated {
+        generation: entry.generation,
+        since: entry.since,
+        kid,
+        former_until: None,
+        invites: Vec::new(),
+        adopt: Vec::new(),
+    })
 }
 
 fn entry(broker: &Broker) -> Result<Peer, Denial> {

@@ -6,7 +6,7 @@
 use protocol::{BrokerAddress, NodeId};
 use serde::{Deserialize, Serialize};
 
-use crate::jwt::PublicKey;
+use crate::jwt::{KeyId, PublicKey};
 use crate::swarm::Stored;
 
 /// Clocks of two brokers differ by no more than this, in seconds.
@@ -40,6 +40,9 @@ pub(crate) struct Peer {
     /// The generation of its issuing CA.
     #[serde(default = "first_generation")]
     pub(crate) issuing: u32,
+    /// The id of the key that it signs invites with; none in an entry of an older release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) invite: Option<KeyId>,
     /// For how long its grants are good, in seconds.
     #[serde(default = "longest")]
     pub(crate) grants: u64,
@@ -207,6 +210,7 @@ mod tests {
             since: NOW,
             retired: Vec::new(),
             issuing: 1,
+            invite: None,
             grants: 60,
             renewed: NOW,
             release: "1".into(),

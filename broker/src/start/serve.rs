@@ -25,7 +25,7 @@ use crate::rotation::Rotation;
 use crate::server::{Listener, bind};
 use crate::state::{Cluster, next_issuing};
 use crate::swarm::Engine;
-use crate::{admin, clock, server};
+use crate::{admin, clock, handover, server};
 
 /// What takes connections, and finishes them when the broker stops.
 const LISTENER: &str = "the listener";
@@ -91,6 +91,7 @@ pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<
         addresses,
         provider,
         state: settings.state.clone(),
+        joiner_state: settings.joiner_state.clone(),
         issuing_key: settings.issuing_key.clone(),
         trust,
         keys: Keys::new(cluster.folder().clone(), grant_signer, invite_signer, issuing, server),
@@ -147,6 +148,7 @@ async fn run(
     }
     let (say, demoted) = oneshot::channel();
     parts.add("the keeper", tokio::spawn(keeper::keep(broker.clone(), say)));
+    parts.add("what follows keys", tokio::spawn(handover::follow(broker.clone())));
     parts.add("what keeps the joiners", tokio::spawn(joiners::keep(broker.clone())));
     let seen = |event| Record { version: Some(broker.sentinel.version()), ..Record::new(event) };
     write(&broker.audit, seen(Event::BrokerStarted)).await?;

@@ -4,7 +4,7 @@
 //! is there or not: from then on it is the one, with its key beside it or already in its place.
 //! Must not give the key to anybody: a request carries the public half.
 
-use certs::{Issuing, SigningKey};
+use certs::{Issuing, IssuingCertificate, SigningKey};
 use zeroize::Zeroizing;
 
 use super::cluster::{ISSUING_CERTIFICATE, ISSUING_KEY};
@@ -30,6 +30,15 @@ pub(crate) fn forget_key(folder: &Folder) -> Result<(), StateError> {
     folder.remove(NEXT_KEY)
 }
 
+/// Whether the key is one of these CAs' already: it was staged, and not begun.
+pub(crate) fn is_key_of(folder: &Folder, issuing: &[IssuingCertificate]) -> Result<bool, StateError> {
+    if !folder.has(NEXT_KEY) {
+        return Ok(false);
+    }
+    let key = next_key(folder)?;
+    Ok(issuing.iter().any(|issuing| issuing.is_of(&key)))
+}
+
 /// The issuing CA of this certificate: its key is the one that was made here for it, or is where the issuing key is kept.
 pub(crate) fn issuing_of(
     folder: &Folder,
@@ -47,6 +56,12 @@ pub(crate) fn issuing_of(
         None => folder.read(ISSUING_KEY)?,
     };
     Ok(Issuing::from_pem(certificate, &key, root)?)
+}
+
+/// Puts a key beside the one in use that another broker gave, in place of any that was made here for a request.
+pub(crate) fn stage(folder: &Folder, issuing: &Issuing) -> Result<(), StateError> {
+    forget_key(folder)?;
+    folder.write(NEXT_KEY, &issuing.key().to_pem())
 }
 
 /// From here on this is the issuing CA: the next start begins with it.
@@ -87,7 +102,7 @@ fn key_is_here(folder: &Folder) -> Result<bool, StateError> {
     }
     let (key, certificate) = (next_key(folder)?, folder.read(NEXT_CERTIFICATE)?);
     let root = folder.read(super::cluster::ROOT_CERTIFICATE)?;
-    Ok(certs::IssuingCertificate::from_pem(&certificate, &root)?.is_of(&key))
+    Ok(IssuingCertificate::from_pem(&certificate, &root)?.is_of(&key))
 }
 
 #[cfg(test)]
@@ -150,6 +165,24 @@ mod tests {
         // The next request has a key of its own.
         assert_ne!(next_key(&folder).expect("made").hash(), first);
         assert_eq!(generation(&path), 2);
+    }
+
+    #[test]
+    fn what_another_broker_gave_is_whole_after_each_step_and_in_no_request_of_ours() {
+        let (_temporary, path, folder, certificate, root) = asked();
+        let key = next_key(&folder).expect("reads");
+        let given = Issuing::from_pem(&certificate, &key.to_pem(), &root).expect("what the other one has");
+        forget_key(&folder).expect("it was made there");
+        next_key(&folder).expect("a request of ours that comes to nothing");
+        assert!(!is_key_of(&folder, &[given.public().clone()]).expect("reads"));
+        stage(&folder, &given).expect("written");
+        assert_eq!(generation(&path), 1, "nothing is begun");
+        assert!(is_key_of(&folder, &[given.public().clone()]).expect("reads"), "cut off here, it is asked for again");
+        begin(&folder, &given).expect("written");
+        assert_eq!(generation(&path), 2);
+        finish(&folder).expect("finished");
+        assert_eq!(generation(&path), 2);
+        assert!(!folder.has(NEXT_KEY));
     }
 
     #[test]

@@ -22,18 +22,18 @@ use sha2::{Digest as _, Sha256};
 use crate::managers::{follow, found};
 
 /// A broker that asks for keys, as this node.
-struct Asker {
-    grant_key: SigningKey,
+pub(crate) struct Asker {
+    pub(crate) grant_key: SigningKey,
     cluster: ClusterId,
 }
 
 impl Asker {
-    fn new(invite: &str) -> Result<Self, Failed> {
+    pub(crate) fn new(invite: &str) -> Result<Self, Failed> {
         let cluster = InviteLine::parse(invite)?.unverified().iss.clone();
         Ok(Self { grant_key: SigningKey::generate()?, cluster })
     }
 
-    fn request(&self, node: &NodeId, proof: Option<&SigningKey>) -> Value {
+    pub(crate) fn request(&self, node: &NodeId, proof: Option<&SigningKey>) -> Value {
         self.request_by(&self.grant_key, node, proof)
     }
 
@@ -53,18 +53,24 @@ impl Asker {
             addresses,
             release: "0".into(),
             signature: signed(signer),
-            proof
+            proof,
+            follows: None,
         })
     }
 }
 
 /// Asks for the keys with this node's certificate.
-fn ask(broker: &Broker<'_>, invite: &str, node: NodeKeyPair, request: &Value) -> Result<Answer<Value>, Failed> {
+pub(crate) fn ask(
+    broker: &Broker<'_>,
+    invite: &str,
+    node: NodeKeyPair,
+    request: &Value,
+) -> Result<Answer<Value>, Failed> {
     let wire = Machine::new(invite, broker.address()).with_node(node);
     Ok(on(broker.host(), || async { wire.post(HANDOVERS, request).await })?)
 }
 
-fn id(host: &Host) -> Result<NodeId, Failed> {
+pub(crate) fn id(host: &Host) -> Result<NodeId, Failed> {
     Ok(host.node_id()?.trim().parse()?)
 }
 
@@ -113,15 +119,32 @@ pub(crate) fn keys_go_to_explained_managers_only(pool: &Pool) -> Result<(), Fail
     assert_eq!(has, [true, true, false, false]);
     assert_eq!(broker.count("keys.handed-over", None)?, 1);
 
+    // What it has not asked for before is not followed: an id that no broker has, or another node's.
+    let mut another = Asker::new(&invite)?.request(&id(&hosts[3])?, None);
+    another["follows"] = json!("ca");
+    assert_eq!(ask(&broker, &invite, node_key(&hosts[3])?, &another)?, Err(UNAVAILABLE));
+    assert_eq!(broker.count("keys.handed-over", None)?, 1);
+
     // Demoted, and then removed, it keeps its certificate. That is worth nothing.
-    let (kept, again) = (node_key(&hosts[3])?, node_key(&hosts[3])?);
+    let (kept, again, once_more) = (node_key(&hosts[3])?, node_key(&hosts[3])?, node_key(&hosts[3])?);
     let request = asker.request(&id(&hosts[3])?, None);
+    // A broker that says that it has served and follows is asked the same.
+    let follows = |key: &str| {
+        let mut request = request.clone();
+        request["follows"] = json!(key);
+        request
+    };
+    assert!(ask(&broker, &invite, node_key(&hosts[3])?, &follows("invite-key"))?.is_ok());
     hosts[0].docker(&["node", "demote", raw.trim()])?;
     assert_eq!(ask(&broker, &invite, kept, &request)?, Err(REFUSED));
+    for key in ["ca", "invite-key"] {
+        assert_eq!(ask(&broker, &invite, node_key(&hosts[3])?, &follows(key))?, Err(REFUSED));
+    }
     hosts[3].leave()?;
     until(LONG, "the node to be removed", || hosts[0].docker(&["node", "rm", "--force", raw.trim()]).ok())?;
     assert_eq!(ask(&broker, &invite, again, &request)?, Err(REFUSED));
-    assert_eq!(broker.count("refused", Some("no-node"))?, 1);
+    assert_eq!(ask(&broker, &invite, once_more, &follows("ca"))?, Err(REFUSED));
+    assert_eq!(broker.count("refused", Some("no-node"))?, 2);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod bounded;
 mod downloads;
 mod fail_closed;
 mod followed;
+mod follows;
 mod formation;
 mod handovers;
 mod input;
@@ -72,6 +73,8 @@ fn main() -> ExitCode {
             formation::a_holder_that_hung_past_its_lease_joins_the_others,
             formation::a_record_whose_managers_do_not_answer_never_causes_an_init,
             formation::no_bad_record_makes_a_second_swarm,
+            follows::brokers_follow_keys_that_were_replaced_on_another_manager,
+            follows::after_a_leak_brokers_follow_that_an_operator_answers_for,
             handovers::keys_go_to_explained_managers_only,
             handovers::a_managers_keys_are_asked_for_by_the_key_that_joined,
             handovers::a_manager_cut_off_from_quorum_hands_no_key_over,
@@ -87,7 +90,6 @@ fn main() -> ExitCode {
             issuing_ca::a_root_that_is_kept_elsewhere_signs_a_request,
             issuing_ca::an_issuing_key_that_is_kept_elsewhere_is_replaced_there,
             issuing_ca::a_broker_killed_while_its_issuing_ca_is_replaced_starts_and_admits,
-            issuing_ca::another_manager_takes_the_keys_anew_after_they_were_replaced,
             issuing_ca::the_end_of_the_issuing_ca_is_told_in_time_and_can_be_mended_after_it,
             issuing_key::machines_join_with_the_key_in_a_credential_a_command_or_a_file,
             issuing_key::a_key_that_is_wrong_or_cannot_be_had_stops_the_start,

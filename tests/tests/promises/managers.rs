@@ -29,7 +29,7 @@ pub(crate) fn invite_file(host: &Host, invite: &str) -> Result<String, Failed> {
 }
 
 /// Founder and two more, which come at the same time.
-fn three(hosts: &[Host]) -> Result<Vec<Broker<'_>>, Failed> {
+pub(crate) fn three(hosts: &[Host]) -> Result<Vec<Broker<'_>>, Failed> {
     let first = found(&hosts[0])?;
     let invite = first.invite(&["--role", "manager", "--uses", "2"])?;
     let mut brokers = vec![first];

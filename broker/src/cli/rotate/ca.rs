@@ -64,7 +64,7 @@ fn hand_out(request: &CaRequest, asked: &Asked) -> Result<(), Failure> {
 
 /// The plan in words.
 fn planned(plan: &CaPlan, now: bool) -> String {
-    let CaPlan { generation, ends, next, overlap_ends, root_ends, invites, brokers, .. } = plan;
+    let CaPlan { generation, ends, next, overlap_ends, root_ends, invites, brokers, adopt, .. } = plan;
     let mut lines = vec![format!(
         "issuing CA: generation {generation} until {ends}; the next one is {next}. The root ends {root_ends}"
     )];
@@ -83,10 +83,11 @@ fn planned(plan: &CaPlan, now: bool) -> String {
         }
     });
     lines.extend(invites.iter().map(|invite| format!("  {} ends {}", invite.id, invite.ends)));
-    lines.extend(
-        brokers
-            .iter()
-            .map(|broker| format!("broker {} has generation {}, and needs the new one", broker.id, broker.generation)),
-    );
+    lines.extend(brokers.iter().map(|broker| {
+        format!("broker {} has generation {}, and gets the new one by itself", broker.id, broker.generation)
+    }));
+    if now {
+        lines.extend(super::keys::to_adopt(adopt));
+    }
     lines.join("\n")
 }

@@ -5,7 +5,7 @@ use crate::keys::What;
 
 /// A reply in words.
 pub(in crate::cli) fn told(shown: &KeyShown, now: bool) -> String {
-    let KeyShown { what, generation, rotated_at, kid, dry_run, former_until, invites } = shown;
+    let KeyShown { what, generation, rotated_at, kid, dry_run, former_until, invites, adopt } = shown;
     let would = match what {
         // It is made by the issuing CA, and numbered as that is.
         What::ServerCert if *dry_run => ": another one would be made by the same issuing CA".into(),
@@ -36,8 +36,21 @@ pub(in crate::cli) fn told(shown: &KeyShown, now: bool) -> String {
             format!("  {} ends {}{revoked}", invite.id, invite.ends)
         }));
     }
+    lines.extend(to_adopt(adopt));
     if *dry_run {
         lines.push("nothing was changed".into());
     }
     lines.join("\n")
+}
+
+/// What an operator has to say of managers that this broker's log does not explain.
+pub(super) fn to_adopt(managers: &[String]) -> Vec<String> {
+    managers
+        .iter()
+        .map(|name| {
+            format!(
+                "manager {name}: the log here does not say why it is one, so its broker is given no new key. If it is yours: broker adopt {name} --reason TEXT"
+            )
+        })
+        .collect()
 }
