@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use protocol::ProblemKind;
 
-use super::rotation_words::{BrokerCa, CaOrder, CaPlan, CaRequestOrder, InviteOfKey, KeyOrder, KeyShown};
+use super::rotation_words::{
+    BrokerCa, CaOrder, CaPlan, CaRequestOrder, Gone, GoneOrder, InviteOfKey, KeyOrder, KeyShown,
+};
 use super::server::{Reply, complaint, read, unfit};
+use crate::audit::{Event, Record};
 use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
@@ -28,6 +31,34 @@ pub(super) async fn rotate(broker: &Arc<Broker>, operator: String, body: &[u8]) 
 pub(super) async fn preview(broker: &Broker, body: &[u8]) -> Result<Reply, Denial> {
     let KeyOrder { what, .. } = read(body)?;
     Ok(json(&shown(what, keys::preview(broker, what).await?, true)))
+}
+
+/// The brokers whose node is no manager any more.
+pub(super) async fn gone(broker: &Broker) -> Result<Reply, Denial> {
+    broker.directory.refresh().await?;
+    let gone = broker.directory.gone(&broker.engine.nodes().await?);
+    Ok(json(&Gone { brokers: gone.into_iter().map(|peer| peer.id).collect() }))
+}
+
+/// Removes their entries from the ledger: what they sign is good no more.
+pub(super) async fn remove_gone(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply, Denial> {
+    let GoneOrder { reason } = read(body)?;
+    if let Some(wrong) = reason.as_deref().and_then(unfit) {
+        return Ok(wrong);
+    }
+    let reason = reason.as_deref().map_or("no reason was given", str::trim).to_owned();
+    broker.sentinel.check()?;
+    let brokers = broker.directory.remove_gone(&broker.engine.nodes().await?).await?;
+    for id in &brokers {
+        let record = Record {
+            peer: Some(id.clone()),
+            operator: Some(operator.clone()),
+            detail: Some(reason.clone()),
+            ..Record::new(Event::BrokerRemoved)
+        };
+        broker.audit.record(record).await?;
+    }
+    Ok(json(&Gone { brokers }))
 }
 
 /// What a rotation of the issuing CA would do.

@@ -19,7 +19,8 @@ pub(crate) use arrivals::{Arrivals, ArrivalsOrder};
 pub(crate) use client::{Admin, lines};
 pub(crate) use operator::operator;
 pub(crate) use rotation_words::{
-    CaOrder, CaPlan, CaRequestOrder, KeyOrder, KeyShown, RotateOrder, RotateReply, RotationPreview,
+    CaOrder, CaPlan, CaRequestOrder, Gone, GoneOrder, InviteOfKey, KeyOrder, KeyShown, RotateOrder, RotateReply,
+    RotationPreview, TokenRotated,
 };
 pub(crate) use server::serve;
 pub(crate) use words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, JoinersShown, Revoked, Status};

@@ -67,7 +67,7 @@ pub(crate) struct KeyOrder {
 }
 
 /// A key that was replaced; or, with `dry_run`, the one in use.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct KeyShown {
     pub(crate) what: What,
     pub(crate) generation: u64,
@@ -137,8 +137,23 @@ pub(crate) struct CaOrder {
     pub(crate) reason: Option<String>,
 }
 
-/// An invite, and what becomes of it.
+/// The entries of brokers that are no managers any more are to be removed.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GoneOrder {
+    /// For the audit log.
+    pub(crate) reason: Option<String>,
+}
+
+/// Brokers whose node is no manager any more.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Gone {
+    /// Their ids.
+    pub(crate) brokers: Vec<String>,
+}
+
+/// An invite, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct InviteOfKey {
     pub(crate) id: InviteId,
     pub(crate) ends: String,

@@ -128,6 +128,8 @@ async fn answer(broker: &Arc<Broker>, operator: String, request: Request<Incomin
         (&Method::POST, "/v1/rotate") => rotate::rotate(broker, operator, &body).await,
         (&Method::POST, "/v1/rotate/key") => keys::rotate(broker, operator, &body).await,
         (&Method::POST, "/v1/rotate/key/preview") => keys::preview(broker, &body).await,
+        (&Method::GET, "/v1/brokers/gone") => keys::gone(broker).await,
+        (&Method::POST, "/v1/brokers/gone") => keys::remove_gone(broker, operator, &body).await,
         (&Method::GET, "/v1/ca/plan") => keys::plan(broker).await,
         (&Method::POST, "/v1/ca/request") => keys::request(broker, &body).await,
         (&Method::POST, "/v1/ca/install") => keys::install(broker, operator, &body).await,

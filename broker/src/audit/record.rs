@@ -31,6 +31,9 @@ pub(crate) enum Event {
     /// A torn last line was cut off at the start.
     #[serde(rename = "log.recovered")]
     LogRecovered,
+    /// The entry of a broker whose node is no manager any more was removed from the ledger.
+    #[serde(rename = "broker.removed")]
+    BrokerRemoved,
     /// An invite was made.
     #[serde(rename = "invite.made")]
     InviteMade,

@@ -3,7 +3,7 @@
 //! The order is the promise: verify all → record → claim → record → token. Must not be reordered.
 
 use certs::MachineIdentity;
-use protocol::{GrantHash, InviteId, MAX_GRANT, RedeemReply, RedeemRequest, SwarmId, SwarmToken};
+use protocol::{GrantHash, InviteId, MAX_GRANT, NodeId, RedeemReply, RedeemRequest, Role, SwarmId, SwarmToken};
 
 use super::claims::{Claims, TYP};
 use super::{about, invite_of, recorded};
@@ -14,6 +14,7 @@ use crate::denial::Denial;
 use crate::jwt;
 use crate::ledger::{Operation, Outcome, Standing, TokenState};
 use crate::rotation;
+use crate::swarm::EngineError;
 
 /// How often a redemption is committed anew because a token was replaced in between.
 const TRIES: usize = 8;
@@ -112,8 +113,23 @@ async fn verified(broker: &Broker, grant: &str) -> Result<Claims, Denial> {
     let (claims, _) =
         jwt::verify::<Claims>(grant, TYP, MAX_GRANT, |_| Some(listed.key.clone())).map_err(|_| Reason::NotSigned)?;
     match listed.standing(clock::now()) {
+        // Whoever took a manager over has its broker's key: once the node is no manager any more, an honest machine asks
+        // again, and a forged grant is worth nothing.
+        Standing::Good if !is_manager(broker, &listed.node).await? => Err(Denial::AskAgain),
         Standing::Good => Ok(claims),
         Standing::Void => Err(Denial::AskAgain),
         Standing::Over => Err(Reason::NotSigned.into()),
+    }
+}
+
+/// Whether a broker's node is a manager now. This one's is, or it serves no more.
+async fn is_manager(broker: &Broker, node: &NodeId) -> Result<bool, Denial> {
+    if broker.membership().is_some_and(|membership| membership.node == *node) {
+        return Ok(true);
+    }
+    match broker.engine.node(node).await {
+        Ok(node) => Ok(node.role == Role::Manager),
+        Err(EngineError::NotFound) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }

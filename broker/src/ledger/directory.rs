@@ -51,6 +51,10 @@ pub(crate) async fn addresses(engine: &Engine) -> Result<Vec<BrokerAddress>, Eng
     Ok(peers.into_iter().flat_map(|peer| peer.addresses).collect())
 }
 
+fn manages(peer: &Peer, nodes: &[Node]) -> bool {
+    nodes.iter().any(|node| node.id == peer.node && node.role == Role::Manager)
+}
+
 impl Directory {
     pub(crate) fn new(engine: Engine, sentinel: Arc<Sentinel>) -> Self {
         Self { engine, sentinel, read: RwLock::default(), looked: tokio::sync::Mutex::default() }
@@ -221,12 +225,28 @@ impl Directory {
         let peers: Vec<Peer> = listed.iter().filter_map(entry).collect();
         for stored in &listed {
             let Some(peer) = entry(stored) else { continue };
-            let manages = nodes.iter().any(|node| node.id == peer.node && node.role == Role::Manager);
-            if peer.is_gone(manages, &peers, now) {
+            if peer.is_gone(manages(&peer, nodes), &peers, now) {
                 self.engine.remove(stored).await?;
             }
         }
         Ok(())
+    }
+
+    /// Removes them at once: nothing that they signed is good any more. Gives their ids.
+    pub(crate) async fn remove_gone(&self, nodes: &[Node]) -> Result<Vec<String>, LedgerError> {
+        let mut removed = Vec::new();
+        for stored in self.engine.list(names::KIND, names::BROKER).await? {
+            let Some(peer) = entry(&stored).filter(|peer| !manages(peer, nodes)) else { continue };
+            self.engine.remove(&stored).await?;
+            removed.push(peer.id);
+        }
+        self.refresh().await?;
+        Ok(removed)
+    }
+
+    /// The brokers whose node is no manager any more.
+    pub(crate) fn gone(&self, nodes: &[Node]) -> Vec<Peer> {
+        self.all().into_iter().filter(|peer| !manages(peer, nodes)).collect()
     }
 
     /// Looks again in the ledger for what is not known here. An honest key may be a second old; a forged one costs

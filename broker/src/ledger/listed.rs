@@ -76,6 +76,8 @@ pub(crate) enum Retire {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GrantKey {
     pub(crate) key: PublicKey,
+    /// The node of the broker that signs with it.
+    pub(crate) node: NodeId,
     /// None for the one in use.
     until: Option<u64>,
     void: bool,
@@ -188,9 +190,10 @@ pub(super) fn entry(stored: &Stored) -> Option<Peer> {
 pub(super) fn grant_keys(peer: &Peer) -> Vec<GrantKey> {
     let former = peer.retired.iter().filter_map(|former| {
         let key = PublicKey::from_text(&former.key)?;
-        Some(GrantKey { key, until: Some(former.until), void: former.void })
+        Some(GrantKey { key, node: peer.node.clone(), until: Some(former.until), void: former.void })
     });
-    let current = PublicKey::from_text(&peer.key).map(|key| GrantKey { key, until: None, void: false });
+    let current =
+        PublicKey::from_text(&peer.key).map(|key| GrantKey { key, node: peer.node.clone(), until: None, void: false });
     former.chain(current).collect()
 }
 
@@ -239,7 +242,7 @@ mod tests {
         let renewed = peer("three").over(&third, Retire::AfterLast, NOW + 2);
         assert!(renewed.retired.iter().all(|former| former.void), "and it stays so: {renewed:?}");
         let key = PublicKey::from_point(&[4; 65]).expect("the form of a key");
-        let former = |void| GrantKey { key: key.clone(), until: Some(NOW), void };
+        let former = |void| GrantKey { key: key.clone(), node: peer("one").node, until: Some(NOW), void };
         assert_eq!(former(true).standing(NOW - 1), Standing::Void);
         assert_eq!(former(true).standing(NOW), Standing::Over);
         assert_eq!((former(false).standing(NOW - 1), former(false).standing(NOW)), (Standing::Good, Standing::Over));

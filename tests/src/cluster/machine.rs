@@ -95,6 +95,12 @@ impl Machine {
         (machine, grant)
     }
 
+    /// With an identity that was made elsewhere.
+    #[must_use]
+    pub fn with_identity(self, certificate: String) -> Self {
+        Self { identity: Some(certificate), ..self }
+    }
+
     /// The key.
     #[must_use]
     pub fn key(&self) -> &SigningKey {

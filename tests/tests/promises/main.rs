@@ -23,10 +23,12 @@ mod object_store;
 mod one_key;
 mod peers;
 mod recovery;
+mod rotate_all;
 mod rotation;
 mod rotation_cut_off;
 mod rotation_policy;
 mod serving;
+mod thief;
 mod unit;
 mod verify_then_spend;
 mod waits;
@@ -138,6 +140,8 @@ fn main() -> ExitCode {
             recovery::an_issuing_ca_that_leaked_stays_void_though_raft_forgot_it,
             recovery::an_invite_key_that_leaked_stays_void_when_a_broker_that_has_it_comes_back,
             recovery::an_undone_revocation_is_found_though_nobody_asks,
+            rotate_all::nothing_that_a_removed_manager_knew_is_worth_anything,
+            rotate_all::what_cannot_be_replaced_here_is_named_and_the_rest_is_done,
             rotation::a_token_rotated_between_redeem_and_join_strands_nobody,
             rotation::a_rotation_waits_for_a_machine_with_the_token_up_to_its_bound,
             rotation::twenty_boots_through_a_loop_of_rotations_all_join_at_once,

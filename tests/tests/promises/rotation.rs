@@ -242,8 +242,8 @@ pub(crate) fn two_who_rotate_at_once_get_one_clear_result(pool: &Pool) -> Result
     let asked = first.count("token.rotated", None)? + second.count("token.rotated", None)?;
     assert_eq!(asked, 4, "each who asked stands in the log");
     let all = second.json(&["rotate", "all", "--json"])?;
-    let rotated: Vec<_> =
-        all["rotated"].as_array().into_iter().flatten().map(|one| (&one["role"], &one["generation"])).collect();
+    let tokens = all["rotated"].as_array().into_iter().flatten().filter(|one| one["role"].is_string());
+    let rotated: Vec<_> = tokens.map(|one| (&one["role"], &one["generation"])).collect();
     assert_eq!(rotated, [(&"worker".into(), &3.into()), (&"manager".into(), &2.into())], "{all}");
     assert!(all.get("role").is_none());
     Ok(())

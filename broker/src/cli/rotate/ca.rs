@@ -21,36 +21,58 @@ pub(super) struct Asked {
     pub(super) output: Option<PathBuf>,
 }
 
-pub(super) fn run(admin: &Admin, asked: Asked) -> Result<(), Failure> {
-    let plan: CaPlan = admin.get("/v1/ca/plan")?;
+/// What came of it.
+pub(super) enum Outcome {
+    Replaced(Box<KeyShown>),
+    /// The root is elsewhere: this request must go there.
+    Asked(CaRequest),
+}
+
+pub(super) fn run(admin: &Admin, asked: &Asked) -> Result<(), Failure> {
+    let plan = plan(admin)?;
     if asked.dry_run {
         return if asked.json { print_json(&plan) } else { print(&planned(&plan, asked.now)) };
     }
     if !asked.json {
         eprintln!("{}", planned(&plan, asked.now));
     }
+    match replace(admin, &plan, asked)? {
+        Outcome::Asked(request) => hand_out(&request, asked),
+        Outcome::Replaced(shown) if asked.json => print_json(&shown),
+        Outcome::Replaced(shown) => print(&super::keys::told(&shown, asked.now)),
+    }
+}
+
+pub(super) fn plan(admin: &Admin) -> Result<CaPlan, Failure> {
+    admin.get("/v1/ca/plan")
+}
+
+/// Replaces it, where the root is at hand.
+pub(super) fn replace(admin: &Admin, plan: &CaPlan, asked: &Asked) -> Result<Outcome, Failure> {
     let request: CaRequest = admin.post("/v1/ca/request", &CaRequestOrder { now: asked.now })?;
     let root = asked.root.clone().or_else(|| has_root_key(&plan.state).then(|| plan.state.clone()));
-    let Some(root) = root else { return hand_out(&request, &asked) };
+    let Some(root) = root else { return Ok(Outcome::Asked(request)) };
     let certificate = request
         .certify(&open_root(&root, &request.name)?, clock::now())
         .map_err(|error| Failure::new(Code::Data, format!("{}: {error}", root.display())))?;
-    let order = CaOrder { certificate, now: asked.now, reason: asked.reason };
-    let shown: KeyShown = admin.post("/v1/ca/install", &order)?;
-    if asked.json { print_json(&shown) } else { print(&super::keys::told(&shown, asked.now)) }
+    let order = CaOrder { certificate, now: asked.now, reason: asked.reason.clone() };
+    admin.post("/v1/ca/install", &order).map(|shown| Outcome::Replaced(Box::new(shown)))
 }
 
 fn has_root_key(state: &Path) -> bool {
     state.join("root.key").exists()
 }
 
+/// Writes a request to a file.
+pub(super) fn write_request(request: &CaRequest, path: &Path) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(request);
+    write_output(path, &text.map_err(|error| Failure::new(Code::Internal, error.to_string()))?)
+}
+
 /// The root is elsewhere: the request goes there.
 fn hand_out(request: &CaRequest, asked: &Asked) -> Result<(), Failure> {
     match &asked.output {
-        Some(path) => {
-            let text = serde_json::to_string_pretty(request);
-            write_output(path, &text.map_err(|error| Failure::new(Code::Internal, error.to_string()))?)?;
-        }
+        Some(path) => write_request(request, path)?,
         None => print_json(request)?,
     }
     let now = if asked.now { " --now" } else { "" };
@@ -63,7 +85,7 @@ fn hand_out(request: &CaRequest, asked: &Asked) -> Result<(), Failure> {
 }
 
 /// The plan in words.
-fn planned(plan: &CaPlan, now: bool) -> String {
+pub(super) fn planned(plan: &CaPlan, now: bool) -> String {
     let CaPlan { generation, ends, next, overlap_ends, root_ends, invites, brokers, adopt, .. } = plan;
     let mut lines = vec![format!(
         "issuing CA: generation {generation} until {ends}; the next one is {next}. The root ends {root_ends}"

@@ -3,16 +3,22 @@
 use crate::admin::KeyShown;
 use crate::keys::What;
 
-/// A reply in words.
-pub(in crate::cli) fn told(shown: &KeyShown, now: bool) -> String {
-    let KeyShown { what, generation, rotated_at, kid, dry_run, former_until, invites, adopt } = shown;
+/// Which key it is, or would become.
+pub(super) fn headline(shown: &KeyShown) -> String {
+    let KeyShown { what, generation, rotated_at, kid, dry_run, .. } = shown;
     let would = match what {
         // It is made by the issuing CA, and numbered as that is.
         What::ServerCert if *dry_run => ": another one would be made by the same issuing CA".into(),
         _ if *dry_run => format!(": it would become generation {}", generation + 1),
         _ => String::new(),
     };
-    let mut lines = vec![format!("{what}: generation {generation} since {rotated_at}, {kid}{would}")];
+    format!("{what}: generation {generation} since {rotated_at}, {kid}{would}")
+}
+
+/// A reply in words.
+pub(in crate::cli) fn told(shown: &KeyShown, now: bool) -> String {
+    let KeyShown { what, dry_run, former_until, invites, adopt, .. } = shown;
+    let mut lines = vec![headline(shown)];
     if let Some(until) = former_until {
         lines.push(match what {
             What::Ca => format!("the former one is trusted until {until}"),

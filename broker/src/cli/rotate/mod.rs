@@ -1,7 +1,9 @@
 //! `broker rotate`.
 
+mod all;
 mod ca;
 mod keys;
+mod tokens;
 
 pub(super) use keys::told;
 
@@ -26,6 +28,10 @@ use crate::keys::What as Key;
 ///
 /// The issuing CA: its plan is printed first. If root.key is not on this manager, a request is printed that 'broker ca
 /// issue' signs where it is.
+///
+/// All: the plan is printed first, with the invites that --now voids. What could not be replaced is named with the commands
+/// for it, and the exit code is 75 then. It can be ordered again at any time. The brokers on the other managers get the new
+/// keys by themselves.
 #[derive(clap::Args)]
 #[command(after_help = crate::exit::HELP)]
 pub(super) struct Rotate {
@@ -38,10 +44,10 @@ pub(super) struct Rotate {
     /// Say what would be done and whom it concerns; change nothing
     #[arg(long, visible_alias = "plan")]
     dry_run: bool,
-    /// With ca: the folder that holds root.key and root.crt [default: the broker's state directory]
+    /// With ca and all: the folder that holds root.key and root.crt [default: the broker's state directory]
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// With ca, where the root is not on this manager: write the request to this file instead of standard output
+    /// With ca and all, where the root is not on this manager: write the request to this file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Why; it goes into the audit log
@@ -60,7 +66,7 @@ enum What {
     Worker,
     /// The manager join token
     Manager,
-    /// Both join tokens
+    /// Every secret that a manager knows: all that is listed here, after a manager was removed or taken over
     All,
     /// The key that signs this broker's grants
     SigningKey,
@@ -74,19 +80,25 @@ enum What {
 
 impl Rotate {
     pub(super) fn run(self) -> Result<(), Failure> {
-        if !matches!(self.what, What::Ca) && (self.root.is_some() || self.output.is_some()) {
-            return Err(Failure::new(Code::Usage, "--root and --output go with 'broker rotate ca'"));
+        if !matches!(self.what, What::Ca | What::All) && (self.root.is_some() || self.output.is_some()) {
+            return Err(Failure::new(
+                Code::Usage,
+                "--root and --output go with 'broker rotate ca' and 'broker rotate all'",
+            ));
         }
         match self.what {
             What::Worker => self.tokens(vec![Role::Worker]),
             What::Manager => self.tokens(vec![Role::Manager]),
-            What::All => self.tokens(vec![Role::Worker, Role::Manager]),
             What::SigningKey => self.key(Key::SigningKey),
             What::InviteKey => self.key(Key::InviteKey),
             What::ServerCert => self.key(Key::ServerCert),
-            What::Ca => {
-                let Self { now, dry_run, reason, json, root, output, admin, .. } = self;
-                ca::run(&admin.open(), ca::Asked { now, dry_run, reason, json, root, output })
+            What::Ca | What::All => {
+                let Self { what, now, dry_run, reason, json, root, output, admin } = self;
+                let asked = ca::Asked { now, dry_run, reason, json, root, output };
+                match what {
+                    What::All => all::run(&admin.open(), &asked),
+                    _ => ca::run(&admin.open(), &asked),
+                }
             }
         }
     }
@@ -95,10 +107,10 @@ impl Rotate {
         let order = RotateOrder { roles, now: self.now, reason: self.reason };
         if self.dry_run {
             let preview: RotationPreview = self.admin.open().post("/v1/rotate/preview", &order)?;
-            return if self.json { super::print_json(&preview) } else { super::print(&previewed(&preview)) };
+            return if self.json { super::print_json(&preview) } else { super::print(&tokens::previewed(&preview)) };
         }
         let rotated: RotateReply = self.admin.open().post("/v1/rotate", &order)?;
-        if self.json { super::print_json(&rotated) } else { super::print(&tokens_told(&rotated)) }
+        if self.json { super::print_json(&rotated) } else { super::print(&tokens::told(&rotated)) }
     }
 
     fn key(self, what: Key) -> Result<(), Failure> {
@@ -107,50 +119,4 @@ impl Rotate {
         let shown = self.admin.open().post(path, &order)?;
         if self.json { super::print_json(&shown) } else { super::print(&told(&shown, self.now)) }
     }
-}
-
-fn tokens_told(rotated: &RotateReply) -> String {
-    let mut lines: Vec<String> = rotated
-        .rotated
-        .iter()
-        .map(|token| format!("{} token: generation {} since {}", token.role, token.generation, token.rotated_at))
-        .collect();
-    if rotated.shared {
-        lines.push("another rotation at the same time did it".into());
-    }
-    match rotated.not_waited_for {
-        0 => {}
-        1 => lines.push("1 machine was joining with the old one: it tries again by itself".into()),
-        more => lines.push(format!("{more} machines were joining with the old one: they try again by themselves")),
-    }
-    lines.join("\n")
-}
-
-fn previewed(preview: &RotationPreview) -> String {
-    let mut lines: Vec<String> = preview
-        .tokens
-        .iter()
-        .map(|token| {
-            format!(
-                "{} token: generation {} since {}, policy {}: it would become generation {}",
-                token.role,
-                token.generation,
-                token.rotated_at,
-                token.policy,
-                token.generation + 1
-            )
-        })
-        .collect();
-    lines.extend(preview.in_flight.iter().map(|machine| {
-        format!(
-            "in flight: key {} of invite {} has the {} token since {}",
-            machine.key, machine.invite, machine.role, machine.since
-        )
-    }));
-    lines.extend(preview.under_way.iter().map(|broker| format!("broker {broker} is replacing one at this moment")));
-    lines.push(match preview.in_flight.len() {
-        0 => "nobody is joining at this moment; nothing was changed".into(),
-        _ => format!("it would wait for them, {} ms at most; nothing was changed", preview.wait_ms),
-    });
-    lines.join("\n")
 }
