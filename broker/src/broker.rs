@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,8 @@ pub(crate) struct Broker {
     pub(crate) metrics: Metrics,
     /// The membership as it was seen last, and when.
     pub(crate) membership: RwLock<Option<(Membership, Instant)>>,
+    /// Whether the engine waits for the swarm's unlock key.
+    pub(crate) locked: AtomicBool,
     /// The nodes as they were seen last, for those who wait for one.
     pub(crate) looks: Recent<Look>,
     /// Nodes that an alarm was raised for.

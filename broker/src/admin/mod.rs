@@ -13,6 +13,7 @@ mod rotate;
 mod rotation_words;
 mod server;
 mod status;
+mod unlock_key;
 mod words;
 
 pub(crate) use arrivals::{Arrivals, ArrivalsOrder};
@@ -23,4 +24,5 @@ pub(crate) use rotation_words::{
     RotationPreview, TokenRotated,
 };
 pub(crate) use server::serve;
+pub(crate) use unlock_key::{UnlockKeyOrder, UnlockKeyReplaced, UnlockKeyShown};
 pub(crate) use words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, JoinersShown, Revoked, Status};

@@ -18,7 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::arrivals::arrivals;
 use super::words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, Revoked};
-use super::{joiners, keys, operator, recover, rotate, status};
+use super::{joiners, keys, operator, recover, rotate, status, unlock_key};
 use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
 use crate::broker::Broker;
 use crate::denial::Denial;
@@ -128,6 +128,8 @@ async fn answer(broker: &Arc<Broker>, operator: String, request: Request<Incomin
         (&Method::POST, "/v1/rotate") => rotate::rotate(broker, operator, &body).await,
         (&Method::POST, "/v1/rotate/key") => keys::rotate(broker, operator, &body).await,
         (&Method::POST, "/v1/rotate/key/preview") => keys::preview(broker, &body).await,
+        (&Method::GET, "/v1/rotate/unlock-key") => unlock_key::shown(broker).await,
+        (&Method::POST, "/v1/rotate/unlock-key") => unlock_key::rotate(broker, operator, &body).await,
         (&Method::GET, "/v1/brokers/gone") => keys::gone(broker).await,
         (&Method::POST, "/v1/brokers/gone") => keys::remove_gone(broker, operator, &body).await,
         (&Method::GET, "/v1/ca/plan") => keys::plan(broker).await,

@@ -13,6 +13,7 @@ mod records;
 mod request;
 mod server_cert;
 mod signing_key;
+mod unlock_key;
 
 pub(crate) use behind::{Behind, behind};
 pub(crate) use ca::{Failed, enlist, follow, is_newest, plan, put_back as put_back_cas, request};
@@ -22,6 +23,8 @@ pub(crate) use invite_key::{assert_not_void, refuse_void};
 pub(crate) use order::{Asked, Made, Rotated, What, install, preview, rotate};
 pub(crate) use records::AFTER_A_LEAK;
 pub(crate) use request::CaRequest;
+
+pub(crate) use unlock_key::{rotate_unlock_key, unlock_key};
 
 pub(crate) use server_cert::{Server, rotate as renew_server_certificate};
 

@@ -31,6 +31,8 @@ pub(super) const UNTIL: &str = "swarm-broker.until";
 /// The labels on the rotation's object: each token's generation, the swarm's root, and the rotation under way.
 pub(super) const GENERATION_OF_WORKER: &str = "swarm-broker.generation.worker";
 pub(super) const GENERATION_OF_MANAGER: &str = "swarm-broker.generation.manager";
+/// How often brokers replaced the managers' unlock key, and one more.
+pub(super) const GENERATION_OF_UNLOCK_KEY: &str = "swarm-broker.generation.unlock-key";
 pub(super) const ROOT: &str = "swarm-broker.root";
 pub(super) const ROTATING: &str = "swarm-broker.rotating";
 

@@ -114,6 +114,19 @@ impl TokenState {
         Self { rotating: Some(rotating), ..self.clone() }
     }
 
+    /// The number of the managers' unlock key: ours, from 1, and one more each time that a broker replaced it.
+    pub(crate) fn unlock_key(&self) -> u64 {
+        self.other.get(names::GENERATION_OF_UNLOCK_KEY).and_then(|text| text.parse().ok()).unwrap_or(1)
+    }
+
+    /// The state with the next one.
+    pub(crate) fn with_next_unlock_key(&self) -> Self {
+        let mut next = self.clone();
+        let number = self.unlock_key().saturating_add(1);
+        next.other.insert(names::GENERATION_OF_UNLOCK_KEY.into(), number.to_string());
+        next
+    }
+
     /// The roles whose live token is not the one known here.
     pub(crate) fn replaced(&self, live: &Live) -> Vec<Role> {
         [Role::Worker, Role::Manager].into_iter().filter(|role| self.of(*role).mark != *live.mark(*role)).collect()
@@ -248,6 +261,21 @@ pub(crate) mod tests {
         assert_eq!(TokenState::from_stored(&stored(&object)).expect("reads"), state);
         object.labels.insert(names::ROTATING.into(), "{".into());
         assert!(TokenState::from_stored(&stored(&object)).is_err(), "a rotation that does not read is not none");
+    }
+
+    #[test]
+    fn the_unlock_keys_number_stays_when_a_token_is_replaced() {
+        let state = TokenState::first(&live("w", "m", "r"), |_| 0, true, "broker", 7);
+        assert_eq!(state.unlock_key(), 1);
+        let next = state.with_next_unlock_key();
+        assert_eq!((next.unlock_key(), next.worker.number), (2, 1));
+        assert_eq!(next.settled(&live("w2", "m", "r"), "two", 9).unlock_key(), 2);
+        let object = Object {
+            name: names::rotation(),
+            data: serde_json::to_vec(&Data { inherited: true }).expect("writes"),
+            labels: next.to_labels().expect("writes"),
+        };
+        assert_eq!(TokenState::from_stored(&Stored::example(object, 1)).expect("reads").unlock_key(), 2);
     }
 
     #[test]

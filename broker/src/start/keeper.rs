@@ -1,6 +1,7 @@
 //! What a running broker does by itself: renews its entry, follows the swarm's root, watches nodes and
 //! tokens, sweeps.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -95,10 +96,16 @@ async fn look(broker: &Broker) -> Result<(), EngineError> {
             }
             let seen = Some((membership, Instant::now()));
             *broker.membership.write().unwrap_or_else(PoisonError::into_inner) = seen;
+            broker.locked.store(false, Ordering::Relaxed);
             Ok(())
         }
         Err(error) => {
             tracing::warn!(%error, "the engine does not answer as a manager");
+            if matches!(error, EngineError::Locked) {
+                // That is no moment's silence: nothing is known of the swarm before somebody has typed the key.
+                *broker.membership.write().unwrap_or_else(PoisonError::into_inner) = None;
+            }
+            broker.locked.store(matches!(error, EngineError::Locked), Ordering::Relaxed);
             Err(error)
         }
     }

@@ -1,6 +1,7 @@
 //! `broker serve`: from settings to a graceful stop.
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant;
 
@@ -110,6 +111,7 @@ pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<
         directory,
         metrics: Metrics::new(),
         membership: RwLock::new(Some((membership.clone(), Instant::now()))),
+        locked: AtomicBool::new(false),
         looks: Recent::default(),
         alarmed: Mutex::new(HashSet::new()),
     });

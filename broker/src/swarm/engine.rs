@@ -15,7 +15,7 @@ use bollard::errors::Error as DockerError;
 pub(crate) const TRIED_WITH: &str = "20.10 to 28.5 (API 1.41 to 1.51)";
 
 /// An engine call that takes longer has an unknown outcome. A manager that was cut off never answers a commit.
-const CALL: Duration = Duration::from_secs(5);
+pub(super) const CALL: Duration = Duration::from_secs(5);
 
 /// Why the engine did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -36,7 +36,9 @@ pub(crate) enum EngineError {
     Worker,
     #[error("the engine has not come into its swarm yet: see the end of 'docker info'")]
     NotYet,
-    #[error("the engine's swarm is locked: unlock it with 'docker swarm unlock'")]
+    #[error(
+        "the engine's swarm is locked: type 'docker swarm unlock' on this machine, with the key that 'docker swarm unlock-key' shows on another manager"
+    )]
     Locked,
     #[error("the swarm has no quorum: most managers do not answer. See 'docker node ls' on the others")]
     NoQuorum,
@@ -77,6 +79,11 @@ impl Engine {
             version.min_api_version.unwrap_or_default(),
             version.api_version.unwrap_or_default(),
         ))
+    }
+
+    /// The socket it is behind.
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Makes one call, bounded in time.
@@ -130,7 +137,7 @@ impl Engine {
 }
 
 /// What an error status with this message means. Messages differ between releases: what is not known stays `Other`.
-fn answered(status: u16, message: &str) -> EngineError {
+pub(super) fn answered(status: u16, message: &str) -> EngineError {
     let lower = message.to_ascii_lowercase();
     let says = |part: &str| lower.contains(part);
     if says("out of sequence") {

@@ -9,6 +9,7 @@ mod formation;
 mod membership;
 mod nodes;
 mod tokens;
+mod unlock_key;
 
 pub(crate) use configs::{Object, Stored};
 pub(crate) use engine::{Engine, EngineError, TRIED_WITH};

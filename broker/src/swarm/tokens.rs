@@ -57,8 +57,8 @@ impl Live {
 
 /// The swarm's settings as they were read: what an update must name to be taken.
 pub(crate) struct SwarmSettings {
-    version: i64,
-    spec: SwarmSpec,
+    pub(super) version: i64,
+    pub(super) spec: SwarmSpec,
 }
 
 impl Engine {

@@ -13,6 +13,7 @@ mod machine;
 mod relay;
 mod storm;
 mod systemd;
+mod terminal;
 
 pub use broker::{Broker, Run, run};
 pub use gate::{Gate, Held};
@@ -23,6 +24,7 @@ pub use machine::{ASK_AGAIN, Answer, Machine, REFUSED, Told, UNAVAILABLE, Wire};
 pub use relay::{Relay, Rule};
 pub use storm::{Storm, Weathered};
 pub use systemd::Systemd;
+pub use terminal::{Stream, on_terminal};
 
 use std::fs;
 use std::ops::Deref;

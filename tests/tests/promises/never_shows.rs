@@ -11,7 +11,7 @@ use lab::cluster::{Broker, Cluster, Storm};
 use lab::{Failed, Pool, Role};
 
 /// A secret in every form it might be seen in: its random parts as they are, in base64 and in hex.
-fn forms(token: &str) -> Vec<String> {
+pub(crate) fn forms(token: &str) -> Vec<String> {
     let parts = token.split('-').filter(|part| part.len() > 8);
     parts
         .flat_map(|part| [part.to_owned(), STANDARD_NO_PAD.encode(part), URL_SAFE_NO_PAD.encode(part), hex(part)])
@@ -25,7 +25,7 @@ fn hex(text: &str) -> String {
         .collect()
 }
 
-fn texts_below(folder: &Path, found: &mut Vec<(String, String)>) -> std::io::Result<()> {
+pub(crate) fn texts_below(folder: &Path, found: &mut Vec<(String, String)>) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
@@ -38,7 +38,7 @@ fn texts_below(folder: &Path, found: &mut Vec<(String, String)>) -> std::io::Res
 }
 
 /// Command lines and environments of all processes that are there now.
-fn processes() -> Vec<String> {
+pub(crate) fn processes() -> Vec<String> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbered =
         entries.filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()));

@@ -1,10 +1,8 @@
 //! `broker wait`: it ends when so many have joined, and says of each machine that did not come why.
 
-use std::io::Read as _;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use lab::cluster::{Broker, Cluster, Joiner, Relay, Rule, finish, invite};
+use lab::cluster::{Broker, Cluster, Joiner, Relay, Rule, Stream, finish, invite};
 use lab::{Failed, Host, LONG, Pool, Process, Role, until};
 use serde_json::{Value, json};
 
@@ -219,29 +217,8 @@ pub(crate) fn a_terminal_is_shown_a_bar_and_anything_else_lines(pool: &Pool) -> 
 
 /// What a terminal is sent as standard error of `broker wait`.
 fn on_terminal(broker: &Broker<'_>, arguments: &[&str]) -> Result<String, Failed> {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
-    grantpt(&master)?;
-    unlockpt(&master)?;
-    let name = ptsname(&master, Vec::new())?.into_string()?;
-    let terminal = std::fs::OpenOptions::new().read(true).write(true).open(name)?;
-    let size = rustix::termios::Winsize { ws_row: 24, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
-    rustix::termios::tcsetwinsize(&terminal, size)?;
     let mut command = broker.command();
-    command
-        .arg("wait")
-        .args(arguments)
-        .env("TERM", "xterm")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(terminal);
-    let mut child = command.spawn()?;
-    // Else this program would hold the terminal open itself.
-    drop(command);
-    let mut seen = Vec::new();
-    // A terminal whose other end is gone ends with an error.
-    let _ = std::fs::File::from(master).read_to_end(&mut seen);
-    let status = child.wait()?;
-    let seen = String::from_utf8_lossy(&seen).into_owned();
-    if status.success() { Ok(seen) } else { Err(format!("{status}: {seen}").into()) }
+    command.arg("wait").args(arguments);
+    let ended = lab::cluster::on_terminal(command, Stream::Errors)?;
+    if ended.code == 0 { Ok(ended.stderr) } else { Err(format!("{ended:?}").into()) }
 }

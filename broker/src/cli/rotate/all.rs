@@ -11,7 +11,7 @@ use super::ca::{self, Asked, Outcome};
 use super::{keys, tokens};
 use crate::admin::{
     Admin, CaPlan, Gone, GoneOrder, InviteOfKey, KeyOrder, KeyShown, RotateOrder, RotateReply, RotationPreview,
-    TokenRotated,
+    TokenRotated, UnlockKeyShown,
 };
 use crate::cli::{print, print_json};
 use crate::exit::{Code, Failure};
@@ -41,6 +41,8 @@ struct All {
     invites: Vec<InviteOfKey>,
     adopt: Vec<String>,
     removed_brokers: Vec<String>,
+    /// What is left to order by itself: the unlock key, which is shown on a terminal only.
+    also: Vec<&'static str>,
     waited_ms: u64,
     not_waited_for: usize,
     shared: bool,
@@ -121,6 +123,7 @@ fn replace(admin: &Admin, plan: &Plan, asked: &Asked) -> All {
         invites: Vec::new(),
         adopt: Vec::new(),
         removed_brokers: Vec::new(),
+        also: Vec::new(),
         waited_ms: 0,
         not_waited_for: 0,
         shared: false,
@@ -160,6 +163,9 @@ fn replace(admin: &Admin, plan: &Plan, asked: &Asked) -> All {
     match admin.post::<_, Gone>("/v1/brokers/gone", &GoneOrder { reason: reason.clone() }) {
         Ok(gone) => all.removed_brokers = gone.brokers,
         Err(error) => all.left("brokers of former managers".into(), &error, now),
+    }
+    if admin.get::<UnlockKeyShown>("/v1/rotate/unlock-key").is_ok_and(|shown| shown.autolock) {
+        all.also.push("broker rotate unlock-key");
     }
     all
 }
@@ -228,6 +234,9 @@ fn told(all: &All, plan: &Plan, asked: &Asked) -> String {
     }
     lines.extend(keys::to_adopt(&all.adopt));
     lines.extend(invites(&all.invites, asked.now, false));
+    lines.extend(all.also.iter().map(|command| {
+        format!("a former manager knows the swarm's unlock key, too, which is shown on a terminal only: {command}")
+    }));
     for NotDone { what, why, commands } in &all.not_done {
         lines.push(format!("not replaced: {what}: {why}. For that:"));
         lines.extend(commands.iter().map(|command| format!("  {command}")));

@@ -4,6 +4,7 @@ mod all;
 mod ca;
 mod keys;
 mod tokens;
+mod unlock_key;
 
 pub(super) use keys::told;
 
@@ -76,6 +77,8 @@ enum What {
     ServerCert,
     /// The issuing CA: the next generation under the same root
     Ca,
+    /// With autolock on: the key that 'docker swarm unlock' asks for. It is shown once, on a terminal
+    UnlockKey,
 }
 
 impl Rotate {
@@ -92,6 +95,7 @@ impl Rotate {
             What::SigningKey => self.key(Key::SigningKey),
             What::InviteKey => self.key(Key::InviteKey),
             What::ServerCert => self.key(Key::ServerCert),
+            What::UnlockKey => unlock_key::run(self),
             What::Ca | What::All => {
                 let Self { what, now, dry_run, reason, json, root, output, admin } = self;
                 let asked = ca::Asked { now, dry_run, reason, json, root, output };
