@@ -152,6 +152,12 @@ impl<'h> Broker<'h> {
 
     /// A line for the shell, as a page has it, in the host's folder: with this broker, and this host's Docker.
     pub fn typed(&self, line: &str) -> Result<Run> {
+        run(self.typed_command(line))
+    }
+
+    /// The same, not run yet.
+    #[must_use]
+    pub fn typed_command(&self, line: &str) -> Command {
         let mut command = self.places();
         let programs = self.program.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
         command
@@ -159,7 +165,7 @@ impl<'h> Broker<'h> {
             .arg(format!("DOCKER_HOST=unix://{}", self.host.socket().display()))
             .args(["sh", "-c", line])
             .current_dir(self.host.folder());
-        run(command)
+        command
     }
 
     fn places(&self) -> Command {

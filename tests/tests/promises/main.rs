@@ -16,6 +16,7 @@ mod issuing_key;
 mod joiners;
 mod keys;
 mod labels;
+mod leaks;
 mod locks;
 mod machines;
 mod managers;
@@ -111,6 +112,9 @@ fn main() -> ExitCode {
             labels::a_node_gets_no_task_before_it_is_labelled,
             labels::a_node_that_never_confirmed_stays_drained_and_is_shown,
             labels::a_node_joined_by_hand_is_unexplained_within_seconds,
+            leaks::tokens_invites_and_keys_of_machines,
+            leaks::a_brokers_disk_and_the_keys_that_stand_above_it,
+            leaks::all_that_a_removed_manager_knew,
             locks::a_locked_managers_broker_says_so_and_goes_on_with_the_key_that_was_shown_once,
             machines::machines_with_ipv6_only_form_and_join,
             machines::a_machine_with_two_interfaces_advertises_the_address_towards_the_managers,
