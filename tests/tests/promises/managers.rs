@@ -308,7 +308,7 @@ pub(crate) fn what_up_cannot_do_has_words_and_a_code(pool: &Pool) -> Result<(), 
 }
 
 pub(crate) fn brokers_are_found_where_the_operator_says_besides(pool: &Pool) -> Result<(), Failed> {
-    let hosts = pool.lease(2)?;
+    let hosts = pool.lease(3)?;
     let mut first = Broker::init(&hosts[0])?;
     // Nobody reaches it there: the invite and the ledger name nothing else.
     first.up_with(&["--form", "--advertise", "192.0.2.1:7443"])?;
@@ -320,6 +320,22 @@ pub(crate) fn brokers_are_found_where_the_operator_says_besides(pool: &Pool) -> 
     let found = hosts[0].reached_at().to_string();
     second.up_with(&["--invite-file", &file, "--discover", &format!("192.0.2.7,{found}")])?;
     assert_eq!(second.count("keys.taken", None)?, 1);
+    first.stop()?;
+    second.stop()?;
+
+    // One that comes to where it can be reached while it is waited for.
+    first.up_with(&["--form", "--advertise", "192.0.2.1:7443"])?;
+    hosts[2].join(&hosts[0], &hosts[0].join_token(Role::Manager)?)?;
+    first.ok(&["adopt", hosts[2].node_id()?.trim(), "--reason", "ours"])?;
+    let mut third = Broker::nowhere(&hosts[2])?.spawn_up(&[])?;
+    until(LONG, "it to ask in vain", || third.stderr().contains("waiting for a broker that hands").then_some(()))?;
+    first.stop()?;
+    first.up_with(&["--form"])?;
+    let came = until(Duration::from_mins(1), "it to serve", || third.stderr().contains("serving").then_some(()));
+    assert!(came.is_ok(), "{}", third.stderr());
+    third.terminate()?;
+    third.wait(LONG)?;
+
     let cloud = second.run(&["up", "--discover", "provider=aws tag_key=role tag_value=manager"])?;
     assert!(cloud.code == 64 && cloud.stderr.contains("give addresses or a DNS name"), "{cloud:?}");
     Ok(())
