@@ -14,7 +14,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::{Outcome, Record, reading};
+use super::files::Files;
+use super::seal::{Before, Seal};
+use super::tree::leaf;
+use super::{Event, Outcome, Record, reading};
 
 /// How many records may wait for the disk. More than that, and callers wait for a place.
 const WAITING: usize = 4096;
@@ -55,10 +58,14 @@ struct Line<'a> {
 }
 
 impl Audit {
-    /// Opens the log, cutting off a torn last line, and starts the writer. Gives what the log knows, too.
+    /// Opens the log, cutting off a torn last line, and starts the writer. Gives what the log knows, too. A log that is
+    /// not what was signed is not opened; one that never was signed is, from here on.
     pub(crate) fn open(path: &Path, broker: &str) -> Result<(Self, reading::Known), AuditError> {
         let io = |error: std::io::Error| AuditError::Read(format!("{}: {error}", path.display()));
-        let known = reading::read(path)?;
+        let mut known = reading::read(path)?;
+        let before = if known.signed_by.contains(broker) { Before::Signed } else { Before::Not };
+        let leaves = std::mem::take(&mut known.leaves);
+        let seal = Seal::open(Files::of(path), broker, &leaves, before)?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -74,17 +81,22 @@ impl Audit {
         }
         file.seek(SeekFrom::Start(known.length)).map_err(io)?;
 
-        let (sender, receiver) = sync_channel(WAITING);
         let writable = Arc::new(AtomicBool::new(true));
         let durable = Arc::new(AtomicU64::new(known.length));
-        let writer = Writer {
+        let mut writer = Writer {
             file,
+            seal,
             length: known.length,
             next: known.records,
             broker: broker.to_owned(),
             writable: writable.clone(),
             durable: durable.clone(),
         };
+        if before == Before::Not {
+            let signed = Record { detail: Some(writer.seal.public().to_owned()), ..Record::new(Event::LogSigned) };
+            writer.write([&signed].into_iter()).map_err(io)?;
+        }
+        let (sender, receiver) = sync_channel(WAITING);
         std::thread::Builder::new().name("audit".into()).spawn(move || writer.run(&receiver)).map_err(io)?;
         let alarms = Arc::new(AtomicU64::new(0));
         let audit = Self { sender, writable, alarms, path: Arc::new(path.to_owned()), durable };
@@ -136,6 +148,7 @@ impl Audit {
 
 struct Writer {
     file: File,
+    seal: Seal,
     /// Up to here the file holds whole records.
     length: u64,
     next: u64,
@@ -149,7 +162,7 @@ impl Writer {
     fn run(mut self, receiver: &Receiver<Waiting>) {
         while let Ok(first) = receiver.recv() {
             let batch: Vec<Waiting> = std::iter::once(first).chain(receiver.try_iter()).collect();
-            let written = self.write(&batch);
+            let written = self.write(batch.iter().map(|waiting| &waiting.record));
             self.writable.store(written.is_ok(), Ordering::Relaxed);
             match written {
                 Ok(numbers) => {
@@ -169,15 +182,19 @@ impl Writer {
     }
 
     /// Writes all or nothing, as far as the file's readers can tell.
-    fn write(&mut self, batch: &[Waiting]) -> std::io::Result<std::ops::Range<u64>> {
+    fn write<'r>(&mut self, batch: impl Iterator<Item = &'r Record>) -> std::io::Result<std::ops::Range<u64>> {
         let time = jiff::Timestamp::now().to_string();
-        let mut bytes = Vec::with_capacity(batch.len() * 512);
-        for (number, waiting) in (self.next..).zip(batch) {
-            let line = Line { number, time: time.clone(), broker: &self.broker, record: &waiting.record };
+        let (mut bytes, mut leaves) = (Vec::new(), Vec::new());
+        for (number, record) in (self.next..).zip(batch) {
+            let line = Line { number, time: time.clone(), broker: &self.broker, record };
+            let begin = bytes.len();
             serde_json::to_writer(&mut bytes, &line)?;
+            leaves.push(leaf(&bytes[begin..]));
             bytes.push(b'\n');
         }
         let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
+        // Signed when they are on disk: a head never covers what a crash could take away.
+        let written = written.and_then(|()| self.seal.add(&leaves));
         if let Err(error) = written {
             // What was written of it must not be followed by another record.
             self.file.set_len(self.length)?;
@@ -187,9 +204,14 @@ impl Writer {
         self.length += bytes.len() as u64;
         self.durable.store(self.length, Ordering::Release);
         let first = self.next;
-        self.next += batch.len() as u64;
+        self.next += leaves.len() as u64;
         Ok(first..self.next)
     }
+}
+
+/// Whether a log has no record, or is not there.
+pub(crate) fn is_empty(path: &Path) -> bool {
+    std::fs::metadata(path).map_or(true, |metadata| metadata.len() == 0)
 }
 
 /// Writes a single record into a log that no broker has open.
@@ -213,10 +235,11 @@ mod tests {
     fn records_are_numbered_on_from_where_the_log_ended() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit.jsonl");
-        for expected in 0..3 {
+        for found in [0, 2, 3] {
             let (audit, known) = Audit::open(&path, "b").expect("opens");
-            assert_eq!(known.records, expected);
-            assert_eq!(audit.record_blocking(Record::new(Event::BrokerStarted)).expect("written"), expected);
+            assert_eq!(known.records, found);
+            let written = audit.record_blocking(Record::new(Event::BrokerStarted)).expect("written");
+            assert_eq!(written, found.max(1), "after the record of the log's key");
         }
     }
 
@@ -226,12 +249,13 @@ mod tests {
         let path = folder.path().join("audit.jsonl");
         record_once(&path, "b", Record::new(Event::ClusterMade)).expect("written");
         let whole = std::fs::read(&path).expect("reads");
-        for cut in 1..whole.len() {
+        let first = whole.iter().position(|byte| *byte == b'\n').expect("a line");
+        for cut in (1..=first).step_by(9) {
             let mut torn = whole.clone();
             torn.extend_from_slice(&whole[..cut]);
             std::fs::write(&path, &torn).expect("written");
             let (_, known) = Audit::open(&path, "b").expect("opens");
-            assert!(known.torn && known.records == 1, "cut at {cut}");
+            assert!(known.torn && known.records == 2, "cut at {cut}");
             assert_eq!(std::fs::read(&path).expect("reads"), whole);
         }
     }
@@ -246,5 +270,23 @@ mod tests {
         std::fs::write(&path, text.replacen("{\"number\":0", "{\"number\":7", 1)).expect("written");
         let error = Audit::open(&path, "b").err().expect("refused").to_string();
         assert!(error.contains("line 1"), "{error}");
+        // What reads as well as before, and is not what was signed.
+        std::fs::write(&path, text.replacen("broker.started", "broker.stopped", 1)).expect("written");
+        let error = Audit::open(&path, "b").err().expect("refused").to_string();
+        assert!(error.contains("record 2"), "{error}");
+        let cut: String = text.split_inclusive('\n').take(2).collect();
+        std::fs::write(&path, cut).expect("written");
+        let error = Audit::open(&path, "b").err().expect("refused").to_string();
+        assert!(error.contains("2 records, and 3 were signed"), "{error}");
+        std::fs::write(&path, &text).expect("written");
+        for name in ["audit.head", "audit.key"] {
+            let path = folder.path().join(name);
+            let kept = std::fs::read(&path).expect("reads");
+            std::fs::remove_file(&path).expect("removed");
+            let error = Audit::open(&folder.path().join("audit.jsonl"), "b").err().expect("refused").to_string();
+            assert!(error.contains("is missing"), "{error}");
+            std::fs::write(&path, kept).expect("written");
+        }
+        assert!(Audit::open(&path, "b").is_ok(), "restored");
     }
 }

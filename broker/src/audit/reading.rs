@@ -10,6 +10,7 @@ use protocol::{InviteId, KeyHash, Role};
 use serde::Deserialize;
 
 use super::AuditError;
+use super::tree::{Hash, leaf};
 
 /// The event of a claim, as [`super::Event::IdentityIssued`] is written.
 const ISSUED: &str = "identity.issued";
@@ -19,12 +20,14 @@ const LOST: &str = "ledger.lost";
 const RECOVERED: &str = "ledger.recovered";
 /// The events of a token's rotation, as [`super::Event`] writes them: one that begins it, and those that end it.
 const ROTATING: &str = "token.rotating";
+/// The event of a log that is signed from there on.
+const SIGNED: &str = "log.signed";
 const ROTATED: [&str; 5] = ["token.found", "token.rotated", "token.kept", "token.changed", "token.rotation-failed"];
 
 /// What a log tells.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    /// How many whole records there are.
+    /// How many whole records there were when it was opened.
     pub(crate) records: u64,
     /// Their length in bytes.
     pub(crate) length: u64,
@@ -41,6 +44,10 @@ pub(crate) struct Known {
     pub(crate) lost: Option<String>,
     /// What it says of each role's token.
     pub(crate) tokens: BTreeMap<Role, KnownToken>,
+    /// The brokers that sign it, or did before it was restored elsewhere.
+    pub(crate) signed_by: HashSet<String>,
+    /// The hash of each record.
+    pub(crate) leaves: Vec<Hash>,
 }
 
 /// What a log says of a role's token.
@@ -67,6 +74,7 @@ pub(crate) struct Claimed {
 #[derive(Deserialize)]
 struct Fields {
     event: String,
+    broker: String,
     invite: Option<InviteId>,
     key: Option<KeyHash>,
     ends: Option<u64>,
@@ -130,7 +138,7 @@ pub(crate) fn each(
     }
 }
 
-fn numbered(line: &[u8], expected: u64) -> Result<(), String> {
+pub(super) fn numbered(line: &[u8], expected: u64) -> Result<(), String> {
     #[derive(Deserialize)]
     struct Numbered {
         number: u64,
@@ -143,6 +151,11 @@ fn numbered(line: &[u8], expected: u64) -> Result<(), String> {
 }
 
 impl Known {
+    /// Whether the log tells of nothing yet but the key that signs it.
+    pub(crate) fn is_new(&self) -> bool {
+        self.records == self.signed_by.len() as u64
+    }
+
     fn take(&mut self, line: &[u8]) -> Result<(), String> {
         let record: Fields = serde_json::from_slice(line).map_err(|error| error.to_string())?;
         self.version = match record.event.as_str() {
@@ -150,6 +163,10 @@ impl Known {
             RECOVERED => record.version.unwrap_or(0),
             _ => self.version.max(record.version.unwrap_or(0)),
         };
+        if record.event == SIGNED {
+            self.signed_by.insert(record.broker);
+        }
+        self.leaves.push(leaf(line.strip_suffix(b"\n").unwrap_or(line)));
         if record.event == RECOVERED {
             self.recovered = self.recovered.max(record.until.unwrap_or(0));
             self.lost = None;

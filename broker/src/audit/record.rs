@@ -34,6 +34,9 @@ pub(crate) enum Event {
     /// The entry of a broker whose node is no manager any more was removed from the ledger.
     #[serde(rename = "broker.removed")]
     BrokerRemoved,
+    /// From here on the log is signed, with the key that the detail names.
+    #[serde(rename = "log.signed")]
+    LogSigned,
     /// An invite was made.
     #[serde(rename = "invite.made")]
     InviteMade,

@@ -42,12 +42,12 @@ pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<
     next_issuing::finish(cluster.folder())?;
     let issuing = cluster.issuing_key(&settings.issuing_key)?;
     let log = cluster.folder().path(audit::FILE);
-    let (audit, known) =
-        Audit::open(&log, cluster.broker()).map_err(|error| Failure::new(Code::Data, error.to_string()))?;
-    if known.records == 0 && cluster.has_ledger() {
+    if cluster.has_ledger() && audit::is_empty(&log) {
         let what = "the audit log is missing or empty, though this broker has served before. Restore it from a backup";
         return Err(Failure::new(Code::Data, format!("{}: {what}", log.display())));
     }
+    let (audit, known) =
+        Audit::open(&log, cluster.broker()).map_err(|error| Failure::new(Code::Data, error.to_string()))?;
     if known.torn {
         let record = Record {
             detail: Some("a record that was never finished was cut off".into()),
@@ -56,7 +56,7 @@ pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<
         write(&audit, record).await?;
     }
     // A run that was cut off between the keys and this record has left a log without it.
-    if known.records == 0 && cluster.was_taken() {
+    if known.is_new() && cluster.was_taken() {
         let detail = Some("by a run that was cut off before it wrote this down".into());
         write(&audit, Record { detail, ..Record::new(Event::KeysTaken) }).await?;
     }

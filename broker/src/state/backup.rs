@@ -157,7 +157,11 @@ pub(super) fn read(from: &mut impl BufRead) -> Result<(Head, Parts, Entry), Stat
     }
     let mut parts = Parts::new();
     for file in small {
-        if !is_plain(&file.name) || LEFT_OUT.contains(&file.name.as_str()) || file.length > MOST {
+        if !is_plain(&file.name)
+            || LEFT_OUT.contains(&file.name.as_str())
+            || audit::BESIDE.contains(&file.name.as_str())
+            || file.length > MOST
+        {
             return Err(wrong("it names a file that is none of a broker's"));
         }
         let mut text = Zeroizing::new(String::new());

@@ -134,7 +134,10 @@ mod tests {
         assert!(new.broker() != old.broker() && new.broker() == restored.broker);
         assert!(new.has_ledger() && new.form_until() == 0, "it makes no ledger and no swarm by itself");
         let log = fs::read_to_string(to.join(audit::FILE)).expect("reads");
-        assert!(log.lines().count() == 2 && log.contains("state.restored") && log.contains(old.broker()), "{log}");
+        // Two records of before, then the new broker's key and why it is here.
+        assert!(log.lines().count() == 4 && log.contains("state.restored") && log.contains(old.broker()), "{log}");
+        let checked = audit::check(&audit::Files::of(&to.join(audit::FILE)), &[]).expect("read");
+        assert_eq!((checked.wrong, checked.broker.as_deref()), (None, Some(new.broker())));
         for entry in fs::read_dir(&to).expect("reads") {
             let mode = entry.expect("an entry").metadata().expect("metadata").permissions().mode();
             assert_eq!(mode & 0o077, 0);

@@ -1,6 +1,7 @@
 //! The promises of the design, each by name, on real engines. A test fails when its promise is broken.
 
 mod at_most_n;
+mod audit_log;
 mod backups;
 mod boots;
 mod bounded;
@@ -47,6 +48,8 @@ fn main() -> ExitCode {
             at_most_n::an_invite_for_ten_admits_ten_of_two_hundred_keys_at_once,
             at_most_n::a_key_that_comes_back_uses_nothing_more,
             at_most_n::two_brokers_at_once_admit_sixty_of_a_hundred_keys,
+            audit_log::a_changed_record_is_named_by_whoever_kept_the_key,
+            audit_log::records_are_chosen_by_time_event_node_and_invite,
             backups::a_backup_serves_beside_the_broker_that_it_is_of,
             backups::old_user_data_boots_into_a_new_swarm,
             boots::a_reply_lost_at_any_step_costs_a_retry,

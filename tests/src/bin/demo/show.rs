@@ -39,7 +39,7 @@ pub(crate) fn swarm(manager: &Host, broker: &Broker<'_>) -> Result<()> {
 /// The audit log.
 pub(crate) fn audit(broker: &Broker<'_>) -> Result<()> {
     title("The audit story");
-    typed("broker audit list", &broker.ok(&["audit", "list"])?);
+    typed("broker audit list", &broker.ok(&["audit", "list", "--table"])?);
     Ok(())
 }
 

@@ -1,0 +1,169 @@
+//! A head: how many records a log has, and the hash over all of them, signed (C2SP tlog-checkpoint, signed-note).
+//!
+//! Keeps promise 11: whoever has a head and the public key can tell whether a log is still the one that was signed.
+//! Must not show the private key.
+
+use ed25519_dalek::SigningKey;
+use protocol::random;
+use signed_note::{Note, NoteError, StandardSigner, StandardVerifier, Verifier as _, VerifierList};
+use tlog_tiles::Checkpoint;
+use zeroize::Zeroizing;
+
+use super::tree::{Hash, Tree};
+
+/// What the name of a broker's log and of its key begins with; the broker's id follows.
+const ORIGIN: &str = "swarm-broker/";
+
+/// The key that signs a log's heads.
+pub(crate) struct LogKey {
+    signer: StandardSigner,
+    public: PublicLogKey,
+}
+
+/// The key that verifies them, as text: `NAME+ID+KEY` (C2SP signed-note, "verifier keys").
+#[derive(Clone)]
+pub(crate) struct PublicLogKey {
+    text: String,
+    verifier: StandardVerifier,
+}
+
+/// A head whose signature was verified.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Head {
+    pub(crate) size: u64,
+    pub(crate) root: Hash,
+}
+
+/// Why a head is none.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum BadHead {
+    #[error("it is not a signed checkpoint")]
+    Malformed,
+    #[error("no signature of the key {0} is on it")]
+    NotSigned(String),
+    #[error("the signature of the key {0} is not valid")]
+    BadSignature(String),
+    #[error("it is of another log: {0}")]
+    OtherLog(String),
+}
+
+impl LogKey {
+    /// Makes a key for this broker's log. Gives its text, for the state directory, too.
+    pub(crate) fn make(broker: &str) -> Option<(Zeroizing<String>, Self)> {
+        let (name, seed) = (format!("{ORIGIN}{broker}"), Zeroizing::new(random::<32>()));
+        let key = SigningKey::from_bytes(&seed);
+        let public = signed_note::new_ed25519_verifier_key(&name, &key.verifying_key());
+        // The private form is the public one with the seed in place of the point (golang.org/x/mod/sumdb/note).
+        // A key in base64 may hold a '+' as well: NAME and ID end at the first two.
+        let (end, _) = public.match_indices('+').nth(1)?;
+        let named = &public[..end];
+        let encoded = Zeroizing::new([&[ED25519], seed.as_slice()].concat());
+        let private = Zeroizing::new(format!("PRIVATE+KEY+{named}+{}", *base64(&encoded)));
+        let key = Self::read(&private, &public)?;
+        Some((private, key))
+    }
+
+    /// Reads a key and its public half. None if they are none, or not of each other.
+    pub(crate) fn read(private: &str, public: &str) -> Option<Self> {
+        let key = Self { signer: StandardSigner::new(private.trim()).ok()?, public: PublicLogKey::read(public)? };
+        key.sign(&Tree::default()).and_then(|note| key.public.verify(&note).ok()).map(|_| key)
+    }
+
+    /// The other half.
+    pub(crate) fn public(&self) -> &PublicLogKey {
+        &self.public
+    }
+
+    /// The head of this tree, signed.
+    pub(crate) fn sign(&self, tree: &Tree) -> Option<Vec<u8>> {
+        let head = Checkpoint::new(self.public.name(), tree.size(), tree.root(), "").ok()?;
+        let mut note = Note::new(&head.to_bytes(), &[]).ok()?;
+        note.add_sigs(&[&self.signer]).ok()?;
+        Some(note.to_bytes())
+    }
+}
+
+impl PublicLogKey {
+    /// Reads a key's text.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let verifier = StandardVerifier::new(text.trim()).ok()?;
+        Some(Self { text: text.trim().to_owned(), verifier })
+    }
+
+    /// The key's text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The log's name.
+    pub(crate) fn name(&self) -> &str {
+        self.verifier.name()
+    }
+
+    /// The broker whose log it is.
+    pub(crate) fn broker(&self) -> &str {
+        self.name().strip_prefix(ORIGIN).unwrap_or(self.name())
+    }
+
+    /// The head in a note, if this key signed it.
+    pub(crate) fn verify(&self, note: &[u8]) -> Result<Head, BadHead> {
+        let note = Note::from_bytes(note).map_err(|_| BadHead::Malformed)?;
+        let known = VerifierList::new(vec![Box::new(self.verifier.clone())]);
+        note.verify(&known).map_err(|error| match error {
+            NoteError::InvalidSignature { .. } => BadHead::BadSignature(self.name().to_owned()),
+            _ => BadHead::NotSigned(self.name().to_owned()),
+        })?;
+        let head = Checkpoint::from_bytes(note.text()).map_err(|_| BadHead::Malformed)?;
+        if head.origin() != self.name() {
+            return Err(BadHead::OtherLog(head.origin().to_owned()));
+        }
+        Ok(Head { size: head.size(), root: *head.hash() })
+    }
+}
+
+/// The algorithm's number in a key's text (C2SP signed-note).
+const ED25519: u8 = 1;
+
+fn base64(bytes: &[u8]) -> Zeroizing<String> {
+    use base64::Engine as _;
+    Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::leaf;
+    use super::*;
+
+    fn key(broker: &str) -> LogKey {
+        LogKey::make(broker).expect("a key").1
+    }
+
+    #[test]
+    fn a_head_is_verified_by_its_own_key_only() {
+        assert!((0..200).all(|_| LogKey::make("one").is_some()), "whatever the key's bytes are");
+        let (one, other) = (key("one"), key("one"));
+        let mut tree = Tree::default();
+        tree.push(leaf(b"record"));
+        let note = one.sign(&tree).expect("signed");
+        assert_eq!(one.public().verify(&note), Ok(Head { size: 1, root: tree.root() }));
+        assert!(matches!(other.public().verify(&note), Err(BadHead::NotSigned(_))));
+        let text = String::from_utf8(note.clone()).expect("text");
+        assert!(text.starts_with("swarm-broker/one\n1\n"), "{text}");
+        let two = text.replacen("\n1\n", "\n2\n", 1);
+        assert!(matches!(one.public().verify(two.as_bytes()), Err(BadHead::BadSignature(_))));
+        for at in 0..note.len() {
+            let mut changed = note.clone();
+            changed[at] ^= 1;
+            assert!(one.public().verify(&changed).is_err(), "changed at {at}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_back_and_shows_nothing() {
+        let (private, made) = LogKey::make("one").expect("a key");
+        assert!(LogKey::read(&private, made.public().as_str()).is_some());
+        assert!(LogKey::read(&private, key("one").public().as_str()).is_none(), "of another key");
+        assert_eq!((made.public().name(), made.public().broker()), ("swarm-broker/one", "one"));
+        assert!(PublicLogKey::read(&private).is_none());
+    }
+}

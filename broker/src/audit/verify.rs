@@ -1,0 +1,203 @@
+//! Whether a log is what was signed, and if not, where it differs: from its files alone.
+//!
+//! Keeps promise 11: a record that was changed, dropped, doubled, inserted or moved is named. Must not need a broker,
+//! and must not change anything.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _};
+use std::path::Path;
+
+use super::AuditError;
+use super::files::{self, Files};
+use super::head::{Head, PublicLogKey};
+use super::reading::numbered;
+use super::tree::{Hash, Tree, leaf};
+
+/// What became of a look at one log.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// The broker that signed it.
+    pub(crate) broker: Option<String>,
+    /// The key that verified its head, as text.
+    pub(crate) key: Option<String>,
+    /// Whether that key was given, and not only found beside the log.
+    pub(crate) trusted: bool,
+    /// How many records there are.
+    pub(crate) records: u64,
+    /// How many of them the head covers.
+    pub(crate) signed: u64,
+    /// The first thing that is wrong.
+    pub(crate) wrong: Option<Wrong>,
+}
+
+/// Something that is wrong in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    /// The record's number, from 0, if one can be named.
+    pub(crate) record: Option<u64>,
+    pub(crate) what: String,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.record {
+            Some(record) => write!(formatter, "record {record}: {}", self.what),
+            None => formatter.write_str(&self.what),
+        }
+    }
+}
+
+/// Checks a log with these keys; without any, with the one that lies beside it.
+pub(crate) fn check(files: &Files, keys: &[PublicLogKey]) -> Result<Checked, AuditError> {
+    // The head first: a log that grows meanwhile has all that the head covers.
+    let signed = signed(files, keys)?;
+    let seen = read(files, signed.head.as_ref().ok()).map_err(|error| failed(&files.records, &error))?;
+    let (key, trusted) = signed.key.map_or((None, false), |(key, trusted)| (Some(key), trusted));
+    let wrong = match &signed.head {
+        Err(wrong) => Some(seen.unreadable.clone().unwrap_or_else(|| wrong.clone())),
+        Ok(head) => differs(head, &seen),
+    };
+    Ok(Checked {
+        broker: key.as_ref().map(|key| key.broker().to_owned()),
+        key: key.map(|key| key.as_str().to_owned()),
+        trusted,
+        records: seen.records,
+        signed: signed.head.map_or(0, |head| head.size),
+        wrong,
+    })
+}
+
+struct Signed {
+    head: Result<Head, Wrong>,
+    key: Option<(PublicLogKey, bool)>,
+}
+
+fn signed(files: &Files, keys: &[PublicLogKey]) -> Result<Signed, AuditError> {
+    let wrong = |what: String| Err(Wrong { record: None, what });
+    let Some(note) = files::read(&files.head).map_err(|error| failed(&files.head, &error))? else {
+        return Ok(Signed {
+            head: wrong(format!("there is no signed head: {} is missing", files.head.display())),
+            key: None,
+        });
+    };
+    let name = String::from_utf8_lossy(&note).lines().next().unwrap_or_default().to_owned();
+    let key = match keys {
+        [] => {
+            let beside = files::read(&files.public).map_err(|error| failed(&files.public, &error))?;
+            beside.and_then(|text| PublicLogKey::read(&String::from_utf8_lossy(&text))).map(|key| (key, false))
+        }
+        given => given.iter().find(|key| key.name() == name).map(|key| (key.clone(), true)),
+    };
+    let head = match &key {
+        Some((key, _)) => key.verify(&note).or_else(|error| wrong(format!("the signed head: {error}"))),
+        None if keys.is_empty() => wrong(format!("the public key is missing or damaged: {}", files.public.display())),
+        None => wrong(format!("none of the keys given is of the log '{}'", name.escape_debug())),
+    };
+    Ok(Signed { head, key })
+}
+
+/// What is in the records and in the hashes.
+#[derive(Default)]
+struct Seen {
+    records: u64,
+    /// The roots over as many records, and as many hashes, as the head covers.
+    roots: [Option<Hash>; 2],
+    /// The first record whose hash is not the one beside the log.
+    differs: Option<u64>,
+    /// The first record that is none.
+    unreadable: Option<Wrong>,
+    /// Whether the last line has no end.
+    torn: bool,
+}
+
+fn read(files: &Files, head: Option<&Head>) -> io::Result<Seen> {
+    let mut lines = BufReader::new(File::open(&files.records)?);
+    let mut hashes = match File::open(&files.hashes) {
+        Ok(file) => Some(BufReader::new(file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let covered = head.map_or(0, |head| head.size);
+    let (mut seen, mut tree, mut beside) = (Seen::default(), Tree::default(), Tree::default());
+    let mut line = Vec::new();
+    loop {
+        if seen.records == covered {
+            seen.roots[0] = Some(tree.root());
+        }
+        line.clear();
+        if lines.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        if line.pop_if(|last| *last == b'\n').is_none() {
+            seen.torn = true;
+            break;
+        }
+        if let (None, Err(what)) = (&seen.unreadable, numbered(&line, seen.records)) {
+            seen.unreadable = Some(Wrong { record: Some(seen.records), what });
+        }
+        let hash = leaf(&line);
+        tree.push(hash);
+        if beside.size() < covered
+            && let Some(other) = hashes.as_mut().map(next).transpose()?.flatten()
+        {
+            beside.push(other);
+            if other != hash {
+                seen.differs.get_or_insert(seen.records);
+            }
+        }
+        seen.records += 1;
+    }
+    while beside.size() < covered
+        && let Some(other) = hashes.as_mut().map(next).transpose()?.flatten()
+    {
+        beside.push(other);
+    }
+    seen.roots[1] = (beside.size() == covered).then(|| beside.root());
+    Ok(seen)
+}
+
+fn next(hashes: &mut BufReader<File>) -> io::Result<Option<Hash>> {
+    let mut hash = [0; 32];
+    match hashes.read_exact(&mut hash) {
+        Ok(()) => Ok(Some(Hash(hash))),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The first thing that is not as the head says.
+fn differs(head: &Head, seen: &Seen) -> Option<Wrong> {
+    let at = |record: u64, what: &str| Some(Wrong { record: Some(record), what: what.to_owned() });
+    let [records, hashes] = seen.roots.map(|root| root.is_some_and(|root| root == head.root));
+    if records {
+        return match (seen.records > head.size || seen.torn, &seen.unreadable) {
+            (true, _) => at(head.size, "it and what follows were never signed"),
+            (false, Some(wrong)) => Some(wrong.clone()),
+            // The head covers the records, and the hashes only help to find a wrong one.
+            (false, None) => (!hashes).then(|| Wrong {
+                record: seen.differs,
+                what: "the file of hashes is not what was signed; the records are".into(),
+            }),
+        };
+    }
+    if hashes && let Some(record) = seen.differs {
+        return at(record, "it is not the record that was signed");
+    }
+    if seen.records < head.size {
+        let what = format!("it and what follows are gone: {} records were signed", head.size);
+        return Some(Wrong { record: Some(seen.records), what });
+    }
+    seen.unreadable.clone().or_else(|| {
+        let what = "the records are not what was signed, and the file of hashes that would tell which is damaged too";
+        Some(Wrong { record: seen.differs, what: what.into() })
+    })
+}
+
+fn failed(path: &Path, error: &io::Error) -> AuditError {
+    AuditError::Read(format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;
