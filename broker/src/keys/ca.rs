@@ -10,7 +10,7 @@ use certs::{Issuing, IssuingCertificate};
 use super::invite_key::refuse_all_void;
 use super::order::Made;
 use super::server_cert::assert_served;
-use super::{Asked, CaRequest, Rotated};
+use super::{Asked, CaRequest, Rotated, off_the_runtime};
 use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
@@ -312,12 +312,4 @@ async fn accepting_less_than(broker: &Broker, generation: u32) -> Result<Vec<Mad
 
 fn unavailable(error: &StateError) -> Denial {
     Denial::Unavailable(error.to_string())
-}
-
-/// Work with files, which may take its time.
-pub(super) async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
-) -> Result<T, StateError> {
-    let stopped = || StateError::Io { path: PathBuf::new(), error: std::io::Error::other("the broker is stopping") };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(stopped()))
 }

@@ -79,7 +79,7 @@ async fn issuing_ca(broker: &Broker, behind: &Behind, given: &HandoverReply) -> 
     }
     assert_served(&broker.provider, &issuing, clock::now())?;
     let folder = broker.keys.folder.clone();
-    let staged = ca::off_the_runtime(move || next_issuing::stage(&folder, &issuing).map(|()| issuing)).await;
+    let staged = super::off_the_runtime(move || next_issuing::stage(&folder, &issuing).map(|()| issuing)).await;
     let issuing = staged.map_err(|error| error.to_string())?;
     let asked = Asked { operator: "broker".into(), reason: "it was replaced elsewhere".into(), now: false };
     ca::put_to_use(broker, issuing, &asked).await.map(|rotated| rotated.kid).map_err(words)

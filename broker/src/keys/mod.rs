@@ -35,7 +35,7 @@ use certs::{Issuing, IssuingCertificate, SigningKey};
 use crate::denial::Denial;
 use crate::jwt::Signer;
 use crate::ledger::Generations;
-use crate::state::{Folder, OwnKey, replace_key};
+use crate::state::{Folder, OwnKey, StateError, replace_key};
 
 /// The keys in use.
 pub(crate) struct Keys {
@@ -107,4 +107,13 @@ impl<T> Current<T> {
     pub(crate) fn replace(&self, value: T) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
     }
+}
+
+/// Work with files, which may take its time.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
+) -> Result<T, StateError> {
+    let stopped =
+        || StateError::Io { path: std::path::PathBuf::new(), error: std::io::Error::other("the broker is stopping") };
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(stopped()))
 }
