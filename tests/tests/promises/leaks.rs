@@ -11,6 +11,7 @@ use lab::{Failed, Host, LONG, Pool, Role, until};
 use protocol::InviteLine;
 
 use crate::followed::page;
+use crate::locks::locked_key;
 use crate::managers::{follow, found};
 use crate::thief::Thief;
 
@@ -136,10 +137,12 @@ pub(crate) fn a_brokers_disk_and_the_keys_that_stand_above_it(pool: &Pool) -> Re
     // The former unlock key does not open a manager that starts again.
     manager.docker(&["swarm", "update", "--autolock=true"])?;
     let former = manager.docker(&["swarm", "unlock-key", "--quiet"])?;
+    let on_disk = locked_key(manager, "")?;
     let [command] = &row(ROWS[7])?[..] else { return Err("one command".into()) };
     let shown = on_terminal(broker.typed_command(&command.replace("TEXT", "'a drill'")), Stream::Output)?;
     assert_eq!(shown.code, 0, "{}", shown.stdout);
     let key = shown.stdout.split_whitespace().find(|word| word.starts_with("SWMKEY-")).ok_or("no key")?;
+    locked_key(manager, &on_disk)?;
     manager.kill_engine()?;
     manager.start_engine()?;
     let file = manager.folder().join("typed");

@@ -1,6 +1,7 @@
 //! The swarm's own locks: what a locked manager's broker says, and the key that opens it.
 
 use std::fs;
+use std::path::Path;
 
 use lab::cluster::{Broker, Cluster, Stream, assert_admits, finish, node_key, on_terminal, write_private};
 use lab::{Failed, Host, LONG, Pool, until};
@@ -11,6 +12,17 @@ use crate::never_shows::{forms, processes, texts_below};
 /// The key that the swarm has now.
 fn unlock_key(manager: &Host) -> Result<String, Failed> {
     Ok(manager.docker(&["swarm", "unlock-key", "--quiet"])?.trim().to_owned())
+}
+
+/// The node's key as it lies on the manager's disk, once it is locked with the key that the swarm has now: the engine does
+/// that a moment after it was told to.
+pub(crate) fn locked_key(manager: &Host, other_than: &str) -> Result<String, Failed> {
+    let root = manager.docker(&["info", "--format", "{{.DockerRootDir}}"])?;
+    let file = Path::new(root.trim()).join("swarm/certificates/swarm-node.key");
+    let locked = until(LONG, "the node's key to be locked", || {
+        fs::read_to_string(&file).ok().filter(|key| key.contains("ENCRYPTED") && key != other_than)
+    });
+    Ok(locked?)
 }
 
 fn status(broker: &Broker<'_>) -> Option<Value> {
@@ -34,6 +46,7 @@ pub(crate) fn a_locked_managers_broker_says_so_and_goes_on_with_the_key_that_was
     assert_eq!(at_terminal()?.code, 64, "there is none");
     manager.docker(&["swarm", "update", "--autolock=true"])?;
     let before = unlock_key(manager)?;
+    let on_disk = locked_key(manager, "")?;
 
     // Into a pipe, a file or JSON: refused before anything is done.
     for arguments in [&["rotate", "unlock-key"] as &[&str], &["rotate", "unlock-key", "--json"]] {
@@ -58,6 +71,7 @@ pub(crate) fn a_locked_managers_broker_says_so_and_goes_on_with_the_key_that_was
     assert!(record["operator"].is_string() && record["detail"].to_string().contains("a test"), "{record}");
 
     // The engine starts again, and is locked: so says the broker that runs, and one that starts.
+    locked_key(manager, &on_disk)?;
     manager.kill_engine()?;
     manager.start_engine()?;
     let locked = until(LONG, "the broker to say that the engine is locked", || {

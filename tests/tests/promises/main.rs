@@ -25,6 +25,7 @@ mod never_shows;
 mod object_store;
 mod one_key;
 mod peers;
+mod raft_writes;
 mod recovery;
 mod rotate_all;
 mod rotation;
@@ -142,6 +143,7 @@ fn main() -> ExitCode {
             one_key::a_confirm_is_for_a_new_node_of_the_granted_role,
             one_key::a_repeated_confirm_changes_nothing,
             peers::a_peer_that_gives_other_bytes_is_not_believed,
+            raft_writes::a_join_costs_some_ten_raft_writes_and_a_rotation_three,
             recovery::deleted_configs_are_put_back_and_no_use_is_given_back,
             recovery::every_brokers_log_counts_and_one_that_is_missing_revokes,
             recovery::a_raft_store_restored_from_an_old_copy_gives_no_use_back,
