@@ -53,11 +53,13 @@ async fn hand_over(
     mut record: Record,
 ) -> Result<HandoverReply, Denial> {
     let issuing = broker.keys.issuing.get().public().generation;
-    let key = signing(broker, &request, certificate)?;
+    let key =
+        PublicKey::from_text(&request.grant_key).ok_or(Denial::Malformed("the grant key is not a P-256 point"))?;
     let peer = match request.follows {
         None => Some(well_formed(&request, &key, certificate, issuing)?),
         Some(_) => None,
     };
+    assert_signed_by(broker, &request, certificate, &key)?;
     broker.sentinel.check()?;
     let (node, key) = manager(broker, certificate, &request).await?;
     // Until the end nobody replaces a key: what is given is what was checked.
@@ -138,14 +140,17 @@ async fn can_give(
     Ok(())
 }
 
-/// The key that the request names as the broker's, which has signed it: nobody asks in another broker's name, whose public
+/// That the key which the request names as the broker's has signed it: nobody asks in another broker's name, whose public
 /// key all can read.
-fn signing(broker: &Broker, request: &HandoverRequest, certificate: &NodeCertificate) -> Result<PublicKey, Denial> {
-    let key =
-        PublicKey::from_text(&request.grant_key).ok_or(Denial::Malformed("the grant key is not a P-256 point"))?;
+fn assert_signed_by(
+    broker: &Broker,
+    request: &HandoverRequest,
+    certificate: &NodeCertificate,
+    key: &PublicKey,
+) -> Result<(), Denial> {
     let statement = statement(broker, request, certificate);
     if certs::has_signed(key.point(), &statement, &decoded(&request.signature)?, &broker.provider) {
-        Ok(key)
+        Ok(())
     } else {
         Err(Reason::Statement.into())
     }
