@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use crate::broker::Broker;
 use crate::clock;
+use crate::keys;
 use crate::ledger::Health;
 use crate::swarm::EngineError;
 
@@ -26,13 +27,14 @@ pub(crate) fn missing(broker: &Broker) -> Vec<String> {
     if !broker.audit.is_writable() {
         missing.push("the audit log cannot be written".to_owned());
     }
-    let generation = broker.keys.issuing.get().public().generation;
-    if !broker.keys.generations.get().trusts(generation, clock::now()) {
+    let issuing = broker.keys.issuing.get();
+    let generation = issuing.public().generation;
+    if !keys::is_believed(&broker.keys.generations.get(), &issuing, clock::now()) {
         missing.push(format!(
             "the issuing CA of this broker (generation {generation}) was replaced on another one, and is not trusted any more. This one asks for the new one by itself: 'broker status' says how far it has come"
         ));
     }
-    if clock::now() >= broker.keys.issuing.get().public().ends {
+    if clock::now() >= issuing.public().ends {
         missing.push("the issuing CA has ended".to_owned());
     }
     missing

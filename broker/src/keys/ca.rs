@@ -107,11 +107,12 @@ pub(super) async fn checked(broker: &Broker, certificate: String) -> Result<Issu
         return Err(Ok("this certificate has ended, or is of another cluster".into()));
     }
     let generations = known(broker).await.map_err(Err)?;
-    if public.generation < next(&generations, current.public().generation) && !is_listed(&generations, &issuing) {
+    // Numbers are few: one that was mistyped would use up all up to it.
+    let next = next(&generations, current.public().generation);
+    if public.generation != next && !is_listed(&generations, &issuing) {
         return Err(Ok(format!(
-            "this certificate is of generation {}, and the next one is {}: ask for it again with 'broker rotate ca'",
-            public.generation,
-            next(&generations, current.public().generation)
+            "this certificate is of generation {}, and the next one is {next}: ask for it again with 'broker rotate ca', or make it with 'broker ca issue --new-key --generation {next}'",
+            public.generation
         )));
     }
     assert_served(&broker.provider, &issuing, now).map_err(Ok)?;
@@ -143,6 +144,8 @@ pub(super) async fn put_to_use(broker: &Broker, issuing: Issuing, asked: &Asked)
     off_the_runtime(move || next_issuing::finish(&folder)).await.map_err(|error| unavailable(&error))?;
 
     let (generation, now) = (issuing.public().generation, clock::now());
+    let former = broker.keys.issuing.get();
+    let former_until = generations.of(former.public().generation).and_then(|listed| listed.until);
     let kid = certs::Thumbprint::of(&issuing.public().certificate).to_string();
     broker.keys.issuing.replace(issuing);
     broker.keys.generations.replace(generations);
@@ -160,7 +163,8 @@ pub(super) async fn put_to_use(broker: &Broker, issuing: Issuing, asked: &Asked)
         generation: generation.into(),
         since: now,
         kid,
-        former_until: (!asked.now).then(|| now.saturating_add(OVERLAP)),
+        // Since it was listed first, where this order has been given before.
+        former_until: former_until.map(|until| until.min(former.public().ends)),
         invites: accepting_less_than(broker, generation).await?,
         adopt,
     })
@@ -203,7 +207,7 @@ pub(crate) async fn put_back(broker: &Broker, lowest: u32) -> Result<(), Denial>
     Ok(())
 }
 
-/// Every few seconds: follows what another broker has put to use, or declared void.
+/// Again and again: follows what another broker has put to use, or declared void.
 pub(crate) async fn follow(broker: &Broker) -> Result<(), Denial> {
     match broker.issuing_cas.find().await? {
         // Nothing is ever less void than it was, and no CA that serves is left out.
@@ -253,6 +257,12 @@ pub(super) fn is_listed(generations: &Generations, issuing: &Issuing) -> bool {
         .is_some_and(|listed| listed.is_of(issuing.key()))
 }
 
+/// Whether other brokers take what this CA signs at `now`: it is good for something, and its number is no other one's.
+pub(crate) fn is_believed(generations: &Generations, issuing: &Issuing, now: u64) -> bool {
+    let generation = issuing.public().generation;
+    generations.trusts(generation, now) && (generations.of(generation).is_none() || is_listed(generations, issuing))
+}
+
 /// Whether it is this CA, by its key, that the ledger lists as the newest.
 pub(crate) fn is_newest(broker: &Broker, issuing: &IssuingCertificate) -> bool {
     let (generations, own) = (broker.keys.generations.get(), broker.keys.issuing.get());
@@ -273,7 +283,7 @@ fn trust(broker: &Broker, now: u64) {
             read.filter(|read| read.generation == generation && read.cluster == broker.cluster)
         })
         .collect();
-    if generations.trusts(issuing.public().generation, now) && !trusted.contains(issuing.public()) {
+    if is_believed(&generations, &issuing, now) && !trusted.contains(issuing.public()) {
         trusted.push(issuing.public().clone());
     }
     if let Err(error) = broker.trust.trust_identities(&trusted) {
