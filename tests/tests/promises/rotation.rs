@@ -1,15 +1,14 @@
 //! Promise 6: a rotation at any moment strands nobody.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lab::cluster::{
-    Broker, Cluster, Joiner, Machine, Relay, Rule, Run, Storm, Told, Weathered, assert_admits, finish, on,
+    Broker, Cluster, Joiner, Machine, Relay, Rule, Storm, Weathered, assert_admits, assert_retries_are_explained,
+    finish, on, paid,
 };
-use lab::{Failed, Host, LONG, Pool, Role, until};
-use protocol::ProblemKind;
+use lab::{Failed, LONG, Pool, Role, until};
 use serde_json::Value;
 
 use crate::at_most_n::second;
@@ -34,7 +33,8 @@ pub(crate) fn a_token_rotated_between_redeem_and_join_strands_nobody(pool: &Pool
     assert_eq!(broker.json(&["invite", "list", "--json"])?["invites"][0]["claimed"], 1, "one use");
     let node = lab::nodes(manager)?.into_iter().find(|node| node.role == Role::Worker).ok_or("no worker")?;
     assert_eq!((node.availability.as_str(), node.labels.get("zone").map(String::as_str)), ("active", Some("a")));
-    assert_retries_are_explained(&broker)
+    assert_retries_are_explained(&broker)?;
+    Ok(())
 }
 
 pub(crate) fn a_rotation_waits_for_a_machine_with_the_token_up_to_its_bound(pool: &Pool) -> Result<(), Failed> {
@@ -70,32 +70,7 @@ pub(crate) fn a_rotation_waits_for_a_machine_with_the_token_up_to_its_bound(pool
         assert!(if is_waited_for { waited > 1000 } else { (1000..5000).contains(&waited) }, "{told}");
         broker.stop()?;
     }
-    assert_retries_are_explained(&broker)
-}
-
-/// How many joiners were told by their engine that the token is stale: each of them has paid ten seconds for that.
-fn paid(joined: &[Run]) -> usize {
-    joined.iter().filter(|run| run.stderr.contains("rotated meanwhile")).count()
-}
-
-/// A key that was given a token twice was given another one the second time, and the log says how that one came.
-fn assert_retries_are_explained(broker: &Broker<'_>) -> Result<(), Failed> {
-    let mut given: BTreeMap<String, u64> = BTreeMap::new();
-    let mut told = Vec::new();
-    for record in broker.records()? {
-        let generation = || record["generation"].as_u64().ok_or_else(|| Failed::from(format!("no number: {record}")));
-        match record["event"].as_str().unwrap_or_default() {
-            "token.found" | "token.rotated" | "token.changed" if record["role"] == "worker" => told.push(generation()?),
-            "grant.redeemed" => {
-                let (key, generation) = (record["key"].as_str().ok_or("no key")?.to_owned(), generation()?);
-                assert!(told.contains(&generation), "a token that the log knows nothing of: {record}");
-                if let Some(before) = given.insert(key, generation) {
-                    assert!(before < generation, "a second grant for the same token: {record}");
-                }
-            }
-            _ => {}
-        }
-    }
+    assert_retries_are_explained(&broker)?;
     Ok(())
 }
 
@@ -106,11 +81,13 @@ pub(crate) fn twenty_boots_through_a_loop_of_rotations_all_join_at_once(pool: &P
     let invite = broker.invite(&["--uses", "20"])?;
     let Weathered { joined, times, took } = Storm::every(Duration::from_millis(100))
         .while_all_join(&cluster.joiners(&invite), || broker.ok(&["rotate", "worker"]).map(|_| true))?;
-    println!("polite: 20 boots in {took:?} through {times} rotations, {} paid", paid(&joined));
-    assert_eq!(paid(&joined), 0, "after {times} rotations: {joined:#?}");
+    let paid = paid(&joined);
+    println!("polite: 20 boots in {took:?} through {times} rotations, {paid} paid");
+    assert_eq!(paid, 0, "after {times} rotations: {joined:#?}");
     assert!(times > 1, "the storm was one");
     assert_eq!(broker.count("node.joined", None)?, 20);
-    assert_retries_are_explained(&broker)
+    assert_retries_are_explained(&broker)?;
+    Ok(())
 }
 
 pub(crate) fn boots_while_the_token_is_rotated_without_courtesy_all_join(pool: &Pool) -> Result<(), Failed> {
@@ -119,12 +96,14 @@ pub(crate) fn boots_while_the_token_is_rotated_without_courtesy_all_join(pool: &
     let invite = broker.invite(&["--uses", "10"])?;
     let Weathered { joined, times, took } = Storm::every(Duration::from_millis(500))
         .while_all_join(&cluster.joiners(&invite), || broker.ok(&["rotate", "worker", "--now"]).map(|_| true))?;
-    println!("--now: 10 boots in {took:?} through {times} rotations, {} paid", paid(&joined));
+    let paid = paid(&joined);
+    println!("--now: 10 boots in {took:?} through {times} rotations, {paid} paid");
     let redeemed = broker.count("grant.redeemed", None)?;
-    assert!(redeemed >= 10 + paid(&joined), "who paid was given another token");
+    assert!(redeemed >= 10 + paid, "who paid was given another token");
     assert!(times > 1, "the storm was one");
     assert_eq!(broker.count("node.joined", None)?, 10);
-    assert_retries_are_explained(&broker)
+    assert_retries_are_explained(&broker)?;
+    Ok(())
 }
 
 pub(crate) fn boots_while_somebody_else_rotates_the_token_all_join(pool: &Pool) -> Result<(), Failed> {
@@ -137,32 +116,8 @@ pub(crate) fn boots_while_somebody_else_rotates_the_token_all_join(pool: &Pool) 
     assert!(storm.times > 1, "the storm was one");
     assert_eq!(broker.count("node.joined", None)?, 6);
     assert!(broker.count("token.changed", None)? > 0, "it was noticed");
-    assert_retries_are_explained(&broker)
-}
-
-/// A machine without an engine: what its engine would see. Gives how often it found that the token it was given was
-/// not the live one a tenth of a second later.
-async fn would_join(manager: &Host, mut machine: Machine) -> Result<usize, Told> {
-    let mut stale = 0;
-    for _ in 0..100 {
-        match machine.admitted().await {
-            Ok((_, reply)) => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                if manager.join_token(Role::Worker).map_err(|error| Told::Broken(error.to_string()))?
-                    == reply.token.expose()
-                {
-                    return Ok(stale);
-                }
-                stale += 1;
-            }
-            // As a joiner does.
-            Err(Told::Problem(ProblemKind::Unavailable | ProblemKind::AskAgain)) => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            Err(told) => return Err(told),
-        }
-    }
-    Err(Told::Broken("no token in a hundred tries".into()))
+    assert_retries_are_explained(&broker)?;
+    Ok(())
 }
 
 pub(crate) fn thirty_machines_at_two_brokers_are_never_given_a_token_that_is_about_to_go(
@@ -195,10 +150,10 @@ pub(crate) fn thirty_machines_at_two_brokers_are_never_given_a_token_that_is_abo
         // Some now, some a moment later, so that there are some at each moment of a rotation.
         let machines: Vec<_> = (0..MACHINES)
             .map(|number| {
-                let machine = Machine::new(&invite, addresses[number % 2]);
+                let mut machine = Machine::new(&invite, addresses[number % 2]);
                 scope.spawn(move || {
                     thread::sleep(Duration::from_millis(number as u64 * 150));
-                    on(manager, || would_join(manager, machine))
+                    on(manager, || machine.would_join(manager))
                 })
             })
             .collect();

@@ -1,0 +1,20 @@
+//! What takes too long for every change: storms with figures, and a thousand rounds of what the promises try once.
+//! `./run soak` runs it; `cargo test` by itself does not.
+
+mod claims;
+mod storms;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lab::main(
+        31,
+        lab::trials![
+            storms::fifty_boots_while_the_token_is_rotated_twice_a_second,
+            storms::fifty_boots_while_the_token_is_rotated_without_courtesy,
+            storms::thirty_boots_while_every_key_and_the_issuing_ca_are_replaced,
+            claims::a_grant_redeemed_64_times_at_three_brokers_is_one_claim_a_thousand_times,
+            claims::two_hundred_machines_at_three_brokers_are_ten,
+        ],
+    )
+}
