@@ -62,7 +62,7 @@ pub(crate) fn two_hundred_machines_at_three_brokers_are_ten(pool: &Pool) -> Resu
             let mut asking = tokio::task::JoinSet::new();
             for number in 0..200 {
                 let mut machine = Machine::new(&invite, addresses[number % 3]);
-                asking.spawn_local(async move { machine.admitted().await.is_ok() });
+                asking.spawn(async move { machine.admitted().await.is_ok() });
             }
             asking.join_all().await.into_iter().filter(|admitted| *admitted).count()
         })?;

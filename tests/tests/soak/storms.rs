@@ -25,6 +25,7 @@ fn storm(pool: &Pool, serve: &[&str], order: &[&str]) -> Result<Came, Failed> {
     let manager = cluster.manager();
     let broker = Broker::start_with(manager, serve)?;
     let invite = broker.invite(&["--uses", &(ENGINES + SYNTHETIC).to_string()])?;
+    let joiners = cluster.joiners(&invite);
     let (begun, over, address) = (Instant::now(), AtomicBool::new(false), broker.address());
     let storm = thread::scope(|scope| -> Result<Came, Failed> {
         let rotating = scope.spawn(|| -> lab::Result<usize> {
@@ -47,7 +48,6 @@ fn storm(pool: &Pool, serve: &[&str], order: &[&str]) -> Result<Came, Failed> {
                 })
             })
             .collect();
-        let joiners = cluster.joiners(&invite);
         let engines: Vec<_> = joiners.iter().map(|joiner| scope.spawn(|| joiner.joins())).collect();
         let joined: lab::Result<Vec<Run>> =
             engines.into_iter().map(|joined| joined.join().expect("no panic")).collect();
