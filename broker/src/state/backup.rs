@@ -12,9 +12,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::cluster::{
-    CLUSTER, GRANT_KEY, INVITE_KEY, ISSUING_CERTIFICATE, ISSUING_KEY, ROOT_CERTIFICATE, ROOT_KEY, UNFINISHED,
-};
+use super::cluster::{GRANT_KEY, INVITE_KEY, ISSUING_CERTIFICATE, ISSUING_KEY, ROOT_CERTIFICATE, ROOT_KEY, UNFINISHED};
+use super::cluster_file::CLUSTER;
 use super::next_issuing::{NEXT_CERTIFICATE, NEXT_KEY};
 use super::{Cluster, Folder, StateError, restore};
 use crate::audit;

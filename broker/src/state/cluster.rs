@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use certs::{AuthorityError, Issuing, IssuingCertificate, Root, SigningKey};
 use protocol::{BrokerAddress, ClusterId, HandoverReply, KeyText, Pin};
-use serde::{Deserialize, Serialize};
 
-use super::{Brought, Folder, KeySource, StateError, next_issuing};
+use super::cluster_file::{CLUSTER, ClusterFile, FORMAT};
+use super::{Folder, KeySource, StateError, next_issuing};
 use crate::clock;
-use crate::jwt::PublicKey;
 
-pub(super) const CLUSTER: &str = "cluster.json";
 pub(super) const ROOT_CERTIFICATE: &str = "root.crt";
 pub(super) const ROOT_KEY: &str = "root.key";
 pub(super) const ISSUING_CERTIFICATE: &str = "issuing.crt";
@@ -23,7 +21,6 @@ pub(super) const INVITE_KEY: &str = "invite.key";
 pub(super) const GRANT_KEY: &str = "grant.key";
 /// It is there while the folder is being restored: until then nothing in it counts.
 pub(super) const UNFINISHED: &str = "restore.unfinished";
-const FORMAT: u32 = 1;
 
 /// The root, from a folder that holds its certificate and its key: for a command, never for a broker that serves.
 pub(crate) fn open_root(folder: &Folder, name: &str) -> Result<Root, StateError> {
@@ -49,31 +46,6 @@ pub(crate) fn replace_key(folder: &Folder, which: OwnKey, key: &SigningKey) -> R
     folder.write(name, &key.to_pem())
 }
 
-/// `cluster.json`: what is not secret. It is written last, so that its presence means: init was finished.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ClusterFile {
-    format: u32,
-    id: ClusterId,
-    name: String,
-    made: u64,
-    broker: String,
-    #[serde(default)]
-    advertise: Vec<BrokerAddress>,
-    /// Until when the cluster's swarm may be made, in seconds since 1970.
-    #[serde(default)]
-    form_until: u64,
-    /// The ledger was made in this swarm: when it is gone, it was lost.
-    #[serde(default)]
-    ledger: bool,
-    /// The keys came from another broker: so there is a ledger, also before this broker has seen it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    taken: bool,
-    /// This machine set about to make a swarm, and did not know yet whether it would be the cluster's.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    forming: bool,
-}
-
 /// The cluster as this manager knows it.
 pub(crate) struct Cluster {
     folder: Folder,
@@ -97,7 +69,7 @@ pub(crate) fn init(
     let folder = Folder::create(path)?;
     let _lock = folder.lock()?;
     if folder.has(CLUSTER) {
-        let file = read_cluster(&folder)?;
+        let file = ClusterFile::read(&folder)?;
         return Err(StateError::AlreadyInitialised(path.to_owned(), file.name));
     }
     if was_finished(&folder) {
@@ -111,7 +83,7 @@ pub(crate) fn init(
     let (name, ledger, taken, forming) = (name.to_owned(), false, false, false);
     let file =
         ClusterFile { format: FORMAT, id, name, made: now, broker, advertise, form_until, ledger, taken, forming };
-    write_cluster(&folder, &file)?;
+    file.write(&folder)?;
     Ok((file.id, pin))
 }
 
@@ -125,104 +97,6 @@ fn make_keys(folder: &Folder, id: &ClusterId, name: &str, now: u64) -> Result<Pi
     folder.write(INVITE_KEY, &SigningKey::generate()?.to_pem())?;
     folder.write(GRANT_KEY, &SigningKey::generate()?.to_pem())?;
     Ok(root.pin())
-}
-
-/// A state directory that waits for the cluster's keys: it has this broker's own key, and its lock is held.
-pub(crate) struct Waiting {
-    folder: Folder,
-    _lock: std::fs::File,
-    /// This broker's own key that signs grants.
-    pub(crate) grant_key: SigningKey,
-    /// This broker's id.
-    pub(crate) broker: String,
-}
-
-impl Waiting {
-    /// Makes the folder, and the key once: a run that was cut off is gone on with as the same broker.
-    pub(crate) fn at(path: &Path) -> Result<Self, StateError> {
-        let folder = Folder::create(path)?;
-        let lock = folder.lock()?;
-        if was_finished(&folder) {
-            return Err(StateError::Missing { path: folder.path(CLUSTER) });
-        }
-        if !folder.has(GRANT_KEY) {
-            folder.write(GRANT_KEY, &SigningKey::generate()?.to_pem())?;
-        }
-        let grant_key = SigningKey::from_pem(&folder.read(GRANT_KEY)?)
-            .map_err(|error| StateError::Corrupt { path: folder.path(GRANT_KEY), what: error.to_string() })?;
-        let public = PublicKey::from_point(grant_key.public_point());
-        let broker = public.map(|public| broker_id(&public)).ok_or(certs::KeyError::NotAKey)?;
-        Ok(Self { folder, _lock: lock, grant_key, broker })
-    }
-
-    /// Checks the keys that another broker gave, and writes them down; `cluster.json` last. Only those of the cluster
-    /// with this pin are taken, with an issuing CA of this generation or a later one.
-    pub(crate) fn take(
-        &self,
-        given: &HandoverReply,
-        pin: &Pin,
-        generation: u32,
-        advertise: Vec<BrokerAddress>,
-    ) -> Result<(), StateError> {
-        self.keep(given, (pin, generation), advertise, 0, true)
-    }
-
-    /// The same with what the operator brought: there may be no swarm yet, and this machine may make it.
-    pub(crate) fn take_brought(&self, brought: &Brought) -> Result<(), StateError> {
-        let issuing = IssuingCertificate::from_pem(&brought.keys.issuing, &brought.keys.root)
-            .map_err(|error| StateError::WrongKeys { what: error.to_string() })?;
-        self.keep(&brought.keys, (&issuing.pin(), issuing.generation), Vec::new(), brought.form_until, false)
-    }
-
-    fn keep(
-        &self,
-        given: &HandoverReply,
-        (pin, generation): (&Pin, u32),
-        advertise: Vec<BrokerAddress>,
-        form_until: u64,
-        taken: bool,
-    ) -> Result<(), StateError> {
-        let wrong = |what: String| StateError::WrongKeys { what };
-        let issuing =
-            IssuingCertificate::from_pem(&given.issuing, &given.root).map_err(|error| wrong(error.to_string()))?;
-        if issuing.pin() != *pin || issuing.cluster != given.cluster {
-            return Err(wrong("its root is not the one that this machine was told of".into()));
-        }
-        if issuing.generation < generation {
-            let what = format!(
-                "its issuing CA is of generation {}, and those below {generation} are void",
-                issuing.generation
-            );
-            return Err(wrong(what));
-        }
-        let invite_key = SigningKey::from_pem(given.invite_key.expose()).map_err(|error| wrong(error.to_string()))?;
-        let folder = &self.folder;
-        if let Some(key) = &given.issuing_key {
-            Issuing::from_pem(&given.issuing, key.expose(), &given.root).map_err(|error| wrong(error.to_string()))?;
-            folder.write(ISSUING_KEY, key.expose())?;
-        }
-        folder.write(ROOT_CERTIFICATE, &given.root)?;
-        folder.write(ISSUING_CERTIFICATE, &given.issuing)?;
-        folder.write(INVITE_KEY, &invite_key.to_pem())?;
-        let file = ClusterFile {
-            format: FORMAT,
-            id: given.cluster.clone(),
-            name: given.name.clone(),
-            made: given.made,
-            broker: self.broker.clone(),
-            advertise,
-            form_until,
-            ledger: false,
-            taken,
-            forming: false,
-        };
-        write_cluster(folder, &file)
-    }
-}
-
-/// The id of a broker that has its keys from another: 16 hex digits that follow from its own key.
-pub(crate) fn broker_id(grant_key: &PublicKey) -> String {
-    grant_key.id().to_string().chars().take(16).collect()
 }
 
 impl Cluster {
@@ -272,7 +146,7 @@ impl Cluster {
         if !folder.has(CLUSTER) {
             return Err(StateError::NotInitialised(folder.path(CLUSTER), path.to_owned()));
         }
-        let file = read_cluster(&folder)?;
+        let file = ClusterFile::read(&folder)?;
         let corrupt = |name: &str, what: String| StateError::Corrupt { path: folder.path(name), what };
         let certificate = next_issuing::certificate(&folder);
         let issuing = IssuingCertificate::from_pem(&folder.read(certificate)?, &folder.read(ROOT_CERTIFICATE)?)
@@ -363,59 +237,25 @@ impl Cluster {
     /// Remembers that this machine sets about to make a swarm.
     pub(crate) fn remember_forming(&mut self) -> Result<(), StateError> {
         self.file.forming = true;
-        write_cluster(&self.folder, &self.file)
+        self.file.write(&self.folder)
     }
 
     /// Remembers that this machine has joined the cluster's swarm: there is a ledger, and this broker makes none.
     pub(crate) fn remember_joined(&mut self) -> Result<(), StateError> {
         (self.file.forming, self.file.taken) = (false, true);
-        write_cluster(&self.folder, &self.file)
+        self.file.write(&self.folder)
     }
 
     /// Remembers that the ledger was made.
     pub(crate) fn remember_ledger(&mut self) -> Result<(), StateError> {
         self.file.ledger = true;
-        write_cluster(&self.folder, &self.file)
+        self.file.write(&self.folder)
     }
 }
 
 /// Whether an init came to its end here, even if `cluster.json` was lost since: the audit log is begun after it.
-fn was_finished(folder: &Folder) -> bool {
+pub(super) fn was_finished(folder: &Folder) -> bool {
     folder.has(crate::audit::FILE) || folder.has(UNFINISHED)
-}
-
-/// A backup's `cluster.json` for another broker. That there was a ledger and a swarm is taken for granted: the backup may
-/// be older than they are.
-pub(super) fn as_broker(text: &str, cluster: &ClusterId, broker: String) -> Result<String, StateError> {
-    let wrong = |what: String| StateError::Backup { what };
-    let file: ClusterFile =
-        serde_json::from_str(text).map_err(|error| wrong(format!("{CLUSTER} in it does not read: {error}")))?;
-    if file.format > FORMAT || file.id != *cluster {
-        return Err(wrong(format!("{CLUSTER} in it is of a newer broker, or of another cluster")));
-    }
-    let file = ClusterFile { broker, advertise: Vec::new(), form_until: 0, ledger: true, ..file };
-    serde_json::to_string_pretty(&file).map_err(|error| wrong(error.to_string()))
-}
-
-fn read_cluster(folder: &Folder) -> Result<ClusterFile, StateError> {
-    #[derive(Deserialize)]
-    struct Format {
-        format: u32,
-    }
-    let text = folder.read(CLUSTER)?;
-    let corrupt =
-        |error: serde_json::Error| StateError::Corrupt { path: folder.path(CLUSTER), what: error.to_string() };
-    let Format { format } = serde_json::from_str(&text).map_err(corrupt)?;
-    if format > FORMAT {
-        return Err(StateError::Newer { path: folder.path(CLUSTER), found: format, known: FORMAT });
-    }
-    serde_json::from_str(&text).map_err(corrupt)
-}
-
-fn write_cluster(folder: &Folder, file: &ClusterFile) -> Result<(), StateError> {
-    let text = serde_json::to_string_pretty(file)
-        .map_err(|error| StateError::Corrupt { path: folder.path(CLUSTER), what: error.to_string() })?;
-    folder.write(CLUSTER, &text)
 }
 
 #[cfg(test)]

@@ -6,18 +6,21 @@
 pub(crate) mod backup;
 mod brought;
 mod cluster;
+mod cluster_file;
 mod folder;
 mod issuing_key;
 pub(crate) mod next_issuing;
 mod private;
 mod restore;
+mod waiting;
 
 pub(crate) use brought::Brought;
-pub(crate) use cluster::{Cluster, OwnKey, Waiting, broker_id, init, open_root, replace_key};
+pub(crate) use cluster::{Cluster, OwnKey, init, open_root, replace_key};
 pub(crate) use folder::{Folder, read_bounded};
 pub(crate) use issuing_key::{KeySource, KeySourceError};
 pub(crate) use private::PrivateFile;
 pub(crate) use restore::restore;
+pub(crate) use waiting::{Waiting, broker_id};
 
 use std::path::{Path, PathBuf};
 

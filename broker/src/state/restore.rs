@@ -9,9 +9,8 @@ use std::path::Path;
 use certs::{Issuing, IssuingCertificate, SigningKey};
 
 use super::backup::{Head, Parts, read, read_log};
-use super::cluster::{
-    CLUSTER, GRANT_KEY, INVITE_KEY, ISSUING_CERTIFICATE, ISSUING_KEY, ROOT_CERTIFICATE, UNFINISHED, as_broker,
-};
+use super::cluster::{GRANT_KEY, INVITE_KEY, ISSUING_CERTIFICATE, ISSUING_KEY, ROOT_CERTIFICATE, UNFINISHED};
+use super::cluster_file::{CLUSTER, as_broker};
 use super::next_issuing::{NEXT_CERTIFICATE, NEXT_KEY};
 use super::{Folder, PrivateFile, StateError, broker_id};
 use crate::audit::{self, Event, Record};

@@ -1,0 +1,74 @@
+//! `cluster.json`: what a manager knows of the cluster, and must not forget.
+//!
+//! Keeps promise 5: a file of a newer broker, or one that does not read, stops the broker. Must not hold a secret.
+
+use protocol::{BrokerAddress, ClusterId};
+use serde::{Deserialize, Serialize};
+
+use super::{Folder, StateError};
+
+pub(super) const CLUSTER: &str = "cluster.json";
+pub(super) const FORMAT: u32 = 1;
+
+/// `cluster.json`: what is not secret. It is written last, so that its presence means: init was finished.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClusterFile {
+    pub(super) format: u32,
+    pub(super) id: ClusterId,
+    pub(super) name: String,
+    pub(super) made: u64,
+    pub(super) broker: String,
+    #[serde(default)]
+    pub(super) advertise: Vec<BrokerAddress>,
+    /// Until when the cluster's swarm may be made, in seconds since 1970.
+    #[serde(default)]
+    pub(super) form_until: u64,
+    /// The ledger was made in this swarm: when it is gone, it was lost.
+    #[serde(default)]
+    pub(super) ledger: bool,
+    /// The keys came from another broker: so there is a ledger, also before this broker has seen it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) taken: bool,
+    /// This machine set about to make a swarm, and did not know yet whether it would be the cluster's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) forming: bool,
+}
+
+impl ClusterFile {
+    /// Reads it from a state directory.
+    pub(super) fn read(folder: &Folder) -> Result<Self, StateError> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let text = folder.read(CLUSTER)?;
+        let corrupt =
+            |error: serde_json::Error| StateError::Corrupt { path: folder.path(CLUSTER), what: error.to_string() };
+        let Format { format } = serde_json::from_str(&text).map_err(corrupt)?;
+        if format > FORMAT {
+            return Err(StateError::Newer { path: folder.path(CLUSTER), found: format, known: FORMAT });
+        }
+        serde_json::from_str(&text).map_err(corrupt)
+    }
+
+    /// Writes it, in place of the one that is there: last of all files.
+    pub(super) fn write(&self, folder: &Folder) -> Result<(), StateError> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| StateError::Corrupt { path: folder.path(CLUSTER), what: error.to_string() })?;
+        folder.write(CLUSTER, &text)
+    }
+}
+
+/// A backup's `cluster.json` for another broker. That there was a ledger and a swarm is taken for granted: the backup may
+/// be older than they are.
+pub(super) fn as_broker(text: &str, cluster: &ClusterId, broker: String) -> Result<String, StateError> {
+    let wrong = |what: String| StateError::Backup { what };
+    let file: ClusterFile =
+        serde_json::from_str(text).map_err(|error| wrong(format!("{CLUSTER} in it does not read: {error}")))?;
+    if file.format > FORMAT || file.id != *cluster {
+        return Err(wrong(format!("{CLUSTER} in it is of a newer broker, or of another cluster")));
+    }
+    let file = ClusterFile { broker, advertise: Vec::new(), form_until: 0, ledger: true, ..file };
+    serde_json::to_string_pretty(&file).map_err(|error| wrong(error.to_string()))
+}
