@@ -7,12 +7,15 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use super::AuditError;
 use super::files::{self, Files};
 use super::head::{Head, PublicLogKey};
 use super::reading::numbered;
 use super::tree::{Hash, Tree, leaf};
+use crate::state;
 
 /// What became of a look at one log.
 #[derive(Debug)]
@@ -48,11 +51,19 @@ impl fmt::Display for Wrong {
     }
 }
 
+/// How often, and how many times, the head is looked at again while it does not cover what was written: a broker that
+/// runs writes a record first and signs it next, within milliseconds.
+const AGAIN: (Duration, usize) = (Duration::from_millis(10), 200);
+
 /// Checks a log with these keys; without any, with the one that lies beside it.
+///
+/// A broker may write to the log meanwhile. What was written before the look must be signed by its end; what comes
+/// later is not looked at.
 pub(crate) fn check(files: &Files, keys: &[PublicLogKey]) -> Result<Checked, AuditError> {
-    // The head first: a log that grows meanwhile has all that the head covers.
-    let signed = signed(files, keys)?;
-    let seen = read(files, signed.head.as_ref().ok()).map_err(|error| failed(&files.records, &error))?;
+    let unread = |error: io::Error| failed(&files.records, &error);
+    let written = written(&files.records).map_err(unread)?;
+    let (signed, all_signed) = signed_up_to(written, files, keys)?;
+    let seen = read(files, signed.head.as_ref().ok(), all_signed).map_err(unread)?;
     let (key, trusted) = signed.key.map_or((None, false), |(key, trusted)| (Some(key), trusted));
     let wrong = match &signed.head {
         Err(wrong) => Some(seen.unreadable.clone().unwrap_or_else(|| wrong.clone())),
@@ -66,6 +77,43 @@ pub(crate) fn check(files: &Files, keys: &[PublicLogKey]) -> Result<Checked, Aud
         signed: signed.head.map_or(0, |head| head.size),
         wrong,
     })
+}
+
+/// How many records there are, one that has no end yet among them.
+fn written(records: &Path) -> io::Result<u64> {
+    let mut lines = BufReader::new(File::open(records)?);
+    let (mut count, mut ended) = (0, true);
+    loop {
+        let bytes = lines.fill_buf()?;
+        let Some(last) = bytes.last() else { break };
+        ended = *last == b'\n';
+        count += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let length = bytes.len();
+        lines.consume(length);
+    }
+    Ok(count + u64::from(!ended))
+}
+
+/// The head, and whether it covers this many records. A broker that has the log open is given the time to sign them.
+fn signed_up_to(written: u64, files: &Files, keys: &[PublicLogKey]) -> Result<(Signed, bool), AuditError> {
+    let (pause, times) = AGAIN;
+    let mut found = signed(files, keys)?;
+    for _ in 0..times {
+        if found.head.as_ref().is_ok_and(|head| head.size >= written) {
+            return Ok((found, true));
+        }
+        if found.head.is_err() || !is_written(files) {
+            break;
+        }
+        sleep(pause);
+        found = signed(files, keys)?;
+    }
+    Ok((found, false))
+}
+
+/// Whether a broker has the log open now.
+fn is_written(files: &Files) -> bool {
+    files.records.parent().is_some_and(state::is_held)
 }
 
 struct Signed {
@@ -111,7 +159,8 @@ struct Seen {
     torn: bool,
 }
 
-fn read(files: &Files, head: Option<&Head>) -> io::Result<Seen> {
+/// Reads the records: those that the head covers, or all of them.
+fn read(files: &Files, head: Option<&Head>, covered_only: bool) -> io::Result<Seen> {
     let mut lines = BufReader::new(File::open(&files.records)?);
     let mut hashes = match File::open(&files.hashes) {
         Ok(file) => Some(BufReader::new(file)),
@@ -124,6 +173,9 @@ fn read(files: &Files, head: Option<&Head>) -> io::Result<Seen> {
     loop {
         if seen.records == covered {
             seen.roots[0] = Some(tree.root());
+            if covered_only {
+                break;
+            }
         }
         line.clear();
         if lines.read_until(b'\n', &mut line)? == 0 {
@@ -166,13 +218,16 @@ fn next(hashes: &mut BufReader<File>) -> io::Result<Option<Hash>> {
     }
 }
 
+const NEVER_SIGNED: &str = "it and what follows were never signed: they were added by somebody else, or their broker was \
+                            killed before it could sign them; if so, it does at its next start";
+
 /// The first thing that is not as the head says.
 fn differs(head: &Head, seen: &Seen) -> Option<Wrong> {
     let at = |record: u64, what: &str| Some(Wrong { record: Some(record), what: what.to_owned() });
     let [records, hashes] = seen.roots.map(|root| root.is_some_and(|root| root == head.root));
     if records {
         return match (seen.records > head.size || seen.torn, &seen.unreadable) {
-            (true, _) => at(head.size, "it and what follows were never signed"),
+            (true, _) => at(head.size, NEVER_SIGNED),
             (false, Some(wrong)) => Some(wrong.clone()),
             // The head covers the records, and the hashes only help to find a wrong one.
             (false, None) => (!hashes).then(|| Wrong {

@@ -1,14 +1,16 @@
 //! What somebody who can write to a log's files could do to it, and that each of it is found.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::audit::{Audit, Event, Record};
+use crate::state::Folder;
 
 const RECORDS: usize = 20;
 
 struct Log {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     files: Files,
     records: Vec<u8>,
     hashes: Vec<u8>,
@@ -23,7 +25,7 @@ impl Log {
         let files = Files::of(&path);
         let read = |path: &Path| fs::read(path).expect("reads");
         let (records, hashes, head) = (read(&files.records), read(&files.hashes), read(&files.head));
-        Self { _folder: folder, files, records, hashes, head }
+        Self { folder, files, records, hashes, head }
     }
 
     fn lines(&self) -> Vec<&[u8]> {
@@ -152,4 +154,26 @@ fn a_log_goes_on_being_right_after_each_start() {
         let checked = check(&log.files, &[]).expect("read");
         assert_eq!((checked.signed, checked.wrong), (records as u64, None));
     }
+}
+
+#[test]
+fn a_log_is_right_at_every_moment_while_it_grows() {
+    let log = Log::of(1);
+    let (audit, _) = Audit::open(&log.files.records, "one").expect("opens");
+    let _serves = Folder::open(log.folder.path()).expect("a state directory").lock().expect("free");
+    let enough = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !enough.load(Ordering::Relaxed) {
+                audit.record_blocking(Record::new(Event::BrokerStarted)).expect("written");
+            }
+        });
+        let looks: Vec<_> = (0..30).map(|_| check(&log.files, &[])).collect();
+        enough.store(true, Ordering::Relaxed);
+        let sizes: Vec<u64> = looks.iter().map(|look| look.as_ref().expect("read").records).collect();
+        assert!(sizes.first() < sizes.last(), "it grew meanwhile: {sizes:?}");
+        for look in looks {
+            assert_eq!(look.expect("read").wrong, None);
+        }
+    });
 }

@@ -7,7 +7,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use super::{PrivateFile, StateError};
@@ -122,7 +125,7 @@ impl Folder {
 
     /// Holds the folder for this process: a second broker on the same state is refused.
     pub(crate) fn lock(&self) -> Result<File, StateError> {
-        let path = self.path("lock");
+        let path = self.path(LOCK);
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -130,12 +133,29 @@ impl Folder {
             .mode(0o600)
             .open(&path)
             .map_err(|error| StateError::io(&path, error))?;
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::Locked(self.0.clone())),
-            Err(error) => Err(StateError::io(&path, error.into())),
+        let mut tries = 10;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(file),
+                // Whoever only asks whether it is held has it for a moment.
+                Err(Errno::WOULDBLOCK) if tries > 0 => {
+                    tries -= 1;
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(Errno::WOULDBLOCK) => return Err(StateError::Locked(self.0.clone())),
+                Err(error) => return Err(StateError::io(&path, error.into())),
+            }
         }
     }
+}
+
+/// The file that is locked as long as a process holds its folder.
+const LOCK: &str = "lock";
+
+/// Whether a process holds this folder now.
+pub(crate) fn is_held(folder: &Path) -> bool {
+    File::open(folder.join(LOCK))
+        .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK))
 }
 
 /// Reads a file whole. None if it is larger than `most` bytes: no more than that is read of it.
