@@ -21,14 +21,21 @@ pub(crate) struct Files {
     pub(crate) public: PathBuf,
 }
 
-/// The endings of their names, beside the records'.
-const BESIDE: [&str; 4] = ["hashes", "head", "key", "pub"];
+/// The log's file in the state directory.
+pub(crate) const FILE: &str = "audit.jsonl";
+/// What signs it and proves it: a broker's own, as its other keys are.
+pub(crate) const BESIDE: [&str; 4] = ["audit.hashes", "audit.head", "audit.key", "audit.pub"];
 
 impl Files {
     /// The files of the log with these records.
     pub(crate) fn of(records: &Path) -> Self {
-        let [hashes, head, key, public] = BESIDE.map(|ending| records.with_extension(ending));
+        let [hashes, head, key, public] = BESIDE.map(|name| records.with_file_name(name));
         Self { records: records.to_owned(), hashes, head, key, public }
+    }
+
+    /// The folder that they are in.
+    pub(super) fn folder(&self) -> &Path {
+        self.records.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 }
 

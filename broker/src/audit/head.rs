@@ -3,6 +3,8 @@
 //! Keeps promise 11: whoever has a head and the public key can tell whether a log is still the one that was signed.
 //! Must not show the private key.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
 use protocol::random;
 use signed_note::{Note, NoteError, StandardSigner, StandardVerifier, Verifier as _, VerifierList};
@@ -58,14 +60,21 @@ impl LogKey {
         let (end, _) = public.match_indices('+').nth(1)?;
         let named = &public[..end];
         let encoded = Zeroizing::new([&[ED25519], seed.as_slice()].concat());
-        let private = Zeroizing::new(format!("PRIVATE+KEY+{named}+{}", *base64(&encoded)));
-        let key = Self::read(&private, &public)?;
+        let private = Zeroizing::new(format!("{PRIVATE}{named}+{}", *base64(&encoded)));
+        let key = Self::read(&private)?;
         Some((private, key))
     }
 
-    /// Reads a key and its public half. None if they are none, or not of each other.
-    pub(crate) fn read(private: &str, public: &str) -> Option<Self> {
-        let key = Self { signer: StandardSigner::new(private.trim()).ok()?, public: PublicLogKey::read(public)? };
+    /// Reads a key; the public half follows from it. None if it is none.
+    pub(crate) fn read(private: &str) -> Option<Self> {
+        let private = private.trim();
+        let [name, _, encoded] = private.strip_prefix(PRIVATE)?.splitn(3, '+').collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        let decoded = Zeroizing::new(STANDARD.decode(encoded).ok()?);
+        let seed = Zeroizing::new(<[u8; 32]>::try_from(decoded.strip_prefix(&[ED25519])?).ok()?);
+        let public = signed_note::new_ed25519_verifier_key(name, &SigningKey::from_bytes(&seed).verifying_key());
+        let key = Self { signer: StandardSigner::new(private).ok()?, public: PublicLogKey::read(&public)? };
         key.sign(&Tree::default()).and_then(|note| key.public.verify(&note).ok()).map(|_| key)
     }
 
@@ -121,12 +130,13 @@ impl PublicLogKey {
     }
 }
 
+/// What a private key's text begins with.
+const PRIVATE: &str = "PRIVATE+KEY+";
 /// The algorithm's number in a key's text (C2SP signed-note).
 const ED25519: u8 = 1;
 
 fn base64(bytes: &[u8]) -> Zeroizing<String> {
-    use base64::Engine as _;
-    Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(bytes))
+    Zeroizing::new(STANDARD.encode(bytes))
 }
 
 #[cfg(test)]
@@ -161,8 +171,11 @@ mod tests {
     #[test]
     fn a_key_is_read_back_and_shows_nothing() {
         let (private, made) = LogKey::make("one").expect("a key");
-        assert!(LogKey::read(&private, made.public().as_str()).is_some());
-        assert!(LogKey::read(&private, key("one").public().as_str()).is_none(), "of another key");
+        let read = LogKey::read(&private).expect("a key");
+        assert_eq!(read.public().as_str(), made.public().as_str());
+        for cut in 0..private.len() {
+            assert!(LogKey::read(&private[..cut]).is_none(), "cut at {cut}");
+        }
         assert_eq!((made.public().name(), made.public().broker()), ("swarm-broker/one", "one"));
         assert!(PublicLogKey::read(&private).is_none());
     }

@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,23 +16,12 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::files::Files;
-use super::seal::{Before, Seal};
+use super::seal::{Before, NotSigned, Seal};
 use super::tree::leaf;
-use super::{Event, Outcome, Record, reading};
+use super::{AuditError, Event, Outcome, Record, reading};
 
 /// How many records may wait for the disk. More than that, and callers wait for a place.
 const WAITING: usize = 4096;
-
-/// The record could not be made durable.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AuditError {
-    #[error("the audit log cannot be written: {0}")]
-    Write(Arc<str>),
-    #[error("the audit log is closed")]
-    Closed,
-    #[error("{0}")]
-    Read(String),
-}
 
 /// The audit log of this broker.
 #[derive(Clone)]
@@ -61,11 +51,8 @@ impl Audit {
     /// Opens the log, cutting off a torn last line, and starts the writer. Gives what the log knows, too. A log that is
     /// not what was signed is not opened; one that never was signed is, from here on.
     pub(crate) fn open(path: &Path, broker: &str) -> Result<(Self, reading::Known), AuditError> {
-        let io = |error: std::io::Error| AuditError::Read(format!("{}: {error}", path.display()));
-        let mut known = reading::read(path)?;
-        let before = if known.signed_by.contains(broker) { Before::Signed } else { Before::Not };
-        let leaves = std::mem::take(&mut known.leaves);
-        let seal = Seal::open(Files::of(path), broker, &leaves, before)?;
+        let io = |error: std::io::Error| AuditError::io(path, &error);
+        let files = Files::of(path);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -74,11 +61,13 @@ impl Audit {
             .mode(0o600)
             .open(path)
             .map_err(io)?;
-        file.set_len(known.length).map_err(io)?;
-        file.sync_all().map_err(io)?;
-        if let Some(parent) = path.parent() {
-            File::open(parent).and_then(|folder| folder.sync_all()).map_err(io)?;
-        }
+        // What a killed writer left may not be on disk yet, and is about to be signed.
+        file.sync_all().and_then(|()| File::open(files.folder())?.sync_all()).map_err(io)?;
+        let mut known = reading::read(path)?;
+        let before = if known.signed_by.contains(broker) { Before::Signed } else { Before::Not };
+        let leaves = std::mem::take(&mut known.leaves);
+        let (seal, unsigned) = Seal::open(files, broker, &leaves, before)?;
+        file.set_len(known.length).and_then(|()| file.sync_all()).map_err(io)?;
         file.seek(SeekFrom::Start(known.length)).map_err(io)?;
 
         let writable = Arc::new(AtomicBool::new(true));
@@ -87,14 +76,19 @@ impl Audit {
             file,
             seal,
             length: known.length,
+            torn: false,
             next: known.records,
             broker: broker.to_owned(),
             writable: writable.clone(),
             durable: durable.clone(),
         };
+        let mut first = Vec::new();
         if before == Before::Not {
-            let signed = Record { detail: Some(writer.seal.public().to_owned()), ..Record::new(Event::LogSigned) };
-            writer.write([&signed].into_iter()).map_err(io)?;
+            first.push(Record { detail: Some(writer.seal.public().to_owned()), ..Record::new(Event::LogSigned) });
+        }
+        first.extend(recovered(known.torn, &unsigned));
+        if !first.is_empty() {
+            writer.write(first.iter()).map_err(io)?;
         }
         let (sender, receiver) = sync_channel(WAITING);
         std::thread::Builder::new().name("audit".into()).spawn(move || writer.run(&receiver)).map_err(io)?;
@@ -146,11 +140,27 @@ impl Audit {
     }
 }
 
+/// What is said of a log that its last writer did not finish.
+fn recovered(torn: bool, unsigned: &Range<u64>) -> Option<Record> {
+    let unsigned = (!unsigned.is_empty()).then(|| {
+        let (first, last) = (unsigned.start, unsigned.end - 1);
+        format!(
+            "records {first} to {last} were not signed: the broker was ended before it could sign them, or somebody \
+             else added them"
+        )
+    });
+    let torn = torn.then(|| "a record that was never finished was cut off".to_owned());
+    let told: Vec<String> = unsigned.into_iter().chain(torn).collect();
+    (!told.is_empty()).then(|| Record { detail: Some(told.join("; ")), ..Record::new(Event::LogRecovered) })
+}
+
 struct Writer {
     file: File,
     seal: Seal,
     /// Up to here the file holds whole records.
     length: u64,
+    /// Whether there may be more in it: of a batch that failed, and could not be taken back.
+    torn: bool,
     next: u64,
     broker: String,
     writable: Arc<AtomicBool>,
@@ -182,7 +192,10 @@ impl Writer {
     }
 
     /// Writes all or nothing, as far as the file's readers can tell.
-    fn write<'r>(&mut self, batch: impl Iterator<Item = &'r Record>) -> std::io::Result<std::ops::Range<u64>> {
+    fn write<'r>(&mut self, batch: impl Iterator<Item = &'r Record>) -> std::io::Result<Range<u64>> {
+        if self.torn {
+            self.take_back()?;
+        }
         let time = jiff::Timestamp::now().to_string();
         let (mut bytes, mut leaves) = (Vec::new(), Vec::new());
         for (number, record) in (self.next..).zip(batch) {
@@ -192,20 +205,31 @@ impl Writer {
             leaves.push(leaf(&bytes[begin..]));
             bytes.push(b'\n');
         }
-        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
         // Signed when they are on disk: a head never covers what a crash could take away.
-        let written = written.and_then(|()| self.seal.add(&leaves));
-        if let Err(error) = written {
-            // What was written of it must not be followed by another record.
-            self.file.set_len(self.length)?;
-            self.file.seek(SeekFrom::Start(self.length))?;
+        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
+        let signed = written.map_err(NotSigned::Before).and_then(|()| self.seal.add(&leaves));
+        if let Err(NotSigned::Before(error)) = signed {
+            self.torn = true;
+            self.take_back()?;
             return Err(error);
         }
         self.length += bytes.len() as u64;
         self.durable.store(self.length, Ordering::Release);
         let first = self.next;
         self.next += leaves.len() as u64;
-        Ok(first..self.next)
+        match signed {
+            // A head that covers them may lie there: they stay, though nobody was answered on their strength.
+            Err(NotSigned::Before(error) | NotSigned::Perhaps(error)) => Err(error),
+            Ok(()) => Ok(first..self.next),
+        }
+    }
+
+    /// Takes away what was written of a batch that failed: no other record may follow it.
+    fn take_back(&mut self) -> std::io::Result<()> {
+        self.file.set_len(self.length)?;
+        self.file.seek(SeekFrom::Start(self.length))?;
+        self.torn = false;
+        Ok(())
     }
 }
 
@@ -228,8 +252,12 @@ pub(crate) async fn record_one(path: &Path, broker: &str, record: Record) -> Res
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::audit::Event;
+    use crate::exit::{Code, Failure};
+    use crate::state::PrivateFile;
 
     #[test]
     fn records_are_numbered_on_from_where_the_log_ended() {
@@ -249,14 +277,19 @@ mod tests {
         let path = folder.path().join("audit.jsonl");
         record_once(&path, "b", Record::new(Event::ClusterMade)).expect("written");
         let whole = std::fs::read(&path).expect("reads");
+        let head = folder.path().join("audit.head");
+        let signed = std::fs::read(&head).expect("reads");
         let first = whole.iter().position(|byte| *byte == b'\n').expect("a line");
         for cut in (1..=first).step_by(9) {
             let mut torn = whole.clone();
             torn.extend_from_slice(&whole[..cut]);
             std::fs::write(&path, &torn).expect("written");
+            std::fs::write(&head, &signed).expect("written");
             let (_, known) = Audit::open(&path, "b").expect("opens");
             assert!(known.torn && known.records == 2, "cut at {cut}");
-            assert_eq!(std::fs::read(&path).expect("reads"), whole);
+            let text = std::fs::read_to_string(&path).expect("reads");
+            let told = text.strip_prefix(std::str::from_utf8(&whole).expect("text")).expect("whole as before");
+            assert!(told.contains("log.recovered") && told.contains("was cut off"), "{told}");
         }
     }
 
@@ -285,8 +318,68 @@ mod tests {
             std::fs::remove_file(&path).expect("removed");
             let error = Audit::open(&folder.path().join("audit.jsonl"), "b").err().expect("refused").to_string();
             assert!(error.contains("is missing"), "{error}");
-            std::fs::write(&path, kept).expect("written");
+            PrivateFile::replace(&path).and_then(|file| file.finish_with(&kept)).expect("written");
         }
         assert!(Audit::open(&path, "b").is_ok(), "restored");
+        // The public half follows from the private one.
+        let public = folder.path().join("audit.pub");
+        let kept = std::fs::read(&public).expect("reads");
+        for wrong in [None, Some("another")] {
+            std::fs::remove_file(&public).expect("removed");
+            if let Some(text) = wrong {
+                std::fs::write(&public, text).expect("written");
+            }
+            assert!(Audit::open(&path, "b").is_ok());
+            assert_eq!(std::fs::read(&public).expect("reads"), kept);
+        }
+        let key = folder.path().join("audit.key");
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).expect("open to all");
+        let error = Audit::open(&path, "b").err().expect("refused").to_string();
+        assert!(error.contains("chmod 0600"), "{error}");
+    }
+
+    #[test]
+    fn records_that_were_not_signed_are_named_when_they_are() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.jsonl");
+        record_once(&path, "b", Record::new(Event::ClusterMade)).expect("written");
+        let mut text = std::fs::read_to_string(&path).expect("reads");
+        for number in [2, 3] {
+            let line =
+                text.lines().nth(1).expect("two records").replacen("\"number\":1", &format!("\"number\":{number}"), 1);
+            text.push_str(&line);
+            text.push('\n');
+        }
+        std::fs::write(&path, &text).expect("written");
+        assert!(Audit::open(&path, "b").is_ok(), "a broker that was killed leaves such a log");
+        let told = std::fs::read_to_string(&path).expect("reads");
+        assert!(told.contains("log.recovered") && told.contains("records 2 to 3 were not signed"), "{told}");
+        assert!(Audit::open(&path, "b").is_ok());
+        assert_eq!(std::fs::read_to_string(&path).expect("reads"), told, "told once");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_no_damage() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.jsonl");
+        record_once(&path, "b", Record::new(Event::ClusterMade)).expect("written");
+        // Nothing can be put in the place of a head.
+        std::fs::create_dir(folder.path().join(".audit.head.new")).expect("made");
+        let (audit, _) = Audit::open(&path, "b").expect("all is signed");
+        let before = std::fs::read(&path).expect("reads");
+        let error = audit.record_blocking(Record::new(Event::BrokerStarted)).expect_err("not signed");
+        assert!(matches!(error, AuditError::Write(_)), "{error}");
+        assert!(!audit.is_writable());
+        assert_eq!(std::fs::read(&path).expect("reads"), before, "taken back");
+        std::fs::remove_dir(folder.path().join(".audit.head.new")).expect("removed");
+        assert_eq!(audit.record_blocking(Record::new(Event::BrokerStarted)).expect("written"), 2);
+        assert!(audit.is_writable());
+        drop(audit);
+        let failure = |error: AuditError| Failure::from(error).code;
+        let folder_in_place = folder.path().join("elsewhere");
+        std::fs::create_dir(&folder_in_place).expect("made");
+        assert_eq!(failure(Audit::open(&folder_in_place, "b").err().expect("no file")), Code::Io);
+        std::fs::write(&path, "none\n").expect("written");
+        assert_eq!(failure(Audit::open(&path, "b").err().expect("damaged")), Code::Data);
     }
 }

@@ -3,8 +3,9 @@
 //! Keeps promise 11. Must not sign a log that does not continue what was signed before: such a log stops the broker.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -14,6 +15,7 @@ use super::files::{self, Files};
 use super::head::{Head, LogKey};
 use super::tree::{Hash, Tree};
 use super::verify;
+use crate::state;
 
 /// The bytes of a hash.
 const HASH: u64 = 32;
@@ -35,9 +37,23 @@ pub(super) enum Before {
     Not,
 }
 
+/// Why records are not signed.
+#[derive(Debug)]
+pub(super) enum NotSigned {
+    /// The head that lies there is the one before.
+    Before(io::Error),
+    /// Which one lies there cannot be told: the new one, perhaps, and not durable.
+    Perhaps(io::Error),
+}
+
 impl Seal {
-    /// Takes up what was signed before, and signs what came after.
-    pub(super) fn open(files: Files, broker: &str, leaves: &[Hash], before: Before) -> Result<Self, AuditError> {
+    /// Takes up what was signed before, and signs what came after: gives the numbers of those records, too.
+    pub(super) fn open(
+        files: Files,
+        broker: &str,
+        leaves: &[Hash],
+        before: Before,
+    ) -> Result<(Self, Range<u64>), AuditError> {
         let key = key(&files, broker, before)?;
         let head = head(&files, &key, before)?;
         let signed = head.as_ref().map_or(0, |head| head.size);
@@ -51,12 +67,14 @@ impl Seal {
             return Err(changed(&files, &key));
         }
         tree.extend(newer);
-        let hashes = mend(&files.hashes, leaves).map_err(|error| unreadable(&files.hashes, &error))?;
+        let hashes = mend(&files.hashes, leaves).map_err(|error| AuditError::io(&files.hashes, &error))?;
         let seal = Self { files, key, tree, hashes };
-        if head.is_none_or(|head| head.size != seal.tree.size()) {
-            seal.sign(&seal.tree).map_err(|error| unreadable(&seal.files.head, &error))?;
+        let size = seal.tree.size();
+        if head.as_ref().is_none_or(|head| head.size != size) {
+            seal.sign(&seal.tree).map_err(|error| AuditError::io(&seal.files.head, &error))?;
         }
-        Ok(seal)
+        let unsigned = if head.is_some() { signed..size } else { size..size };
+        Ok((seal, unsigned))
     }
 
     /// The key that verifies what is signed here, as text.
@@ -64,17 +82,21 @@ impl Seal {
         self.key.public().as_str()
     }
 
-    /// Adds records and signs. On failure nothing is added, whatever was signed before stays.
-    pub(super) fn add(&mut self, leaves: &[Hash]) -> io::Result<()> {
+    /// Adds records, which are on disk, and signs.
+    pub(super) fn add(&mut self, leaves: &[Hash]) -> Result<(), NotSigned> {
         let mut tree = self.tree.clone();
         tree.extend(leaves);
         let bytes: Vec<u8> = leaves.iter().flat_map(|leaf| leaf.0).collect();
-        let added = self.hashes.write_all(&bytes).and_then(|()| self.sign(&tree));
-        if let Err(error) = added {
-            let length = self.tree.size() * HASH;
-            self.hashes.set_len(length)?;
-            self.hashes.seek(SeekFrom::Start(length))?;
-            return Err(error);
+        // Over whatever an attempt before this one left there.
+        let at = self.tree.size() * HASH;
+        self.hashes.write_all_at(&bytes, at).and_then(|()| self.hashes.sync_data()).map_err(NotSigned::Before)?;
+        if let Err(error) = self.sign(&tree) {
+            let stays = matches!(self.lies_there(), Some(head) if head.size == self.tree.size());
+            if stays {
+                return Err(NotSigned::Before(error));
+            }
+            self.tree = tree;
+            return Err(NotSigned::Perhaps(error));
         }
         self.tree = tree;
         Ok(())
@@ -84,45 +106,65 @@ impl Seal {
         let note = self.key.sign(tree).ok_or_else(|| io::Error::other("the log's head cannot be signed"))?;
         files::replace(&self.files.head, &note)
     }
+
+    /// The head that is in its place, if that can be told.
+    fn lies_there(&self) -> Option<Head> {
+        let note = files::read(&self.files.head).ok()??;
+        self.key.public().verify(&note).ok()
+    }
 }
 
 /// The log's key; made, if the log was never signed.
 fn key(files: &Files, broker: &str, before: Before) -> Result<LogKey, AuditError> {
-    let read = |path: &Path| files::read(path).map_err(|error| unreadable(path, &error));
+    let read = |path: &Path| files::read(path).map_err(|error| AuditError::io(path, &error));
     let text = |bytes: Vec<u8>| Zeroizing::new(String::from_utf8(bytes).unwrap_or_default());
     if let Some(private) = read(&files.key)?.map(text) {
+        state::check_file(&files.key).map_err(|error| AuditError::Damaged(error.to_string()))?;
+        let key = LogKey::read(&private).ok_or_else(|| lost(files, "is not the key of an audit log"))?;
         let public = read(&files.public)?.map(text).unwrap_or_default();
-        return LogKey::read(&private, &public).ok_or_else(|| {
-            AuditError::Read(format!(
-                "{} and {} are not the two halves of the log's key: restore them from a backup of this manager",
-                files.key.display(),
-                files.public.display()
-            ))
-        });
+        // It follows from the private half.
+        if public.trim() != key.public().as_str() {
+            publish(files, &key)?;
+        }
+        return Ok(key);
     }
     if before == Before::Signed || read(&files.head)?.is_some() {
-        return Err(AuditError::Read(format!(
-            "{} is missing, though the audit log was signed with it. Restore it. If it is lost for good, move {} aside: \
-             the log is then signed with another key, and the other brokers raise an alarm",
-            files.key.display(),
-            files.head.display()
-        )));
+        return Err(lost(files, "is missing, though the audit log was signed with it"));
     }
-    let (private, key) = LogKey::make(broker).ok_or_else(|| AuditError::Read("no key can be made".into()))?;
-    // The private half last: where it is, the other one is.
-    let public = format!("{}\n", key.public().as_str());
-    files::replace(&files.public, public.as_bytes()).map_err(|error| unreadable(&files.public, &error))?;
-    files::replace(&files.key, private.as_bytes()).map_err(|error| unreadable(&files.key, &error))?;
+    let (private, key) = LogKey::make(broker).ok_or_else(|| AuditError::Damaged("no key can be made".into()))?;
+    publish(files, &key)?;
+    files::replace(&files.key, private.as_bytes()).map_err(|error| AuditError::io(&files.key, &error))?;
     Ok(key)
+}
+
+fn publish(files: &Files, key: &LogKey) -> Result<(), AuditError> {
+    let public = format!("{}\n", key.public().as_str());
+    files::replace(&files.public, public.as_bytes()).map_err(|error| AuditError::io(&files.public, &error))
+}
+
+/// A log whose key is gone is not gone on with: whoever could take the key away could sign it anew.
+fn lost(files: &Files, what: &str) -> AuditError {
+    AuditError::Damaged(format!(
+        "{} {what}. Put it back from a copy of this disk. If it is lost for good, this broker ends with it: move {} \
+         away, keep it for the reviewer, and bring up another broker in its place ('broker up' beside one that serves, \
+         or 'broker restore' of a backup)",
+        files.key.display(),
+        files.folder().display()
+    ))
 }
 
 /// What was signed last.
 fn head(files: &Files, key: &LogKey, before: Before) -> Result<Option<Head>, AuditError> {
-    let note = files::read(&files.head).map_err(|error| unreadable(&files.head, &error))?;
+    let note = files::read(&files.head).map_err(|error| AuditError::io(&files.head, &error))?;
     match note {
-        Some(note) => key.public().verify(&note).map(Some).map_err(|error| unreadable(&files.head, &error)),
-        None if before == Before::Signed => Err(AuditError::Read(format!(
-            "{} is missing, though the audit log was signed: whether the log is whole cannot be told. Restore it",
+        Some(note) => key
+            .public()
+            .verify(&note)
+            .map(Some)
+            .map_err(|error| AuditError::Damaged(format!("{}: {error}", files.head.display()))),
+        None if before == Before::Signed => Err(AuditError::Damaged(format!(
+            "{} is missing, though the audit log was signed: whether the log is whole cannot be told. Put it back from \
+             a copy of this disk",
             files.head.display()
         ))),
         None => Ok(None),
@@ -133,24 +175,18 @@ fn head(files: &Files, key: &LogKey, before: Before) -> Result<Option<Head>, Aud
 fn mend(path: &Path, leaves: &[Hash]) -> io::Result<File> {
     let present = files::read(path)?.unwrap_or_default();
     let wanted: Vec<u8> = leaves.iter().flat_map(|leaf| leaf.0).collect();
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     if present != wanted {
         let same = present.iter().zip(&wanted).take_while(|(is, should)| is == should).count();
         file.set_len(same as u64)?;
-        file.seek(SeekFrom::End(0))?;
-        file.write_all(&wanted[same..])?;
+        file.write_all_at(&wanted[same..], same as u64)?;
         file.sync_data()?;
     }
-    file.seek(SeekFrom::End(0))?;
     Ok(file)
 }
 
-fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> AuditError {
-    AuditError::Read(format!("{}: {error}", path.display()))
-}
-
 fn cut(files: &Files, records: usize, signed: u64) -> AuditError {
-    AuditError::Read(format!(
+    AuditError::Damaged(format!(
         "{} has {records} records, and {signed} were signed: records are gone. The broker does not go on with such a \
          log; restore it",
         files.records.display()
@@ -164,7 +200,7 @@ fn changed(files: &Files, key: &LogKey) -> AuditError {
         .ok()
         .and_then(|checked| checked.wrong)
         .map_or_else(|| "it is not what was signed".to_owned(), |wrong| wrong.to_string());
-    AuditError::Read(format!(
+    AuditError::Damaged(format!(
         "{} was changed: {what}. The broker does not go on with such a log; restore it",
         files.records.display()
     ))

@@ -50,9 +50,10 @@ impl Audit {
     pub(crate) async fn sightings(&self, after: Option<u64>, invite: Option<InviteId>) -> Result<Page, AuditError> {
         let (path, end) = self.written();
         let begin = if invite.is_some() { 0 } else { end.saturating_sub(TAIL) };
-        let read = move || page(&path, after.unwrap_or(begin).min(end), end, invite.as_ref());
+        let log = path.clone();
+        let read = move || page(&log, after.unwrap_or(begin).min(end), end, invite.as_ref());
         let page = tokio::task::spawn_blocking(read).await.map_err(|_| AuditError::Closed)?;
-        page.map_err(|error| AuditError::Read(format!("the audit log cannot be read: {error}")))
+        page.map_err(|error| AuditError::io(&path, &error))
     }
 }
 

@@ -60,8 +60,12 @@ const AGAIN: (Duration, usize) = (Duration::from_millis(10), 200);
 /// A broker may write to the log meanwhile. What was written before the look must be signed by its end; what comes
 /// later is not looked at.
 pub(crate) fn check(files: &Files, keys: &[PublicLogKey]) -> Result<Checked, AuditError> {
-    let unread = |error: io::Error| failed(&files.records, &error);
-    let written = written(&files.records).map_err(unread)?;
+    let unread = |error: io::Error| AuditError::io(&files.records, &error);
+    let written = match written(&files.records) {
+        // Whoever takes all records away leaves a head over nothing.
+        Err(error) if error.kind() == ErrorKind::NotFound && files.head.exists() => return gone(files, keys),
+        counted => counted.map_err(unread)?,
+    };
     let (signed, all_signed) = signed_up_to(written, files, keys)?;
     let seen = read(files, signed.head.as_ref().ok(), all_signed).map_err(unread)?;
     let (key, trusted) = signed.key.map_or((None, false), |(key, trusted)| (Some(key), trusted));
@@ -79,19 +83,29 @@ pub(crate) fn check(files: &Files, keys: &[PublicLogKey]) -> Result<Checked, Aud
     })
 }
 
+/// A log whose records are not there at all.
+fn gone(files: &Files, keys: &[PublicLogKey]) -> Result<Checked, AuditError> {
+    let signed = signed(files, keys)?;
+    let (key, trusted) = signed.key.map_or((None, false), |(key, trusted)| (Some(key), trusted));
+    Ok(Checked {
+        broker: key.as_ref().map(|key| key.broker().to_owned()),
+        key: key.map(|key| key.as_str().to_owned()),
+        trusted,
+        records: 0,
+        signed: signed.head.map_or(0, |head| head.size),
+        wrong: Some(Wrong { record: Some(0), what: format!("{} is missing", files.records.display()) }),
+    })
+}
+
 /// How many records there are, one that has no end yet among them.
 fn written(records: &Path) -> io::Result<u64> {
     let mut lines = BufReader::new(File::open(records)?);
-    let (mut count, mut ended) = (0, true);
-    loop {
-        let bytes = lines.fill_buf()?;
-        let Some(last) = bytes.last() else { break };
-        ended = *last == b'\n';
-        count += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let length = bytes.len();
-        lines.consume(length);
+    let (mut count, mut line) = (0, Vec::new());
+    while lines.read_until(b'\n', &mut line)? != 0 {
+        count += 1;
+        line.clear();
     }
-    Ok(count + u64::from(!ended))
+    Ok(count)
 }
 
 /// The head, and whether it covers this many records. A broker that has the log open is given the time to sign them.
@@ -113,7 +127,7 @@ fn signed_up_to(written: u64, files: &Files, keys: &[PublicLogKey]) -> Result<(S
 
 /// Whether a broker has the log open now.
 fn is_written(files: &Files) -> bool {
-    files.records.parent().is_some_and(state::is_held)
+    state::is_held(files.folder())
 }
 
 struct Signed {
@@ -123,7 +137,8 @@ struct Signed {
 
 fn signed(files: &Files, keys: &[PublicLogKey]) -> Result<Signed, AuditError> {
     let wrong = |what: String| Err(Wrong { record: None, what });
-    let Some(note) = files::read(&files.head).map_err(|error| failed(&files.head, &error))? else {
+    let read = |path: &Path| files::read(path).map_err(|error| AuditError::io(path, &error));
+    let Some(note) = read(&files.head)? else {
         return Ok(Signed {
             head: wrong(format!("there is no signed head: {} is missing", files.head.display())),
             key: None,
@@ -132,10 +147,15 @@ fn signed(files: &Files, keys: &[PublicLogKey]) -> Result<Signed, AuditError> {
     let name = String::from_utf8_lossy(&note).lines().next().unwrap_or_default().to_owned();
     let key = match keys {
         [] => {
-            let beside = files::read(&files.public).map_err(|error| failed(&files.public, &error))?;
+            let beside = read(&files.public)?;
             beside.and_then(|text| PublicLogKey::read(&String::from_utf8_lossy(&text))).map(|key| (key, false))
         }
-        given => given.iter().find(|key| key.name() == name).map(|key| (key.clone(), true)),
+        // A broker may have had more than one.
+        given => {
+            let named = || given.iter().filter(|key| key.name() == name);
+            let key = named().find(|key| key.verify(&note).is_ok()).or_else(|| named().next());
+            key.map(|key| (key.clone(), true))
+        }
     };
     let head = match &key {
         Some((key, _)) => key.verify(&note).or_else(|error| wrong(format!("the signed head: {error}"))),
@@ -247,10 +267,6 @@ fn differs(head: &Head, seen: &Seen) -> Option<Wrong> {
         let what = "the records are not what was signed, and the file of hashes that would tell which is damaged too";
         Some(Wrong { record: seen.differs, what: what.into() })
     })
-}
-
-fn failed(path: &Path, error: &io::Error) -> AuditError {
-    AuditError::Read(format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::audit::{Audit, Event, Record};
-use crate::state::Folder;
 
 const RECORDS: usize = 20;
 
@@ -160,7 +159,9 @@ fn a_log_goes_on_being_right_after_each_start() {
 fn a_log_is_right_at_every_moment_while_it_grows() {
     let log = Log::of(1);
     let (audit, _) = Audit::open(&log.files.records, "one").expect("opens");
-    let _serves = Folder::open(log.folder.path()).expect("a state directory").lock().expect("free");
+    // As a broker that serves holds its state directory.
+    let serves = File::create(log.folder.path().join("lock")).expect("made");
+    serves.lock().expect("free");
     let enough = AtomicBool::new(false);
     std::thread::scope(|threads| {
         threads.spawn(|| {
@@ -176,4 +177,19 @@ fn a_log_is_right_at_every_moment_while_it_grows() {
             assert_eq!(look.expect("read").wrong, None);
         }
     });
+}
+
+#[test]
+fn a_log_without_its_records_is_wrong_and_each_key_of_a_broker_is_tried() {
+    let (log, other) = (Log::of(3), Log::of(3));
+    let key = |log: &Log| PublicLogKey::read(&fs::read_to_string(&log.files.public).expect("reads")).expect("a key");
+    for keys in [[key(&log), key(&other)], [key(&other), key(&log)]] {
+        assert_eq!(check(&log.files, &keys).expect("read").wrong, None);
+    }
+    fs::remove_file(&log.files.records).expect("removed");
+    let checked = check(&log.files, &[]).expect("told");
+    assert_eq!((checked.records, checked.signed), (0, 3));
+    assert_eq!(checked.wrong.and_then(|wrong| wrong.record), Some(0));
+    fs::remove_file(&log.files.head).expect("removed");
+    assert!(check(&log.files, &[]).is_err(), "there is no log");
 }

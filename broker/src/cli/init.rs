@@ -53,8 +53,7 @@ impl Init {
         let (id, pin) = state::init(&self.state, name, self.advertise, self.form_within)?;
         let cluster = state::Cluster::open(&self.state)?;
         let record = Record { operator: Some(operator), ..Record::new(Event::ClusterMade) };
-        audit::record_once(&cluster.folder().path(audit::FILE), cluster.broker(), record)
-            .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
+        audit::record_once(&cluster.folder().path(audit::FILE), cluster.broker(), record)?;
         if let Some(path) = &self.keys_file {
             state::Brought::write(&cluster, path)?;
         }

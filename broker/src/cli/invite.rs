@@ -138,8 +138,7 @@ fn make_offline(path: &Path, brokers: &[BrokerAddress], order: InviteOrder) -> R
     let signer = Signer::new(INVITE_TYP, &cluster.invite_key);
     let line = sign(&signer, &invite).map_err(|error| Failure::new(Code::Internal, error))?;
     let operator = operator(rustix::process::getuid().as_raw());
-    record_once(&cluster.folder().path(audit::FILE), cluster.broker(), made(&invite, operator))
-        .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
+    record_once(&cluster.folder().path(audit::FILE), cluster.broker(), made(&invite, operator))?;
     Ok(line)
 }
 

@@ -107,9 +107,7 @@ async fn keep(
         detail: Some(format!("from the broker at {from}")),
         ..Record::new(Event::KeysTaken)
     };
-    audit::record_one(&cluster.folder().path(audit::FILE), cluster.broker(), record)
-        .await
-        .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
+    audit::record_one(&cluster.folder().path(audit::FILE), cluster.broker(), record).await?;
     tracing::info!(%from, broker = waiting.broker, "has the cluster's keys");
     Ok(())
 }

@@ -46,15 +46,7 @@ pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<
         let what = "the audit log is missing or empty, though this broker has served before. Restore it from a backup";
         return Err(Failure::new(Code::Data, format!("{}: {what}", log.display())));
     }
-    let (audit, known) =
-        Audit::open(&log, cluster.broker()).map_err(|error| Failure::new(Code::Data, error.to_string()))?;
-    if known.torn {
-        let record = Record {
-            detail: Some("a record that was never finished was cut off".into()),
-            ..Record::new(Event::LogRecovered)
-        };
-        write(&audit, record).await?;
-    }
+    let (audit, known) = Audit::open(&log, cluster.broker())?;
     // A run that was cut off between the keys and this record has left a log without it.
     if known.is_new() && cluster.was_taken() {
         let detail = Some("by a run that was cut off before it wrote this down".into());

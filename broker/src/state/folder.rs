@@ -167,7 +167,7 @@ pub(crate) fn read_bounded(path: &Path, most: usize) -> std::io::Result<Option<V
 }
 
 /// A file of ours that nobody else can read.
-pub(super) fn check_file(path: &Path) -> Result<(), StateError> {
+pub(crate) fn check_file(path: &Path) -> Result<(), StateError> {
     let metadata = fs::metadata(path).map_err(|error| StateError::io(path, error))?;
     check(path, &metadata, "0600")
 }

@@ -16,7 +16,7 @@ mod waiting;
 
 pub(crate) use brought::Brought;
 pub(crate) use cluster::{Cluster, OwnKey, init, open_root, replace_key};
-pub(crate) use folder::{Folder, is_held, read_bounded};
+pub(crate) use folder::{Folder, check_file, is_held, read_bounded};
 pub(crate) use issuing_key::{KeySource, KeySourceError};
 pub(crate) use private::PrivateFile;
 pub(crate) use restore::restore;

@@ -76,7 +76,7 @@ struct Logged {
 async fn record(cluster: &Cluster) -> Result<(), Failure> {
     audit::record_one(&cluster.folder().path(audit::FILE), cluster.broker(), Record::new(Event::SwarmFormed))
         .await
-        .map_err(|error| Failure::new(Code::Io, error.to_string()))
+        .map_err(Failure::from)
 }
 
 /// The node's addresses as Docker takes them: a network is looked up among this machine's own.

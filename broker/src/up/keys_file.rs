@@ -28,9 +28,7 @@ pub(super) async fn take(order: &Order) -> Result<(), Failure> {
     Waiting::at(state)?.take_brought(&brought)?;
     let cluster = Cluster::open(state)?;
     let record = Record { detail: Some("from --keys-file".into()), ..Record::new(Event::KeysTaken) };
-    audit::record_one(&cluster.folder().path(audit::FILE), cluster.broker(), record)
-        .await
-        .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
+    audit::record_one(&cluster.folder().path(audit::FILE), cluster.broker(), record).await?;
     tracing::info!(path = %path.display(), broker = cluster.broker(), "has the cluster's keys");
     Ok(())
 }

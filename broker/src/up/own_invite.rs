@@ -44,9 +44,7 @@ pub(super) async fn invite(cluster: &Cluster, brokers: Vec<BrokerAddress>) -> Re
     let invite = order.fill(maker, now).map_err(internal)?;
     let line = sign(&Signer::new(INVITE_TYP, &cluster.invite_key), &invite).map_err(internal)?;
     let record = made(&invite, "broker up, for its own machine".into());
-    audit::record_one(&cluster.folder().path(audit::FILE), cluster.broker(), record)
-        .await
-        .map_err(|error| Failure::new(Code::Io, error.to_string()))?;
+    audit::record_one(&cluster.folder().path(audit::FILE), cluster.broker(), record).await?;
     cluster.folder().write(FILE, line.expose().as_bytes())?;
     Ok(line)
 }

@@ -62,9 +62,11 @@ pub(crate) fn a_changed_record_is_named_by_whoever_kept_the_key(pool: &Pool) -> 
     let hostname = records[at]["hostname"].as_str().ok_or("no hostname")?;
     let forged = lines[at].replace(hostname, "somebody-else");
     fs::write(taken.join("audit.jsonl"), text.replace(lines[at], &forged))?;
-    let (code, told) = verify(&broker, &key, &[&state, &taken])?;
+    // One that is not there hides no other.
+    let (code, told) = verify(&broker, &key, &[&state, &taken.join("none"), &taken])?;
     assert_eq!((code, &told["ok"], &told["checked"][0]["ok"]), (65, &false.into(), &true.into()), "{told}");
-    assert_eq!(told["checked"][1]["record"], at as u64, "{told}");
+    assert_eq!(told["checked"][2]["record"], at as u64, "{told}");
+    assert_eq!(verify(&broker, &key, &[&state, &taken.join("none")])?.0, 66);
 
     // The broker does not go on with it either, and says where it is.
     fs::write(state.join("audit.jsonl"), text.replace(lines[at], &forged))?;

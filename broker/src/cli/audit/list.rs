@@ -65,9 +65,9 @@ impl List {
             File::open(&path).map_err(|error| Failure::new(Code::NoInput, format!("{}: {error}", path.display())))?;
         let json = self.json || !(self.table || std::io::stdout().is_terminal());
         let mut out = BufWriter::new(std::io::stdout().lock());
-        for (number, line) in BufReader::new(file).lines().enumerate() {
+        for (number, line) in BufReader::new(file).split(b'\n').enumerate() {
             let line = line.map_err(failed)?;
-            let Ok(mut record) = serde_json::from_str::<Value>(&line) else {
+            let Ok(mut record) = serde_json::from_slice::<Value>(&line) else {
                 tracing::warn!("line {} of {} does not read: see 'broker audit verify'", number + 1, path.display());
                 continue;
             };

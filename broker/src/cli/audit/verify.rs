@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::audit::{self, Checked, Files, PublicLogKey};
+use crate::audit::{self, AuditError, Checked, Files, PublicLogKey};
 use crate::exit::{Code, Failure};
 use crate::state;
 
@@ -32,10 +32,21 @@ struct Report {
     checked: Vec<Log>,
 }
 
+/// How a look at a log ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Right,
+    Wrong,
+    Missing,
+    Failed,
+}
+
 #[derive(Serialize)]
 struct Log {
     folder: String,
     ok: bool,
+    #[serde(skip)]
+    look: Look,
     broker: Option<String>,
     key: Option<String>,
     key_given: bool,
@@ -49,7 +60,7 @@ struct Log {
 impl Verify {
     pub(super) fn run(self) -> Result<(), Failure> {
         let keys = self.keys.iter().map(|file| read_keys(file)).collect::<Result<Vec<_>, _>>()?.concat();
-        let checked = self.folders.iter().map(|folder| check(folder, &keys)).collect::<Result<Vec<_>, _>>()?;
+        let checked: Vec<Log> = self.folders.iter().map(|folder| check(folder, &keys)).collect();
         let report = Report {
             ok: checked.iter().all(|log| log.ok),
             logs: checked.len(),
@@ -61,10 +72,19 @@ impl Verify {
         } else {
             super::super::print(&report.checked.iter().map(told).collect::<Vec<_>>().join("\n"))?;
         }
-        match report.checked.iter().filter(|log| !log.ok).count() {
-            0 => Ok(()),
-            1 => Err(Failure::new(Code::Data, "a log is not what was signed")),
-            count => Err(Failure::new(Code::Data, format!("{count} logs are not what was signed"))),
+        let count = |kind: Look| report.checked.iter().filter(|log| log.look == kind).count();
+        let told = |count: usize, one: &str, more: &str| {
+            if count == 1 { format!("a log {one}") } else { format!("{count} logs {more}") }
+        };
+        match (count(Look::Wrong), count(Look::Missing), count(Look::Failed)) {
+            (0, 0, 0) => Ok(()),
+            (0, missing, 0) => Err(Failure::new(Code::NoInput, told(missing, "is not there", "are not there"))),
+            (0, missing, failed) => {
+                Err(Failure::new(Code::Io, told(missing + failed, "cannot be read", "cannot be read")))
+            }
+            (wrong, ..) => {
+                Err(Failure::new(Code::Data, told(wrong, "is not what was signed", "are not what was signed")))
+            }
         }
     }
 }
@@ -80,13 +100,17 @@ fn read_keys(file: &Path) -> Result<Vec<PublicLogKey>, Failure> {
     })
 }
 
-fn check(folder: &Path, keys: &[PublicLogKey]) -> Result<Log, Failure> {
+/// One log. One that cannot be read hides no other.
+fn check(folder: &Path, keys: &[PublicLogKey]) -> Log {
     let files = Files::of(&folder.join(audit::FILE));
-    let Checked { broker, key, trusted, records, signed, wrong } =
-        audit::check(&files, keys).map_err(|error| Failure::new(Code::NoInput, error.to_string()))?;
-    Ok(Log {
+    let Checked { broker, key, trusted, records, signed, wrong } = match audit::check(&files, keys) {
+        Ok(checked) => checked,
+        Err(error) => return Log::unread(folder, &files, &error),
+    };
+    Log {
         folder: folder.display().to_string(),
         ok: wrong.is_none(),
+        look: if wrong.is_none() { Look::Right } else { Look::Wrong },
         broker,
         key,
         key_given: trusted,
@@ -94,7 +118,24 @@ fn check(folder: &Path, keys: &[PublicLogKey]) -> Result<Log, Failure> {
         signed,
         record: wrong.as_ref().and_then(|wrong| wrong.record),
         wrong: wrong.map(|wrong| wrong.to_string()),
-    })
+    }
+}
+
+impl Log {
+    fn unread(folder: &Path, files: &Files, error: &AuditError) -> Self {
+        Self {
+            folder: folder.display().to_string(),
+            ok: false,
+            look: if files.records.exists() { Look::Failed } else { Look::Missing },
+            broker: None,
+            key: None,
+            key_given: false,
+            records: 0,
+            signed: 0,
+            record: None,
+            wrong: Some(error.to_string()),
+        }
+    }
 }
 
 /// One log in a line for people.
@@ -106,6 +147,7 @@ fn told(log: &Log) -> String {
         (None, _) => "signed by nobody that is known".to_owned(),
     };
     match &log.wrong {
+        Some(wrong) if log.look != Look::Wrong => format!("{folder}: NOT READ: {wrong}"),
         None => format!("{folder}: {records} records, all as they were signed; {signed}"),
         Some(wrong) => format!("{folder}: WRONG: {wrong} ({records} records; {signed})"),
     }
