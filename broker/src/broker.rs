@@ -12,17 +12,18 @@ use certs::ClientTrust;
 use protocol::{BrokerAddress, ClusterId, NodeId, Pin};
 use rustls::crypto::CryptoProvider;
 
-use crate::audit::{Audit, AuditError, Record, Refusals};
+use crate::audit::{Audit, AuditError, Head, Record, Refusals};
 use crate::clock;
 use crate::denial::Denial;
 use crate::fleet::{Look, Recent};
 use crate::joiners::Joiners;
 use crate::keys::Keys;
-use crate::ledger::{Directory, Invites, IssuingCas, Listings, Peer, Retire, Rotations, Sentinel};
+use crate::ledger::{Directory, Invites, IssuingCas, ListedLog, Listings, Peer, Retire, Rotations, Sentinel};
 use crate::metrics::Metrics;
 use crate::rotation::Rotation;
 use crate::state::KeySource;
 use crate::swarm::{Engine, Membership};
+use crate::witness::Witness;
 
 /// The broker.
 pub(crate) struct Broker {
@@ -54,6 +55,8 @@ pub(crate) struct Broker {
     pub(crate) listings: Listings,
     pub(crate) issuing_cas: IssuingCas,
     pub(crate) joiners: Joiners,
+    /// The copies of the other brokers' logs.
+    pub(crate) witness: Witness,
     pub(crate) rotations: Rotations,
     pub(crate) rotation: Rotation,
     pub(crate) metrics: Metrics,
@@ -117,9 +120,16 @@ impl Broker {
             issuing: self.keys.issuing.get().public().generation,
             invite: Some(self.keys.invite.get().public().id()),
             grants: self.grant_lifetime.as_secs(),
+            log: Some(self.log()),
             renewed: clock::now(),
             release: env!("CARGO_PKG_VERSION").into(),
         }
+    }
+
+    /// Its log's head, as the ledger lists it.
+    fn log(&self) -> ListedLog {
+        let Head { size, root } = self.audit.signed().head;
+        ListedLog { key: self.audit.key().public().as_str().to_owned(), size, root: root.to_string() }
     }
 
     /// Writes this broker's entry anew. Whoever calls it holds the turn of the keys.

@@ -28,6 +28,7 @@ mod state;
 mod swarm;
 mod up;
 mod userdata;
+mod witness;
 
 use std::process::ExitCode;
 

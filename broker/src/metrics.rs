@@ -20,6 +20,7 @@ pub(crate) enum Step {
     join,
     membership,
     handover,
+    log,
     joiner,
     health,
     other,

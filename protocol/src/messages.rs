@@ -23,6 +23,8 @@ pub const HANDOVERS: &str = "/v1/handovers";
 /// `GET` or `HEAD` by anybody: the joiner program whose [`JoinerHash`](crate::JoinerHash) follows. The caller checks the
 /// hash, which it has from its user-data: who gave the bytes does not matter.
 pub const JOINER: &str = "/v1/joiner/sha256/";
+/// `GET` over mTLS with a manager's swarm node certificate: this broker's audit log, from the byte on whose number follows.
+pub const LOG: &str = "/v1/log/";
 /// `GET`: the process lives.
 pub const HEALTHZ: &str = "/healthz";
 /// `GET`: the broker can admit machines.
@@ -193,6 +195,15 @@ pub struct Proof {
     pub key: String,
     /// ASN.1 DER in base64url.
     pub signature: String,
+}
+
+/// A page of a broker's audit log, for the brokers on other managers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogPage {
+    /// The log's head: how many records it has, and the hash over them, signed (C2SP tlog-checkpoint).
+    pub head: String,
+    /// Whole records that it covers, a line each, from the byte on that was asked for; none, if no record begins there.
+    pub records: String,
 }
 
 /// What all brokers of a cluster share. It has no `Debug`: it holds keys.

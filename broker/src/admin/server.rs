@@ -25,7 +25,7 @@ use crate::denial::Denial;
 use crate::exit::{Code, Failure};
 use crate::fleet::NodeLine;
 use crate::server::{body_of, json, problem};
-use crate::{clock, fleet, handover};
+use crate::{clock, fleet, handover, witness};
 
 pub(super) type Reply = Response<http_body_util::Full<hyper::body::Bytes>>;
 
@@ -120,6 +120,7 @@ async fn answer(broker: &Arc<Broker>, operator: String, request: Request<Incomin
         (&Method::GET, "/v1/nodes") => fleet::report(broker).await.map(|report| json(&report)),
         (&Method::GET, "/v1/invites") => invites(broker).await,
         (&Method::POST, "/v1/invites") => create(broker, operator, &body).await,
+        (&Method::POST, witness::LOOK) => Ok(json(&witness::look(broker).await)),
         (&Method::POST, "/v1/arrivals") => arrived(broker, &body).await,
         (&Method::POST, "/v1/adopt") => adopt(broker, operator, &body).await,
         (&Method::POST, joiners::LOOK) => joiners::look(broker).await,

@@ -80,6 +80,7 @@ pub(super) async fn status(broker: &Broker) -> Result<Reply, Denial> {
         brokers: brokers.collect(),
         missing,
         alarms: broker.audit.alarms(),
+        logs: broker.witness.watched(),
         joiners: broker.joiners.shown(),
         joiners_left_out: broker.joiners.left_out(),
     }))

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::joiners::JoinerShown;
 use crate::keys::What;
 use crate::ledger::{Claims, InviteState, Policy};
+use crate::witness::Watched;
 
 /// A new invite.
 #[derive(Debug, Serialize, Deserialize)]
@@ -124,6 +125,9 @@ pub(crate) struct Status {
     pub(crate) tokens: Vec<TokenShown>,
     pub(crate) brokers: Vec<BrokerShown>,
     pub(crate) alarms: u64,
+    /// The copies of the other brokers' logs.
+    #[serde(default)]
+    pub(crate) logs: Vec<Watched>,
     /// The joiners that this broker serves, or should.
     #[serde(default)]
     pub(crate) joiners: Vec<JoinerShown>,

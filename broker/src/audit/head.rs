@@ -5,12 +5,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{SigningKey, VerifyingKey};
 use protocol::random;
 use signed_note::{Note, NoteError, StandardSigner, StandardVerifier, Verifier as _, VerifierList};
 use tlog_tiles::Checkpoint;
 use zeroize::Zeroizing;
 
+use super::cosign::{Cosigner, is_cosigned};
 use super::tree::{Hash, Tree};
 
 /// What the name of a broker's log and of its key begins with; the broker's id follows.
@@ -19,6 +20,7 @@ const ORIGIN: &str = "swarm-broker/";
 /// The key that signs a log's heads.
 pub(crate) struct LogKey {
     signer: StandardSigner,
+    signing: SigningKey,
     public: PublicLogKey,
 }
 
@@ -27,10 +29,11 @@ pub(crate) struct LogKey {
 pub(crate) struct PublicLogKey {
     text: String,
     verifier: StandardVerifier,
+    point: VerifyingKey,
 }
 
 /// A head whose signature was verified.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Head {
     pub(crate) size: u64,
     pub(crate) root: Hash,
@@ -73,8 +76,9 @@ impl LogKey {
         };
         let decoded = Zeroizing::new(STANDARD.decode(encoded).ok()?);
         let seed = Zeroizing::new(<[u8; 32]>::try_from(decoded.strip_prefix(&[ED25519])?).ok()?);
-        let public = signed_note::new_ed25519_verifier_key(name, &SigningKey::from_bytes(&seed).verifying_key());
-        let key = Self { signer: StandardSigner::new(private).ok()?, public: PublicLogKey::read(&public)? };
+        let signing = SigningKey::from_bytes(&seed);
+        let public = signed_note::new_ed25519_verifier_key(name, &signing.verifying_key());
+        let key = Self { signer: StandardSigner::new(private).ok()?, signing, public: PublicLogKey::read(&public)? };
         key.sign(&Tree::default()).and_then(|note| key.public.verify(&note).ok()).map(|_| key)
     }
 
@@ -90,13 +94,25 @@ impl LogKey {
         note.add_sigs(&[&self.signer]).ok()?;
         Some(note.to_bytes())
     }
+
+    /// Another log's head with this key's cosignature on it: it was held against what is known of that log, at `now`,
+    /// in seconds since 1970.
+    pub(crate) fn cosign(&self, note: &[u8], now: u64) -> Option<Vec<u8>> {
+        let mut note = Note::from_bytes(note).ok()?;
+        note.add_sigs(&[&Cosigner { name: self.public.name(), key: &self.signing, now }]).ok()?;
+        Some(note.to_bytes())
+    }
 }
 
 impl PublicLogKey {
     /// Reads a key's text.
     pub(crate) fn read(text: &str) -> Option<Self> {
-        let verifier = StandardVerifier::new(text.trim()).ok()?;
-        Some(Self { text: text.trim().to_owned(), verifier })
+        let text = text.trim();
+        let verifier = StandardVerifier::new(text).ok()?;
+        // Name and id end at the first two: a key in base64 may hold a '+' as well.
+        let decoded = STANDARD.decode(text.splitn(3, '+').last()?).ok()?;
+        let point = VerifyingKey::from_bytes(decoded.strip_prefix(&[ED25519])?.try_into().ok()?).ok()?;
+        Some(Self { text: text.to_owned(), verifier, point })
     }
 
     /// The key's text.
@@ -112,6 +128,11 @@ impl PublicLogKey {
     /// The broker whose log it is.
     pub(crate) fn broker(&self) -> &str {
         self.name().strip_prefix(ORIGIN).unwrap_or(self.name())
+    }
+
+    /// Whether the broker with this key has cosigned a note.
+    pub(crate) fn has_cosigned(&self, note: &[u8]) -> bool {
+        Note::from_bytes(note).is_ok_and(|note| is_cosigned(&note, self.name(), self.point))
     }
 
     /// The head in a note, if this key signed it.
@@ -166,6 +187,28 @@ mod tests {
             changed[at] ^= 1;
             assert!(one.public().verify(&changed).is_err(), "changed at {at}");
         }
+    }
+
+    #[test]
+    fn another_broker_cosigns_and_changes_nothing_else() {
+        let (log, witness, other) = (key("one"), key("two"), key("two"));
+        let mut tree = Tree::default();
+        tree.push(leaf(b"record"));
+        let note = log.sign(&tree).expect("signed");
+        let cosigned = witness.cosign(&note, 1_700_000_000).expect("cosigned");
+        assert!(cosigned.starts_with(&note), "a line more");
+        assert_eq!(log.public().verify(&cosigned), log.public().verify(&note));
+        assert!(witness.public().has_cosigned(&cosigned));
+        assert!(!witness.public().has_cosigned(&note) && !other.public().has_cosigned(&cosigned));
+        assert!(witness.public().verify(&cosigned).is_err(), "a cosignature makes it no log of its own");
+        for at in 0..cosigned.len() {
+            let mut changed = cosigned.clone();
+            changed[at] ^= 1;
+            let both = log.public().verify(&changed).is_ok() && witness.public().has_cosigned(&changed);
+            assert!(!both, "changed at {at}");
+        }
+        let later = witness.cosign(&cosigned, 1_700_000_001).expect("cosigned");
+        assert_eq!(later.len(), cosigned.len(), "in place of the one before");
     }
 
     #[test]

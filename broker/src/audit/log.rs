@@ -8,15 +8,16 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::files::Files;
-use super::seal::{Before, NotSigned, Seal};
+use super::head::LogKey;
+use super::seal::{Before, NotSigned, Seal, SignedHead};
 use super::tree::leaf;
 use super::{AuditError, Event, Outcome, Record, reading};
 
@@ -31,6 +32,8 @@ pub(crate) struct Audit {
     alarms: Arc<AtomicU64>,
     path: Arc<PathBuf>,
     durable: Arc<AtomicU64>,
+    key: Arc<LogKey>,
+    signed: Arc<RwLock<SignedHead>>,
 }
 
 struct Waiting {
@@ -84,16 +87,20 @@ impl Audit {
         };
         let mut first = Vec::new();
         if before == Before::Not {
-            first.push(Record { detail: Some(writer.seal.public().to_owned()), ..Record::new(Event::LogSigned) });
+            first.push(Record {
+                detail: Some(writer.seal.key().public().as_str().to_owned()),
+                ..Record::new(Event::LogSigned)
+            });
         }
         first.extend(recovered(known.torn, &unsigned));
         if !first.is_empty() {
             writer.write(first.iter()).map_err(io)?;
         }
+        let (key, signed) = (writer.seal.key().clone(), writer.seal.signed().clone());
         let (sender, receiver) = sync_channel(WAITING);
         std::thread::Builder::new().name("audit".into()).spawn(move || writer.run(&receiver)).map_err(io)?;
         let alarms = Arc::new(AtomicU64::new(0));
-        let audit = Self { sender, writable, alarms, path: Arc::new(path.to_owned()), durable };
+        let audit = Self { sender, writable, alarms, path: Arc::new(path.to_owned()), durable, key, signed };
         Ok((audit, known))
     }
 
@@ -132,6 +139,16 @@ impl Audit {
     /// The file, and up to where it holds whole records that are on disk.
     pub(crate) fn written(&self) -> (Arc<PathBuf>, u64) {
         (self.path.clone(), self.durable.load(Ordering::Acquire))
+    }
+
+    /// The key that signs it.
+    pub(crate) fn key(&self) -> &Arc<LogKey> {
+        &self.key
+    }
+
+    /// What was signed last: all of it is on disk.
+    pub(crate) fn signed(&self) -> SignedHead {
+        self.signed.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many alarms were raised since the start.

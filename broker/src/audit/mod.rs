@@ -3,12 +3,15 @@
 //! Keeps promise 4 (write, then answer) and promise 7 (no secret in any record).
 //! Must stay the one place that writes records: order, numbering and the tree over them hang on that.
 
+mod copy;
+mod cosign;
 #[cfg(test)]
 mod documented;
 mod error;
 mod files;
 mod head;
 mod log;
+mod page;
 mod reading;
 mod reason;
 mod record;
@@ -18,13 +21,14 @@ mod sightings;
 mod tree;
 mod verify;
 
+pub(crate) use copy::{COPIES, FORKED, Grown, LogCopy, Untaken, root_of};
 pub(crate) use error::AuditError;
 pub(crate) use files::{BESIDE, FILE, Files};
-pub(crate) use head::PublicLogKey;
+pub(crate) use head::{Head, PublicLogKey};
 pub(crate) use log::{Audit, is_empty, record_once, record_one};
 pub(crate) use reading::{Claimed, Known, KnownToken, each};
 pub(crate) use reason::Reason;
 pub(crate) use record::{Event, Outcome, Record};
 pub(crate) use refusals::Refusals;
 pub(crate) use sightings::Sighting;
-pub(crate) use verify::{Checked, check};
+pub(crate) use verify::{Checked, check, continues, differ};

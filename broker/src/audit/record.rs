@@ -37,6 +37,9 @@ pub(crate) enum Event {
     /// From here on the log is signed, with the key that the detail names.
     #[serde(rename = "log.signed")]
     LogSigned,
+    /// A log was put back or replaced: another broker's, or this one's own.
+    #[serde(rename = "log.forked")]
+    LogForked,
     /// An invite was made.
     #[serde(rename = "invite.made")]
     InviteMade,

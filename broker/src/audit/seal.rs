@@ -7,6 +7,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use zeroize::Zeroizing;
 
@@ -23,9 +24,17 @@ const HASH: u64 = 32;
 /// Signs what is written.
 pub(super) struct Seal {
     files: Files,
-    key: LogKey,
+    key: Arc<LogKey>,
     tree: Tree,
     hashes: File,
+    signed: Arc<RwLock<SignedHead>>,
+}
+
+/// The last head, as it was signed.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedHead {
+    pub(crate) head: Head,
+    pub(crate) note: Arc<[u8]>,
 }
 
 /// Whether a log was signed before this start.
@@ -55,7 +64,8 @@ impl Seal {
         before: Before,
     ) -> Result<(Self, Range<u64>), AuditError> {
         let key = key(&files, broker, before)?;
-        let head = head(&files, &key, before)?;
+        let found = head(&files, &key, before)?;
+        let head = found.as_ref().map(|found| found.head);
         let signed = head.as_ref().map_or(0, |head| head.size);
         let (older, newer) = usize::try_from(signed)
             .ok()
@@ -68,18 +78,24 @@ impl Seal {
         }
         tree.extend(newer);
         let hashes = mend(&files.hashes, leaves).map_err(|error| AuditError::io(&files.hashes, &error))?;
-        let seal = Self { files, key, tree, hashes };
-        let size = seal.tree.size();
-        if head.as_ref().is_none_or(|head| head.size != size) {
-            seal.sign(&seal.tree).map_err(|error| AuditError::io(&seal.files.head, &error))?;
-        }
+        let size = tree.size();
+        let signed_now = match found.filter(|found| found.head.size == size) {
+            Some(found) => found,
+            None => sign(&files, &key, &tree).map_err(|error| AuditError::io(&files.head, &error))?,
+        };
+        let seal = Self { files, key: Arc::new(key), tree, hashes, signed: Arc::new(RwLock::new(signed_now)) };
         let unsigned = if head.is_some() { signed..size } else { size..size };
         Ok((seal, unsigned))
     }
 
-    /// The key that verifies what is signed here, as text.
-    pub(super) fn public(&self) -> &str {
-        self.key.public().as_str()
+    /// The key that signs here.
+    pub(super) fn key(&self) -> &Arc<LogKey> {
+        &self.key
+    }
+
+    /// What was signed last, for those who read along.
+    pub(super) fn signed(&self) -> &Arc<RwLock<SignedHead>> {
+        &self.signed
     }
 
     /// Adds records, which are on disk, and signs.
@@ -90,21 +106,15 @@ impl Seal {
         // Over whatever an attempt before this one left there.
         let at = self.tree.size() * HASH;
         self.hashes.write_all_at(&bytes, at).and_then(|()| self.hashes.sync_data()).map_err(NotSigned::Before)?;
-        if let Err(error) = self.sign(&tree) {
-            let stays = matches!(self.lies_there(), Some(head) if head.size == self.tree.size());
-            if stays {
-                return Err(NotSigned::Before(error));
-            }
-            self.tree = tree;
-            return Err(NotSigned::Perhaps(error));
+        let signed = sign(&self.files, &self.key, &tree);
+        if let Err(error) = &signed
+            && matches!(self.lies_there(), Some(head) if head.size == self.tree.size())
+        {
+            return Err(NotSigned::Before(io::Error::new(error.kind(), error.to_string())));
         }
         self.tree = tree;
+        *self.signed.write().unwrap_or_else(PoisonError::into_inner) = signed.map_err(NotSigned::Perhaps)?;
         Ok(())
-    }
-
-    fn sign(&self, tree: &Tree) -> io::Result<()> {
-        let note = self.key.sign(tree).ok_or_else(|| io::Error::other("the log's head cannot be signed"))?;
-        files::replace(&self.files.head, &note)
     }
 
     /// The head that is in its place, if that can be told.
@@ -112,6 +122,13 @@ impl Seal {
         let note = files::read(&self.files.head).ok()??;
         self.key.public().verify(&note).ok()
     }
+}
+
+/// Signs a head, and puts it in its place.
+fn sign(files: &Files, key: &LogKey, tree: &Tree) -> io::Result<SignedHead> {
+    let note = key.sign(tree).ok_or_else(|| io::Error::other("the log's head cannot be signed"))?;
+    files::replace(&files.head, &note)?;
+    Ok(SignedHead { head: Head { size: tree.size(), root: tree.root() }, note: note.into() })
 }
 
 /// The log's key; made, if the log was never signed.
@@ -154,13 +171,13 @@ fn lost(files: &Files, what: &str) -> AuditError {
 }
 
 /// What was signed last.
-fn head(files: &Files, key: &LogKey, before: Before) -> Result<Option<Head>, AuditError> {
+fn head(files: &Files, key: &LogKey, before: Before) -> Result<Option<SignedHead>, AuditError> {
     let note = files::read(&files.head).map_err(|error| AuditError::io(&files.head, &error))?;
     match note {
         Some(note) => key
             .public()
             .verify(&note)
-            .map(Some)
+            .map(|head| Some(SignedHead { head, note: note.into() }))
             .map_err(|error| AuditError::Damaged(format!("{}: {error}", files.head.display()))),
         None if before == Before::Signed => Err(AuditError::Damaged(format!(
             "{} is missing, though the audit log was signed: whether the log is whole cannot be told. Put it back from \

@@ -11,6 +11,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::AuditError;
+use super::copy;
 use super::files::{self, Files};
 use super::head::{Head, PublicLogKey};
 use super::reading::numbered;
@@ -30,6 +31,8 @@ pub(crate) struct Checked {
     pub(crate) records: u64,
     /// How many of them the head covers.
     pub(crate) signed: u64,
+    /// The head, as it was signed and cosigned.
+    pub(crate) note: Option<Vec<u8>>,
     /// The first thing that is wrong.
     pub(crate) wrong: Option<Wrong>,
 }
@@ -79,8 +82,26 @@ pub(crate) fn check(files: &Files, keys: &[PublicLogKey]) -> Result<Checked, Aud
         trusted,
         records: seen.records,
         signed: signed.head.map_or(0, |head| head.size),
+        note: signed.note,
         wrong,
     })
+}
+
+/// Whether a log has all that this head covers, and as it says: a head that was kept, or another copy's.
+pub(crate) fn continues(files: &Files, head: Head) -> Result<bool, AuditError> {
+    let read = copy::read(&files.records, head).map_err(|error| AuditError::io(&files.records, &error))?;
+    Ok(read.is_some())
+}
+
+/// The first record in which two logs differ, as far as both go.
+pub(crate) fn differ(one: &Files, other: &Files) -> Result<Option<u64>, AuditError> {
+    let lines = |files: &Files| {
+        let file = File::open(&files.records).map_err(|error| AuditError::io(&files.records, &error));
+        file.map(|file| BufReader::new(file).split(b'\n'))
+    };
+    let mut pairs = (0..).zip(lines(one)?.zip(lines(other)?));
+    let differs = pairs.find(|(_, (one, other))| !matches!((one, other), (Ok(one), Ok(other)) if one == other));
+    Ok(differs.map(|(number, _)| number))
 }
 
 /// A log whose records are not there at all.
@@ -93,6 +114,7 @@ fn gone(files: &Files, keys: &[PublicLogKey]) -> Result<Checked, AuditError> {
         trusted,
         records: 0,
         signed: signed.head.map_or(0, |head| head.size),
+        note: signed.note,
         wrong: Some(Wrong { record: Some(0), what: format!("{} is missing", files.records.display()) }),
     })
 }
@@ -133,6 +155,7 @@ fn is_written(files: &Files) -> bool {
 struct Signed {
     head: Result<Head, Wrong>,
     key: Option<(PublicLogKey, bool)>,
+    note: Option<Vec<u8>>,
 }
 
 fn signed(files: &Files, keys: &[PublicLogKey]) -> Result<Signed, AuditError> {
@@ -142,6 +165,7 @@ fn signed(files: &Files, keys: &[PublicLogKey]) -> Result<Signed, AuditError> {
         return Ok(Signed {
             head: wrong(format!("there is no signed head: {} is missing", files.head.display())),
             key: None,
+            note: None,
         });
     };
     let name = String::from_utf8_lossy(&note).lines().next().unwrap_or_default().to_owned();
@@ -162,7 +186,7 @@ fn signed(files: &Files, keys: &[PublicLogKey]) -> Result<Signed, AuditError> {
         None if keys.is_empty() => wrong(format!("the public key is missing or damaged: {}", files.public.display())),
         None => wrong(format!("none of the keys given is of the log '{}'", name.escape_debug())),
     };
-    Ok(Signed { head, key })
+    Ok(Signed { head, key, note: Some(note) })
 }
 
 /// What is in the records and in the hashes.

@@ -185,6 +185,7 @@ fn well_formed(
         issuing,
         invite: None,
         grants: grants::LONGEST,
+        log: None,
         // It is live when it says so itself.
         renewed: 0,
         release: request.release.clone(),

@@ -87,7 +87,7 @@ impl Directory {
         Ok(peer)
     }
 
-    /// Writes the entry of a broker that does not serve yet. When this returns, this engine has committed to it.
+    /// Writes the entry of a broker that does not serve yet, or not any more: it is heard of no later for that. When this returns, this engine has committed to it.
     pub(crate) async fn enlist(&self, peer: Peer) -> Result<(), LedgerError> {
         let renewed = {
             let read = self.read.read().unwrap_or_else(PoisonError::into_inner);

@@ -46,10 +46,24 @@ pub(crate) struct Peer {
     /// For how long its grants are good, in seconds.
     #[serde(default = "longest")]
     pub(crate) grants: u64,
+    /// Its audit log, as it was when it wrote this; none in an entry of an older release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) log: Option<ListedLog>,
     /// When it wrote this last.
     pub(crate) renewed: u64,
     /// Its release.
     pub(crate) release: String,
+}
+
+/// The head of a broker's audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ListedLog {
+    /// The public key that verifies it, as text (C2SP signed-note).
+    pub(crate) key: String,
+    /// How many records there are.
+    pub(crate) size: u64,
+    /// The hash over them, in base64.
+    pub(crate) root: String,
 }
 
 /// A former key of a broker's grants.
@@ -131,6 +145,8 @@ impl Peer {
             let until = now.saturating_add(before.grants.max(self.grants)).saturating_add(SKEW);
             self.retired.push(Retired { key: before.key.clone(), until, void: false });
         }
+        // Whoever writes it for a broker that does not serve yet knows nothing of its log.
+        self.log = self.log.or_else(|| before.log.clone());
         if retire == Retire::AtOnce {
             self.retired.iter_mut().for_each(|former| former.void = true);
         }
@@ -215,6 +231,7 @@ mod tests {
             issuing: 1,
             invite: None,
             grants: 60,
+            log: None,
             renewed: NOW,
             release: "1".into(),
         }

@@ -20,7 +20,7 @@ pub(crate) use directory::{Directory, addresses};
 pub(crate) use invites::{InviteState, Invites, LONGEST, Signed};
 pub(crate) use issuing::{Generations, IssuingCas, OVERLAP, lowest as lowest_issuing};
 pub(crate) use joiners::{Facts, Listing, Listings, MOST_JOINERS, is_room_for};
-pub(crate) use listed::{InviteKey, Peer, Retire, Standing};
+pub(crate) use listed::{InviteKey, ListedLog, Peer, Retire, Standing};
 pub(crate) use policy::Policy;
 pub(crate) use rotation::{Generation, ReadState, Rotating, Rotations, TokenState};
 pub(crate) use sentinel::{Health, Raised, Sentinel, WENT_BACK, cluster_of};

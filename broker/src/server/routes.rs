@@ -7,7 +7,7 @@ use http_body_util::Either;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request};
 use protocol::{
-    GRANTS, HANDOVERS, HEALTHZ, IDENTITIES, JOINER, JOINS, JoinerHash, Problem, ProblemKind, READYZ, REDEEM,
+    GRANTS, HANDOVERS, HEALTHZ, IDENTITIES, JOINER, JOINS, JoinerHash, LOG, Problem, ProblemKind, READYZ, REDEEM,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +23,7 @@ use crate::grants;
 use crate::handover;
 use crate::health;
 use crate::metrics::{Ending, Step};
+use crate::witness;
 
 /// Answers one request.
 pub(super) async fn answer(
@@ -66,12 +67,22 @@ pub(super) async fn answer(
         (Route::Handover, Some(Caller::Node(node))) => {
             with(&body, |request| handover::give(broker, call, node, request)).await
         }
+        (Route::Log(from), Some(Caller::Node(node))) => {
+            witness::give(broker, call, node, from).await.map(|page| json(&page))
+        }
         (Route::Membership, Some(Caller::Node(node))) => {
             admission::membership(broker, call, node).await.map(|reply| json(&reply))
         }
-        (Route::Identity | Route::Grant | Route::Redeem | Route::Join | Route::Membership | Route::Handover, _) => {
-            wrong_certificate(broker, call).await
-        }
+        (
+            Route::Identity
+            | Route::Grant
+            | Route::Redeem
+            | Route::Join
+            | Route::Membership
+            | Route::Handover
+            | Route::Log(_),
+            _,
+        ) => wrong_certificate(broker, call).await,
     };
     broker.metrics.count(step, ending(&answered));
     answered.unwrap_or_else(|denial| denied(call, &denial)).map(Either::Left)
@@ -86,6 +97,8 @@ enum Route {
     Join,
     Membership,
     Handover,
+    /// From this byte on.
+    Log(u64),
     Joiner(JoinerHash),
 }
 
@@ -102,12 +115,21 @@ fn route(method: &Method, path: &str) -> Result<(Step, Route), ProblemKind> {
         HEALTHZ if get => Ok((Step::health, Route::Health)),
         READYZ if get => Ok((Step::health, Route::Ready)),
         IDENTITIES | GRANTS | REDEEM | JOINS | HANDOVERS | HEALTHZ | READYZ => Err(ProblemKind::WrongMethod),
-        _ => match path.strip_prefix(JOINER).map(str::parse) {
-            Some(Ok(hash)) if get || *method == Method::HEAD => Ok((Step::joiner, Route::Joiner(hash))),
-            Some(Ok(_)) => Err(ProblemKind::WrongMethod),
-            Some(Err(_)) | None => Err(ProblemKind::NotFound),
-        },
+        _ => named(method, path),
     }
+}
+
+/// The routes whose path names a thing.
+fn named(method: &Method, path: &str) -> Result<(Step, Route), ProblemKind> {
+    let get = *method == Method::GET;
+    let (step, route, takes) = if let Some(hash) = path.strip_prefix(JOINER) {
+        let hash = hash.parse().map_err(|_| ProblemKind::NotFound)?;
+        (Step::joiner, Route::Joiner(hash), get || *method == Method::HEAD)
+    } else {
+        let from = path.strip_prefix(LOG).and_then(|from| from.parse().ok()).ok_or(ProblemKind::NotFound)?;
+        (Step::log, Route::Log(from), get)
+    };
+    if takes { Ok((step, route)) } else { Err(ProblemKind::WrongMethod) }
 }
 
 async fn redeem(broker: &Broker, call: &Call, identity: &MachineIdentity, body: &Bytes) -> Result<Reply, Denial> {

@@ -26,6 +26,7 @@ use crate::rotation::Rotation;
 use crate::server::{Listener, bind};
 use crate::state::{Cluster, next_issuing};
 use crate::swarm::Engine;
+use crate::witness::{self, Witness};
 use crate::{admin, clock, handover, server};
 
 /// What takes connections, and finishes them when the broker stops.
@@ -94,6 +95,7 @@ pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<
         listings: Listings::new(engine.clone(), sentinel.clone()),
         issuing_cas: IssuingCas::new(engine.clone(), sentinel.clone()),
         joiners,
+        witness: Witness::default(),
         rotations: Rotations::new(engine.clone(), sentinel.clone()),
         rotation: Rotation::new(settings.policies, known.tokens.clone()),
         engine,
@@ -107,6 +109,9 @@ pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<
         looks: Recent::default(),
         alarmed: Mutex::new(HashSet::new()),
     });
+    // Before the entry is written anew: it says how far this broker's log was signed.
+    broker.directory.refresh().await.map_err(|error| steps::ledger_failure(&error))?;
+    witness::assert_continued(&broker).await?;
     steps::enlist(&broker, membership.node.clone()).await?;
     if first {
         steps::adopt_first(&broker, &membership).await?;
@@ -144,6 +149,7 @@ async fn run(
     parts.add("the keeper", tokio::spawn(keeper::keep(broker.clone(), say)));
     parts.add("what follows keys", tokio::spawn(handover::follow(broker.clone())));
     parts.add("what keeps the joiners", tokio::spawn(joiners::keep(broker.clone())));
+    parts.add("what watches the other brokers' logs", tokio::spawn(witness::keep(broker.clone())));
     let seen = |event| Record { version: Some(broker.sentinel.version()), ..Record::new(event) };
     write(&broker.audit, seen(Event::BrokerStarted)).await?;
     parts.add(LISTENER, tokio::spawn(Listener::new(socket, tls_config, broker.clone()).run(stopping)));
@@ -169,6 +175,7 @@ async fn run(
     let _ = std::fs::remove_file(&settings.admin);
     let detail = ended.as_ref().map(ToString::to_string);
     let written = write(&broker.audit, Record { detail, ..seen(Event::BrokerStopped) }).await;
+    steps::list_log(&broker).await;
     ended.map_or(written, Err)
 }
 

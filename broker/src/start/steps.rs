@@ -26,6 +26,9 @@ pub(crate) const WORKER_BELIEVED: Duration = Duration::from_secs(6);
 const BELIEVED: u32 = 3;
 const AGAIN: Duration = Duration::from_secs(2);
 
+/// How long a stop may take to list the log's last head.
+const LIST_LOG: Duration = Duration::from_secs(3);
+
 /// The engine's membership, after waiting a bounded time for quorum.
 pub(super) async fn membership(engine: &Engine) -> Result<Membership, Failure> {
     let begun = tokio::time::Instant::now();
@@ -131,6 +134,23 @@ pub(super) async fn enlist(broker: &Broker, node: NodeId) -> Result<(), Failure>
     broker.directory.refresh().await.map_err(|error| ledger_failure(&error))
 }
 
+/// Lists the log's last head, where that can be done: an older copy of it is found by that at the next start.
+pub(super) async fn list_log(broker: &Broker) {
+    let listed = tokio::time::timeout(LIST_LOG, async {
+        broker.sentinel.check()?;
+        let _turn = broker.keys.turn.lock().await;
+        match broker.membership() {
+            Some(membership) => broker.directory.enlist(broker.entry(membership.node)).await,
+            None => Err(LedgerError::Unavailable("the engine is not a manager".into())),
+        }
+    });
+    match listed.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::info!(%error, "the log's last head is not in the ledger"),
+        Err(_) => tracing::info!("the log's last head is not in the ledger: it took too long"),
+    }
+}
+
 async fn list(broker: &Broker, node: NodeId) -> Result<(), LedgerError> {
     let directory = &broker.directory;
     directory.list_own_invite_key(broker.keys.invite.get().public()).await?;
@@ -145,7 +165,7 @@ async fn list(broker: &Broker, node: NodeId) -> Result<(), LedgerError> {
     })
 }
 
-fn ledger_failure(error: &LedgerError) -> Failure {
+pub(super) fn ledger_failure(error: &LedgerError) -> Failure {
     Failure::new(Code::TryAgain, format!("the ledger cannot be written: {error}"))
 }
 

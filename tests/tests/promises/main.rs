@@ -36,6 +36,7 @@ mod thief;
 mod unit;
 mod verify_then_spend;
 mod waits;
+mod witness;
 mod write_then_answer;
 
 use std::process::ExitCode;
@@ -185,6 +186,8 @@ fn main() -> ExitCode {
             waits::each_machine_that_did_not_come_has_its_reason,
             waits::it_outlives_a_broker_that_is_restarted,
             waits::a_terminal_is_shown_a_bar_and_anything_else_lines,
+            witness::a_lost_managers_log_verifies_from_the_others_copies,
+            witness::a_log_that_is_put_back_is_an_alarm_on_the_others,
             write_then_answer::a_full_disk_under_the_log_lets_no_secret_out,
             write_then_answer::a_log_that_fills_up_at_any_record_has_every_answer,
             write_then_answer::a_full_disk_under_the_log_labels_no_node,

@@ -1,6 +1,12 @@
 //! `broker audit`.
 
+mod choice;
+mod folders;
+mod follow;
 mod list;
+mod merged;
+mod others;
+mod shown;
 mod verify;
 
 use crate::exit::Failure;
@@ -8,8 +14,10 @@ use crate::exit::Failure;
 /// Read the audit log, and check that nobody has changed it
 #[derive(clap::Subcommand)]
 pub(super) enum Audit {
-    /// List this broker's records: readable lines on a terminal, one JSON object a line elsewhere
+    /// List the brokers' records: readable lines on a terminal, one JSON object a line elsewhere
     List(list::List),
+    /// Print records as they are written, until it is ended (Ctrl-C)
+    Follow(follow::Follow),
     /// Check logs, without a broker: that each record is the one that was signed
     Verify(verify::Verify),
 }
@@ -18,6 +26,7 @@ impl Audit {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
             Self::List(list) => list.run(),
+            Self::Follow(follow) => follow.run(),
             Self::Verify(verify) => verify.run(),
         }
     }

@@ -4,20 +4,21 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::audit::{self, AuditError, Checked, Files, PublicLogKey};
+use super::folders::Folders;
+use crate::audit::{self, AuditError, Checked, Files, Head, PublicLogKey};
 use crate::exit::{Code, Failure};
-use crate::state;
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct Verify {
-    /// Folders with a broker's log: state directories, or copies of their audit.* files. The state directory of this
-    /// machine's broker if none is named
-    #[arg(value_name = "DIR", env = "BROKER_STATE", default_value = state::DEFAULT)]
-    folders: Vec<PathBuf>,
+    #[command(flatten)]
+    folders: Folders,
     /// A file with public keys, one a line, as in the brokers' audit.pub: kept since before there was any doubt. Without
     /// it each log is held against the key that lies beside it, which whoever could write there could replace
     #[arg(long = "key", value_name = "FILE")]
     keys: Vec<PathBuf>,
+    /// A head that was kept, as in audit.head: its log must go on from there
+    #[arg(long = "head", value_name = "FILE")]
+    heads: Vec<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -47,9 +48,15 @@ struct Log {
     ok: bool,
     #[serde(skip)]
     look: Look,
+    #[serde(skip)]
+    files: Files,
+    #[serde(skip)]
+    note: Option<Vec<u8>>,
     broker: Option<String>,
     key: Option<String>,
     key_given: bool,
+    /// The brokers that have seen its head, and that it continued what they knew.
+    cosigned_by: Vec<String>,
     records: u64,
     signed: u64,
     /// The number of the first record that is wrong, from 0, where one can be named.
@@ -60,7 +67,12 @@ struct Log {
 impl Verify {
     pub(super) fn run(self) -> Result<(), Failure> {
         let keys = self.keys.iter().map(|file| read_keys(file)).collect::<Result<Vec<_>, _>>()?.concat();
-        let checked: Vec<Log> = self.folders.iter().map(|folder| check(folder, &keys)).collect();
+        let mut checked: Vec<Log> = self.folders.all()?.iter().map(|folder| check(folder, &keys)).collect();
+        for head in &self.heads {
+            hold_against(&mut checked, head)?;
+        }
+        compare(&mut checked);
+        cosigned(&mut checked, &keys);
         let report = Report {
             ok: checked.iter().all(|log| log.ok),
             logs: checked.len(),
@@ -103,49 +115,142 @@ fn read_keys(file: &Path) -> Result<Vec<PublicLogKey>, Failure> {
 /// One log. One that cannot be read hides no other.
 fn check(folder: &Path, keys: &[PublicLogKey]) -> Log {
     let files = Files::of(&folder.join(audit::FILE));
-    let Checked { broker, key, trusted, records, signed, wrong } = match audit::check(&files, keys) {
+    let Checked { broker, key, trusted, records, signed, note, wrong } = match audit::check(&files, keys) {
         Ok(checked) => checked,
-        Err(error) => return Log::unread(folder, &files, &error),
+        Err(error) => return Log::unread(folder, files, &error),
     };
-    Log {
+    let mut log = Log {
         folder: folder.display().to_string(),
-        ok: wrong.is_none(),
-        look: if wrong.is_none() { Look::Right } else { Look::Wrong },
+        ok: true,
+        look: Look::Right,
+        files,
+        note,
         broker,
         key,
         key_given: trusted,
+        cosigned_by: Vec::new(),
         records,
         signed,
-        record: wrong.as_ref().and_then(|wrong| wrong.record),
-        wrong: wrong.map(|wrong| wrong.to_string()),
+        record: None,
+        wrong: None,
+    };
+    if let Some(wrong) = wrong {
+        log.fail(wrong.record, wrong.to_string());
+    } else if folder.join(audit::FORKED).exists() {
+        let proof = folder.join(audit::FORKED);
+        log.fail(None, format!("its broker has shown another log, too: {} is its head or its key", proof.display()));
+    }
+    log
+}
+
+/// That a log goes on from a head that was kept.
+fn hold_against(checked: &mut [Log], file: &Path) -> Result<(), Failure> {
+    let note =
+        std::fs::read(file).map_err(|error| Failure::new(Code::NoInput, format!("{}: {error}", file.display())))?;
+    let mut found = false;
+    for log in checked.iter_mut().filter(|log| log.look != Look::Missing) {
+        let Some(head) = log.public().and_then(|key| key.verify(&note).ok()) else { continue };
+        found = true;
+        match audit::continues(&log.files, head) {
+            Ok(true) => {}
+            Ok(false) => {
+                let size = head.size;
+                log.fail(None, format!("it does not go on from the {size} records of {}", file.display()));
+            }
+            Err(error) => log.fail(None, error.to_string()),
+        }
+    }
+    if found {
+        return Ok(());
+    }
+    Err(Failure::new(Code::Data, format!("{} is no head of any of these logs", file.display())))
+}
+
+/// That logs of one broker are one log: the shorter is the beginning of the longer.
+fn compare(checked: &mut [Log]) {
+    for second in 1..checked.len() {
+        for first in 0..second {
+            let (before, rest) = checked.split_at_mut(second);
+            let (one, other) = (&before[first], &mut rest[0]);
+            if one.broker.is_none() || one.broker != other.broker {
+                continue;
+            }
+            let (Some(this), Some(that)) = (one.head(), other.head()) else { continue };
+            let (longer, head) = if this.size > that.size { (one, that) } else { (&*other, this) };
+            let same = one.key == other.key && audit::continues(&longer.files, head).unwrap_or(false);
+            if !same {
+                let record = audit::differ(&one.files, &other.files).ok().flatten();
+                let at = record.map_or_else(String::new, |record| format!(": record {record} differs"));
+                let what = format!("it is not the log in {}, though of the same broker{at}", one.folder);
+                other.fail(record, what);
+            }
+        }
+    }
+}
+
+/// Which brokers have cosigned a head, by the keys that are given or lie in these folders.
+fn cosigned(checked: &mut [Log], given: &[PublicLogKey]) {
+    let beside = checked.iter().filter_map(Log::public);
+    let keys: Vec<PublicLogKey> = given.iter().cloned().chain(beside).collect();
+    for log in checked {
+        let Some(note) = &log.note else { continue };
+        let mut brokers: Vec<String> =
+            keys.iter().filter(|key| key.has_cosigned(note)).map(|key| key.broker().to_owned()).collect();
+        brokers.sort();
+        brokers.dedup();
+        log.cosigned_by = brokers;
     }
 }
 
 impl Log {
-    fn unread(folder: &Path, files: &Files, error: &AuditError) -> Self {
+    fn unread(folder: &Path, files: Files, error: &AuditError) -> Self {
         Self {
             folder: folder.display().to_string(),
             ok: false,
             look: if files.records.exists() { Look::Failed } else { Look::Missing },
+            files,
+            note: None,
             broker: None,
             key: None,
             key_given: false,
+            cosigned_by: Vec::new(),
             records: 0,
             signed: 0,
             record: None,
             wrong: Some(error.to_string()),
         }
     }
+
+    /// The first thing that is wrong stays.
+    fn fail(&mut self, record: Option<u64>, what: String) {
+        self.ok = false;
+        if self.look == Look::Right {
+            self.look = Look::Wrong;
+            (self.record, self.wrong) = (record, Some(what));
+        }
+    }
+
+    fn public(&self) -> Option<PublicLogKey> {
+        self.key.as_deref().and_then(PublicLogKey::read)
+    }
+
+    fn head(&self) -> Option<Head> {
+        self.public()?.verify(self.note.as_deref()?).ok()
+    }
 }
 
 /// One log in a line for people.
 fn told(log: &Log) -> String {
     let Log { folder, records, .. } = log;
-    let signed = match (&log.broker, log.key_given) {
+    let mut signed = match (&log.broker, log.key_given) {
         (Some(broker), true) => format!("signed by broker {broker}"),
         (Some(broker), false) => format!("signed by broker {broker}, with a key that nobody vouches for: give --key"),
         (None, _) => "signed by nobody that is known".to_owned(),
     };
+    if !log.cosigned_by.is_empty() {
+        signed.push_str("; cosigned by ");
+        signed.push_str(&log.cosigned_by.join(", "));
+    }
     match &log.wrong {
         Some(wrong) if log.look != Look::Wrong => format!("{folder}: NOT READ: {wrong}"),
         None => format!("{folder}: {records} records, all as they were signed; {signed}"),

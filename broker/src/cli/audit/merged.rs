@@ -1,0 +1,138 @@
+//! The records of several brokers' logs, as one: in the order of their times, each log's in its own order.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::exit::{Code, Failure};
+
+/// Logs that are read side by side. What is appended meanwhile comes later.
+#[derive(Default)]
+pub(super) struct Merged {
+    sources: Vec<Source>,
+}
+
+struct Source {
+    path: PathBuf,
+    lines: BufReader<File>,
+    /// The beginning of a record that has no end yet.
+    begun: Vec<u8>,
+    read: u64,
+    next: Option<Next>,
+}
+
+struct Next {
+    time: String,
+    record: Value,
+}
+
+impl Merged {
+    /// Reads this log, too. From its end on, if nothing before is asked for.
+    pub(super) fn add(&mut self, path: &Path, from_end: bool) -> Result<(), Failure> {
+        if self.sources.iter().any(|source| source.path == path) {
+            return Ok(());
+        }
+        let failed = |error: std::io::Error| Failure::new(Code::NoInput, format!("{}: {error}", path.display()));
+        let lines = BufReader::new(File::open(path).map_err(failed)?);
+        let mut source = Source { path: path.to_owned(), lines, begun: Vec::new(), read: 0, next: None };
+        while from_end && source.line()?.is_some() {}
+        self.sources.push(source);
+        Ok(())
+    }
+
+    /// The next record; None if there is no more now.
+    pub(super) fn next(&mut self) -> Result<Option<Value>, Failure> {
+        for source in &mut self.sources {
+            source.fill()?;
+        }
+        let first = self.sources.iter_mut().filter(|source| source.next.is_some()).min_by(|one, other| {
+            let time = |source: &Source| source.next.as_ref().map(|next| next.time.clone());
+            time(one).cmp(&time(other))
+        });
+        Ok(first.and_then(|source| source.next.take()).map(|next| next.record))
+    }
+}
+
+impl Source {
+    /// Reads the next record that reads, if there is one.
+    fn fill(&mut self) -> Result<(), Failure> {
+        while self.next.is_none() {
+            let Some(line) = self.line()? else { return Ok(()) };
+            let Ok(record) = serde_json::from_slice::<Value>(&line) else {
+                let path = self.path.display();
+                tracing::warn!("line {} of {path} does not read: see 'broker audit verify'", self.read);
+                continue;
+            };
+            let time = record.get("time").and_then(Value::as_str).unwrap_or_default();
+            // Without the Z at its end a time sorts as text, whatever the digits of its fraction.
+            self.next = Some(Next { time: time.trim_end_matches('Z').to_owned(), record });
+        }
+        Ok(())
+    }
+
+    /// The next whole line.
+    fn line(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let failed = |error: std::io::Error| Failure::new(Code::Io, format!("{}: {error}", self.path.display()));
+        self.lines.read_until(b'\n', &mut self.begun).map_err(failed)?;
+        if self.begun.pop_if(|last| *last == b'\n').is_none() {
+            return Ok(None);
+        }
+        self.read += 1;
+        Ok(Some(std::mem::take(&mut self.begun)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn line(time: &str, name: &str) -> String {
+        format!("{{\"time\":\"{time}\",\"event\":\"{name}\"}}\n")
+    }
+
+    fn names(merged: &mut Merged) -> Vec<String> {
+        std::iter::from_fn(|| merged.next().expect("reads"))
+            .map(|record| record["event"].as_str().expect("an event").to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn records_come_in_the_order_of_their_times_and_each_log_in_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        let at = |fraction: &str| format!("2026-01-01T00:00:00{fraction}Z");
+        // The clock of the second went back once.
+        std::fs::write(&one, [line(&at(""), "a"), line(&at(".5"), "c"), line(&at(".51"), "e")].concat())
+            .expect("written");
+        std::fs::write(&two, [line(&at(".1"), "b"), line(&at(".500001"), "d"), line(&at(".2"), "d2")].concat())
+            .expect("written");
+        let mut merged = Merged::default();
+        for path in [&one, &two, &one] {
+            merged.add(path, false).expect("added once");
+        }
+        assert_eq!(names(&mut merged), ["a", "b", "c", "d", "d2", "e"]);
+        assert!(merged.add(&folder.path().join("none"), false).is_err());
+    }
+
+    #[test]
+    fn what_is_appended_comes_when_it_is_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        std::fs::write(&path, line("1Z", "before")).expect("written");
+        let mut merged = Merged::default();
+        merged.add(&path, true).expect("added");
+        assert_eq!(names(&mut merged), [""; 0]);
+        let mut file = std::fs::OpenOptions::new().append(true).open(&path).expect("opens");
+        let next = line("2Z", "after");
+        file.write_all(&next.as_bytes()[..9]).expect("written");
+        assert_eq!(names(&mut merged), [""; 0], "half a record");
+        file.write_all(&next.as_bytes()[9..]).expect("written");
+        file.write_all(b"\xff none\n").expect("written");
+        file.write_all(line("3Z", "last").as_bytes()).expect("written");
+        assert_eq!(names(&mut merged), ["after", "last"], "past what does not read");
+    }
+}

@@ -1,0 +1,56 @@
+//! The other brokers' logs: brought up to what they have now, by the running broker.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::folders;
+use crate::cli::AdminSocket;
+use crate::exit::Failure;
+use crate::witness::{self, Watched};
+
+/// A look at brokers that are down takes some seconds each.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// The other brokers' logs
+#[derive(clap::Args)]
+pub(in crate::cli) struct Others {
+    /// Only this broker's log, and not the others'
+    #[arg(long)]
+    local: bool,
+    #[command(flatten)]
+    admin: AdminSocket,
+}
+
+impl Others {
+    /// Whether they are not asked for.
+    pub(super) fn left_out(&self) -> bool {
+        self.local
+    }
+
+    /// Has the running broker fetch what is new, without a word.
+    pub(super) fn refresh(&self) {
+        let _ = self.admin.open().within(PATIENCE).post::<_, Vec<Watched>>(witness::LOOK, &());
+    }
+
+    /// Has the running broker fetch what is new. A broker that does not answer is named: what is here of it is shown.
+    pub(super) fn bring_up(&self, state: &Path) -> Result<(), Failure> {
+        match self.admin.open().within(PATIENCE).post::<_, Vec<Watched>>(witness::LOOK, &()) {
+            Ok(watched) => watched.iter().for_each(tell),
+            // Copies may be all that is left of a cluster.
+            Err(why) if !folders::copies(state)?.is_empty() => {
+                eprintln!("broker: the other brokers' logs are shown as they were copied last: {why}");
+            }
+            Err(_) => {}
+        }
+        Ok(())
+    }
+}
+
+fn tell(Watched { broker, records, copied, problem }: &Watched) {
+    let Some(problem) = problem else { return };
+    let here = match copied {
+        Some(copied) => format!("its {records} records that were here at {copied} are shown"),
+        None => "nothing of it was copied since the start here".to_owned(),
+    };
+    eprintln!("broker: the log of broker {broker} is not all here: {problem}; {here}");
+}
