@@ -1,7 +1,8 @@
 //! `POST /v1/handovers`: the cluster's keys for the broker on another manager, and those that were replaced since for one
 //! that has the former ones.
 //!
-//! The order is the promise: verify all → record → commit → record → keys. Must not be reordered.
+//! The order is the promise: the keys' turn → verify all → record → commit → record → keys. Must not be reordered: who
+//! asked before a leak was answered is judged by what is trusted after it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -52,18 +53,18 @@ async fn hand_over(
     request: HandoverRequest,
     mut record: Record,
 ) -> Result<HandoverReply, Denial> {
-    let issuing = broker.keys.issuing.get().public().generation;
     let key =
         PublicKey::from_text(&request.grant_key).ok_or(Denial::Malformed("the grant key is not a P-256 point"))?;
     let peer = match request.follows {
-        None => Some(well_formed(&request, &key, certificate, issuing)?),
+        None => Some(well_formed(&request, &key, certificate)?),
         Some(_) => None,
     };
     assert_signed_by(broker, &request, certificate, &key)?;
-    broker.sentinel.check()?;
-    let (node, key) = manager(broker, certificate, &request).await?;
-    // Until the end nobody replaces a key: what is given is what was checked.
+    // From here to the end nobody replaces a key, nor what is trusted: what is given is what was checked.
     let _turn = broker.keys.turn.lock().await;
+    broker.sentinel.check()?;
+    keys::follow(broker).await?;
+    let (node, key) = manager(broker, certificate, &request).await?;
     if let Some(wanted) = request.follows {
         can_give(broker, certificate, &request, wanted).await?;
         record.what = Some(What::from(wanted).to_string());
@@ -78,7 +79,8 @@ async fn hand_over(
     let reply = match (peer, request.follows) {
         (Some(peer), _) => {
             let reply = newest(broker).await?;
-            broker.directory.enlist(peer).await?;
+            let issuing = broker.keys.issuing.get().public().generation;
+            broker.directory.enlist(Peer { issuing, ..peer }).await?;
             reply
         }
         (None, wanted) => {
@@ -105,7 +107,6 @@ fn unreadable(error: &dyn std::fmt::Display) -> Denial {
 /// What is given, if no key of it was replaced on another broker: who asks is to ask there.
 async fn newest(broker: &Broker) -> Result<HandoverReply, Denial> {
     let cluster = Cluster::open(&broker.state).map_err(|error| unreadable(&error))?;
-    keys::follow(broker).await?;
     if !keys::is_newest(broker, &cluster.issuing) {
         return Err(Denial::Unavailable("the issuing CA here is not the newest: another broker has that".into()));
     }
@@ -157,12 +158,7 @@ fn assert_signed_by(
 }
 
 /// The new broker's entry, if the request can be one. Its id follows from its key, and so cannot be another's.
-fn well_formed(
-    request: &HandoverRequest,
-    key: &PublicKey,
-    certificate: &NodeCertificate,
-    issuing: u32,
-) -> Result<Peer, Denial> {
+fn well_formed(request: &HandoverRequest, key: &PublicKey, certificate: &NodeCertificate) -> Result<Peer, Denial> {
     if request.broker != crate::state::broker_id(key) {
         return Err(Denial::Malformed("the broker's id does not belong to its key"));
     }
@@ -181,8 +177,8 @@ fn well_formed(
         generation: 1,
         since: 0,
         retired: Vec::new(),
-        // It begins with what it is given.
-        issuing,
+        // Said when it is known what it is given.
+        issuing: 0,
         invite: None,
         grants: grants::LONGEST,
         log: None,
@@ -216,9 +212,8 @@ async fn manager(
     }
 }
 
-/// Commits to something, and follows the issuing CAs.
+/// Commits to something, and follows the issuing CAs. Whoever calls it holds the turn of the keys.
 async fn catch_up(broker: &Broker, node: NodeId) -> Result<(), Denial> {
-    let _turn = broker.keys.turn.lock().await;
     broker.directory.renew(broker.entry(node), Retire::AfterLast).await?;
     keys::follow(broker).await
 }

@@ -1,10 +1,11 @@
 //! Shared keys that were replaced on one manager are followed by the brokers on the others, and by nobody else.
 
 use std::fs;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use certs::SigningKey;
-use lab::cluster::{Broker, Joiner, REFUSED, admitted, assert_admits, node_key};
+use lab::cluster::{Broker, Cluster, Gated, Held, Joiner, REFUSED, admitted, assert_admits, node_key};
 use lab::{Failed, Host, LONG, Pool, Role, until};
 use protocol::InviteLine;
 use serde_json::{Value, json};
@@ -138,6 +139,46 @@ pub(crate) fn after_a_leak_brokers_follow_that_an_operator_answers_for(pool: &Po
     assert_eq!(generation(&brokers[0])?, 3);
     assert_eq!(brokers[1].count("refused", Some("no-manager"))?, alarms, "who waits for a word raises no alarm");
     assert_eq!(InviteLine::parse(&brokers[0].invite(&[])?)?.unverified().generation, 3);
+    Ok(())
+}
+
+pub(crate) fn who_asks_with_a_leaked_key_while_it_is_replaced_gets_nothing(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 1)?;
+    let (manager, thief) = (cluster.manager(), &cluster[1]);
+    let broker = Gated::start(manager)?;
+    let invite = broker.invite(&[])?;
+    let stolen = SigningKey::from_pem(&fs::read_to_string(broker.state().join("issuing.key"))?)?;
+    thief.join(manager, &manager.join_token(Role::Manager)?)?;
+    let node = thief.node_id()?.trim().to_owned();
+    let founders = lab::nodes(manager)?.into_iter().find_map(|node| node.labels.get("swarm-broker.manager").cloned());
+    let voucher = forged(&founders.ok_or("the founder's voucher")?, &node, &stolen);
+    thief.docker(&["node", "update", "--label-add", &format!("swarm-broker.manager={voucher}"), &node])?;
+    let asker = Asker::new(&invite)?;
+    let asks = |follows: Option<&str>| -> Result<_, Failed> {
+        let mut request = asker.request(&id(thief)?, None);
+        request["follows"] = json!(follows);
+        ask(&broker, &invite, node_key(thief)?, &request)
+    };
+    assert!(asks(None)?.is_ok(), "what a leak of the issuing key is worth");
+
+    // The former CA is trusted still when they ask, and is not when their turn has come.
+    let issuing = manager.config("swarm-broker.issuing")?["ID"].as_str().ok_or("no id")?.to_owned();
+    broker.gate().hold(Held { request: format!("/configs/{issuing}/update"), number: 1, done: false });
+    thread::scope(|scope| -> Result<(), Failed> {
+        let rotating = scope.spawn(|| broker.ok(&["rotate", "ca", "--now"]));
+        until(LONG, "the new CA to be about to be listed", || broker.gate().struck().then_some(()))?;
+        let asks = &asks;
+        let asking = [None, Some("ca"), Some("invite-key")].map(|follows| scope.spawn(move || asks(follows)));
+        // A broker that judged before it waits would judge now. That it does not shows nowhere, so it is given the time.
+        thread::sleep(Duration::from_millis(500));
+        broker.gate().open();
+        rotating.join().expect("no panic")?;
+        for asked in asking {
+            assert_eq!(asked.join().expect("no panic")?, Err(REFUSED));
+        }
+        Ok(())
+    })?;
+    assert_eq!(broker.count("keys.handed-over", None)?, 1);
     Ok(())
 }
 

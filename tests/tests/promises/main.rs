@@ -84,6 +84,7 @@ fn main() -> ExitCode {
             formation::no_bad_record_makes_a_second_swarm,
             follows::brokers_follow_keys_that_were_replaced_on_another_manager,
             follows::after_a_leak_brokers_follow_that_an_operator_answers_for,
+            follows::who_asks_with_a_leaked_key_while_it_is_replaced_gets_nothing,
             handovers::keys_go_to_explained_managers_only,
             handovers::a_managers_keys_are_asked_for_by_the_key_that_joined,
             handovers::a_manager_cut_off_from_quorum_hands_no_key_over,
