@@ -1,7 +1,8 @@
 //! A shared key that another broker replaced is put to use here, while this broker serves.
 //!
 //! Keeps promise 5: what was given is checked against the ledger and this broker's own root, and is on disk before it is in
-//! use. Must not take an issuing key where the operator keeps it elsewhere, nor a key that the ledger does not list.
+//! use. Must not take an issuing key where the operator keeps it elsewhere, nor a key that the ledger does not list, nor one
+//! in place of a newer one.
 
 use certs::{Issuing, SigningKey};
 use protocol::{HandoverReply, INVITE_TYP};
@@ -25,6 +26,10 @@ pub(crate) async fn take_up(
     from: &Peer,
 ) -> Result<(), String> {
     let turn = broker.keys.turn.lock().await;
+    // A newer one may have been made here, or elsewhere, while this one was on its way.
+    if !super::behind(broker).contains(behind) {
+        return Err(format!("it gave {} {}, which is not the current one any more", behind.what, behind.current));
+    }
     let kid = match behind.what {
         What::Ca => issuing_ca(broker, behind, given).await?,
         What::InviteKey => invite_key(broker, behind, given).await?,

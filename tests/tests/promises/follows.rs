@@ -5,14 +5,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use certs::SigningKey;
-use lab::cluster::{Broker, Cluster, Gated, Held, Joiner, REFUSED, admitted, assert_admits, node_key};
+use lab::cluster::{Broker, Cluster, Gated, Held, Joiner, REFUSED, Rule, admitted, assert_admits, node_key};
 use lab::{Failed, Host, LONG, Pool, Role, until};
 use protocol::InviteLine;
 use serde_json::{Value, json};
 
 use crate::handovers::{Asker, ask, id};
 use crate::issuing_ca::generation;
-use crate::managers::three;
+use crate::managers::{follow, found_behind_a_relay, three};
 use crate::verify_then_spend::{decoded, signed};
 
 /// Waits until a broker has these keys.
@@ -179,6 +179,25 @@ pub(crate) fn who_asks_with_a_leaked_key_while_it_is_replaced_gets_nothing(pool:
         Ok(())
     })?;
     assert_eq!(broker.count("keys.handed-over", None)?, 1);
+    Ok(())
+}
+
+pub(crate) fn a_key_that_comes_late_takes_no_newer_ones_place(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(2)?;
+    let (first, relay) = found_behind_a_relay(&hosts, Rule::Pass)?;
+    let second = follow(&hosts[1], &first.invite(&["--role", "manager"])?)?;
+
+    relay.set(Rule::HoldReply(relay.requests() + 1));
+    first.ok(&["rotate", "invite-key"])?;
+    until(LONG, "the second key to be on its way", || relay.struck().then_some(()))?;
+    let third = second.json(&["rotate", "invite-key", "--json"])?;
+    assert_eq!(third["generation"], 3, "{third}");
+    relay.set(Rule::Pass);
+    for broker in [&first, &second] {
+        follows(broker, 1, &third["kid"])?;
+        assert_admits(&hosts[0], broker, &broker.invite(&[])?)?;
+    }
+    assert_eq!(second.count("key.followed", None)?, 0);
     Ok(())
 }
 

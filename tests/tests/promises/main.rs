@@ -85,6 +85,7 @@ fn main() -> ExitCode {
             follows::brokers_follow_keys_that_were_replaced_on_another_manager,
             follows::after_a_leak_brokers_follow_that_an_operator_answers_for,
             follows::who_asks_with_a_leaked_key_while_it_is_replaced_gets_nothing,
+            follows::a_key_that_comes_late_takes_no_newer_ones_place,
             handovers::keys_go_to_explained_managers_only,
             handovers::a_managers_keys_are_asked_for_by_the_key_that_joined,
             handovers::a_manager_cut_off_from_quorum_hands_no_key_over,

@@ -112,7 +112,7 @@ pub(crate) fn a_manager_gets_the_keys_without_a_file_that_was_copied(pool: &Pool
 
 pub(crate) fn a_broker_up_that_is_killed_at_any_moment_goes_on(pool: &Pool) -> Result<(), Failed> {
     let hosts = pool.lease(2)?;
-    let (first, relay) = found_behind_a_relay(&hosts)?;
+    let (first, relay) = found_behind_a_relay(&hosts, CONFIRM)?;
     let file = invite_file(&hosts[1], &first.invite(&["--role", "manager"])?)?;
     let gate = Gate::start(&hosts[1], "gate.sock")?;
     let mut second = Broker::nowhere(&hosts[1])?;
@@ -170,18 +170,20 @@ pub(crate) fn a_broker_up_that_is_killed_at_any_moment_goes_on(pool: &Pool) -> R
     Ok(())
 }
 
-/// The founder's broker, which all reach by a relay on the second host. That keeps the fourth request of a boot back: the
-/// confirm.
-fn found_behind_a_relay(hosts: &[Host]) -> Result<(Broker<'_>, Relay), Failed> {
+/// The confirm is the fourth request of a boot.
+const CONFIRM: Rule = Rule::HoldRequest(4);
+
+/// The founder's broker, which all reach by a relay on the second host.
+pub(crate) fn found_behind_a_relay(hosts: &[Host], rule: Rule) -> Result<(Broker<'_>, Relay), Failed> {
     let mut first = Broker::init(&hosts[0])?;
-    let relay = Relay::start(&hosts[1], 7500, first.address(), Rule::HoldRequest(4))?;
+    let relay = Relay::start(&hosts[1], 7500, first.address(), rule)?;
     first.up_with(&["--form", "--advertise", &relay.address().to_string()])?;
     Ok((first, relay))
 }
 
 pub(crate) fn a_broker_that_waits_asks_for_no_key_before_the_join_is_confirmed(pool: &Pool) -> Result<(), Failed> {
     let hosts = pool.lease(2)?;
-    let (first, relay) = found_behind_a_relay(&hosts)?;
+    let (first, relay) = found_behind_a_relay(&hosts, CONFIRM)?;
     let invite = first.invite(&["--role", "manager"])?;
     let second = Broker::nowhere(&hosts[1])?;
     let mut waiting = second.spawn_up(&["--wait"])?;
@@ -208,7 +210,7 @@ pub(crate) fn a_broker_that_waits_takes_the_keys_of_a_node_that_was_refused_and_
     pool: &Pool,
 ) -> Result<(), Failed> {
     let hosts = pool.lease(2)?;
-    let (first, relay) = found_behind_a_relay(&hosts)?;
+    let (first, relay) = found_behind_a_relay(&hosts, CONFIRM)?;
     let invite = first.invite(&["--role", "manager"])?;
     let joining = Joiner::new(&hosts[1], &invite).start()?;
     until(LONG, "the confirm to be held back", || relay.struck().then_some(()))?;
