@@ -110,10 +110,14 @@ async fn newest(broker: &Broker) -> Result<HandoverReply, Denial> {
     if !keys::is_newest(broker, &cluster.issuing) {
         return Err(Denial::Unavailable("the issuing CA here is not the newest: another broker has that".into()));
     }
+    broker.directory.refresh().await?;
+    if lacks(broker, What::InviteKey) {
+        return Err(Denial::Unavailable("another broker has a newer invite key".into()));
+    }
     let invite_key = PublicKey::from_point(cluster.invite_key.public_point()).map(|key| key.id());
-    let listed = broker.directory.newest_invite_keys().await?;
-    if !listed.iter().any(|listed| Some(listed.key.id()) == invite_key) {
-        return Err(Denial::Unavailable("the invite key here is void, or another broker has a newer one".into()));
+    let invite_key = invite_key.ok_or_else(|| unreadable(&"the invite key is not a P-256 key"))?;
+    if broker.directory.is_void(&invite_key).await? {
+        return Err(Denial::Unavailable("the invite key here is void".into()));
     }
     cluster.shared().map_err(|error| unreadable(&error))
 }
@@ -135,10 +139,16 @@ async fn can_give(
     if !listed {
         return Err(Denial::Unavailable("the ledger lists no such broker on this node".into()));
     }
-    if keys::behind(broker).iter().any(|behind| behind.what == What::from(wanted)) {
+    if lacks(broker, What::from(wanted)) {
         return Err(Denial::Unavailable("this broker has not got that key itself yet".into()));
     }
     Ok(())
+}
+
+/// Whether another broker has a newer one of these keys, by what was read of the ledger last. One that is listed and that
+/// nobody has, as of a broker that was killed before it kept it, keeps nobody from handing over what there is.
+fn lacks(broker: &Broker, what: What) -> bool {
+    keys::behind(broker).iter().any(|behind| behind.what == what)
 }
 
 /// That the key which the request names as the broker's has signed it: nobody asks in another broker's name, whose public

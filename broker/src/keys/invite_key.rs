@@ -139,7 +139,7 @@ fn void<'s>(
 /// Whether this broker may still sign invites: another one may have declared its key void.
 pub(crate) async fn assert_not_void(broker: &Broker, signer: &Signer) -> Result<(), Denial> {
     if broker.directory.is_void(&signer.public().id()).await? {
-        let what = "the key that this broker signs invites with was declared void on another one ('broker rotate invite-key --now'). Make invites there, or give this one the new key";
+        let what = "the key that this broker signs invites with was declared void on another one ('broker rotate invite-key --now'). This one gets the new key by itself, within seconds; 'broker status' says what it waits for. Until then, make invites there";
         return Err(Denial::Unavailable(what.into()));
     }
     Ok(())

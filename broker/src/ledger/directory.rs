@@ -167,15 +167,6 @@ impl Directory {
         Ok(keys.iter().filter_map(InviteKey::read).collect())
     }
 
-    /// The newest of those that are not void. Several have the same number where brokers listed them at the same moment.
-    pub(crate) async fn newest_invite_keys(&self) -> Result<Vec<InviteKey>, LedgerError> {
-        let mut keys = self.invite_keys().await?;
-        keys.retain(|key| key.voided.is_none());
-        let newest = keys.iter().map(|key| key.generation).max();
-        keys.retain(|key| Some(key.generation) == newest);
-        Ok(keys)
-    }
-
     /// All of them, as they were read last.
     pub(crate) fn known_invite_keys(&self) -> Vec<InviteKey> {
         self.read.read().unwrap_or_else(PoisonError::into_inner).invites.values().cloned().collect()
