@@ -72,6 +72,7 @@ pub(super) async fn plan(broker: &Broker) -> Result<Reply, Denial> {
         overlap_ends: clock::shown(plan.overlap_ends),
         root_ends: clock::shown(plan.root_ends),
         invites: plan.invites.into_iter().map(invite).collect(),
+        unread: plan.unread,
         brokers: plan.brokers.into_iter().map(|(id, generation)| BrokerCa { id, generation }).collect(),
         adopt: plan.adopt,
         state: plan.state,
@@ -113,7 +114,7 @@ fn invite(made: keys::Made) -> InviteOfKey {
 }
 
 fn shown(what: What, rotated: Rotated, dry_run: bool) -> KeyShown {
-    let Rotated { generation, since, kid, former_until, invites, adopt } = rotated;
+    let Rotated { generation, since, kid, former_until, invites, unread, adopt } = rotated;
     KeyShown {
         what,
         generation,
@@ -122,6 +123,7 @@ fn shown(what: What, rotated: Rotated, dry_run: bool) -> KeyShown {
         dry_run,
         former_until: former_until.map(clock::shown),
         invites: invites.into_iter().map(invite).collect(),
+        unread,
         adopt,
     }
 }

@@ -58,6 +58,7 @@ pub(super) async fn preview(broker: &Broker, body: &[u8]) -> Result<Reply, Denia
                 since: clock::shown(machine.since),
             })
             .collect(),
+        unread: found.unread,
         wait_ms: u64::try_from(wait).unwrap_or(u64::MAX),
         under_way: found.rotating.map(|rotating| rotating.by),
     }))

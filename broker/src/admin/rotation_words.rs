@@ -49,6 +49,9 @@ pub(crate) struct RotationPreview {
     pub(crate) tokens: Vec<TokenShown>,
     /// Machines that were given a token a moment ago, and have not confirmed.
     pub(crate) in_flight: Vec<InFlight>,
+    /// Objects of invites that do not read. Whether machines are on their way with them is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unread: Vec<String>,
     /// For how long it would wait for them at most, in milliseconds.
     pub(crate) wait_ms: u64,
     /// The broker that is replacing a token now.
@@ -80,6 +83,9 @@ pub(crate) struct KeyShown {
     pub(crate) former_until: Option<String>,
     /// Invites of former keys (with `dry_run`, of this one, too) that have not ended.
     pub(crate) invites: Vec<InviteOfKey>,
+    /// Objects of invites that do not read. They admit nobody, and are not among the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unread: Vec<String>,
     /// Of an issuing CA after a leak: managers that must be adopted, before their brokers are given it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) adopt: Vec<String>,
@@ -99,6 +105,9 @@ pub(crate) struct CaPlan {
     pub(crate) root_ends: String,
     /// Invites that accept a server of a former generation; with `--now` they must be made anew.
     pub(crate) invites: Vec<InviteOfKey>,
+    /// Objects of invites that do not read. They admit nobody, and are not among the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unread: Vec<String>,
     /// The other live brokers, each of which gets the new one by itself.
     pub(crate) brokers: Vec<BrokerCa>,
     /// With `--now`: managers that must be adopted, before their brokers are given it.

@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) root_ends: u64,
     /// Invites that accept a server of a former generation: after a leak they must be made anew.
     pub(crate) invites: Vec<Made>,
+    /// Objects of invites that do not read, and of which nobody knows that.
+    pub(crate) unread: Vec<String>,
     /// Other live brokers, and the generation that they have.
     pub(crate) brokers: Vec<(String, u32)>,
     /// Managers that must be adopted after a leak, before their brokers are given the new one.
@@ -50,13 +52,15 @@ pub(crate) async fn plan(broker: &Broker) -> Result<Plan, Denial> {
     let public = issuing.public();
     let next = next(&known(broker).await?, public.generation);
     let others = broker.directory.live(now).into_iter().filter(|peer| peer.id != broker.id);
+    let (invites, unread) = accepting_less_than(broker, next).await?;
     Ok(Plan {
         generation: public.generation,
         ends: public.ends,
         next,
         overlap_ends: now.saturating_add(OVERLAP).min(public.ends),
         root_ends: public.root_ends,
-        invites: accepting_less_than(broker, next).await?,
+        invites,
+        unread,
         brokers: others.map(|peer| (peer.id, peer.issuing)).collect(),
         adopt: names(&handover::unexplained_by_log(broker).await?),
         state: broker.keys.folder.itself().to_owned(),
@@ -159,13 +163,15 @@ pub(super) async fn put_to_use(broker: &Broker, issuing: Issuing, asked: &Asked)
         adopt = names(&handover::vouch_anew(broker).await?);
         refused?;
     }
+    let (invites, unread) = accepting_less_than(broker, generation).await?;
     Ok(Rotated {
         generation: generation.into(),
         since: now,
         kid,
         // Since it was listed first, where this order has been given before.
         former_until: former_until.map(|until| until.min(former.public().ends)),
-        invites: accepting_less_than(broker, generation).await?,
+        invites,
+        unread,
         adopt,
     })
 }
@@ -310,14 +316,15 @@ fn next(generations: &Generations, own: u32) -> u32 {
     generations.newest().max(own).saturating_add(1)
 }
 
-/// The invites that have not ended and accept a server of a generation below this one.
-async fn accepting_less_than(broker: &Broker, generation: u32) -> Result<Vec<Made>, Denial> {
+/// The invites that have not ended and accept a server of a generation below this one; and the objects that do not read.
+async fn accepting_less_than(broker: &Broker, generation: u32) -> Result<(Vec<Made>, Vec<String>), Denial> {
+    let (invites, unread) = broker.invites.list_each().await?;
     let now = clock::now();
-    let accepting = broker.invites.list().await?.into_iter().filter_map(|state| {
+    let accepting = invites.into_iter().filter_map(|state| {
         let invite = state.policy.invite().filter(|invite| invite.generation < generation && now < invite.exp)?;
         Some(Made { id: invite.jti.clone(), ends: invite.exp, revoked: state.claims.revoked.is_some() })
     });
-    Ok(accepting.collect())
+    Ok((accepting.collect(), unread))
 }
 
 fn unavailable(error: &StateError) -> Denial {

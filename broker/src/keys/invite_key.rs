@@ -4,7 +4,7 @@
 //! what they signed admits nobody, whether the ledger has seen it or not. Must not sign before the key is listed.
 
 use certs::SigningKey;
-use protocol::INVITE_TYP;
+use protocol::{INVITE_TYP, Invite};
 
 use super::{Asked, Rotated, order::Made};
 use crate::audit::{Event, Record};
@@ -32,8 +32,9 @@ pub(super) async fn rotate(broker: &Broker, asked: &Asked) -> Result<Rotated, De
     if asked.now {
         refuse_all_void(broker, &asked.operator).await?;
     }
-    let invites = of_others(broker, generation).await?;
-    Ok(Rotated { generation, since: now, kid: kid.to_string(), former_until: None, invites, adopt: Vec::new() })
+    let (invites, unread) = of_others(broker, generation).await?;
+    let (since, kid, adopt) = (now, kid.to_string(), Vec::new());
+    Ok(Rotated { generation, since, kid, former_until: None, invites, unread, adopt })
 }
 
 /// The key in use, and what other keys have signed.
@@ -42,28 +43,32 @@ pub(super) async fn current(broker: &Broker) -> Result<Rotated, Denial> {
     let key = broker.directory.invite_keys().await?.into_iter().find(|key| key.key.id() == kid);
     let key = key.ok_or_else(|| Denial::Unavailable("this broker's invite key is not in the ledger".into()))?;
     // The invites that a rotation would turn into those of a former key.
-    let invites = of_others(broker, key.generation + 1).await?;
+    let (invites, unread) = of_others(broker, key.generation + 1).await?;
     Ok(Rotated {
         generation: key.generation,
         since: key.since,
         kid: kid.to_string(),
         former_until: None,
         invites,
+        unread,
         adopt: Vec::new(),
     })
 }
 
-/// The invites that keys before this generation signed, and that have not ended.
-async fn of_others(broker: &Broker, generation: u64) -> Result<Vec<Made>, Denial> {
+/// The invites that keys before this generation signed, and that have not ended; and the objects that do not read.
+async fn of_others(broker: &Broker, generation: u64) -> Result<(Vec<Made>, Vec<String>), Denial> {
     let (keys, now) = (broker.directory.invite_keys().await?, clock::now());
-    let invites = broker.invites.list().await?;
+    let (invites, unread) = broker.invites.list_each().await?;
     let former = invites.iter().filter(|state| signed_by(state, &keys).is_some_and(|key| key.generation < generation));
     let living =
         former.filter_map(|state| Some((state, state.policy.invite()?))).filter(|(_, invite)| now < invite.exp);
     let revoked = |state: &InviteState| state.claims.revoked.is_some();
-    Ok(living
-        .map(|(state, invite)| Made { id: invite.jti.clone(), ends: invite.exp, revoked: revoked(state) })
-        .collect())
+    let made = |(state, invite): (&InviteState, &Invite)| Made {
+        id: invite.jti.clone(),
+        ends: invite.exp,
+        revoked: revoked(state),
+    };
+    Ok((living.map(made).collect(), unread))
 }
 
 /// The key that signed an invite. One that does not say is of a time when there was but one key.
@@ -74,18 +79,10 @@ fn signed_by<'k>(state: &InviteState, keys: &'k [InviteKey]) -> Option<&'k Invit
     }
 }
 
-/// The same as [`refuse_void`] with the invites as they are now. One that does not read, or cannot be revoked now, keeps
-/// none of the others from it, and is told at the end.
+/// The same as [`refuse_void`] with the invites as they are now. One that does not read admits nobody as it is.
 pub(super) async fn refuse_all_void(broker: &Broker, operator: &str) -> Result<(), Denial> {
-    let (mut invites, mut failed) = (Vec::new(), None);
-    for read in broker.invites.list_each().await? {
-        match read {
-            Ok(state) => invites.push(state),
-            Err(error) => failed = Some(Denial::from(error)),
-        }
-    }
-    refuse_void(broker, &invites, operator).await?;
-    failed.map_or(Ok(()), Err)
+    let (invites, _) = broker.invites.list_each().await?;
+    refuse_void(broker, &invites, operator).await
 }
 
 /// Revokes the invites in the ledger that a void key signed or that accept a void issuing CA: their machines in flight end
@@ -149,7 +146,7 @@ pub(crate) async fn assert_not_void(broker: &Broker, signer: &Signer) -> Result<
 mod tests {
     use std::collections::BTreeMap;
 
-    use protocol::{INVITE_AUDIENCE, Invite, InviteId, Pin, Role};
+    use protocol::{INVITE_AUDIENCE, InviteId, Pin, Role};
 
     use super::*;
     use crate::ledger::{Claims, Policy};

@@ -62,6 +62,8 @@ pub(crate) struct Rotated {
     pub(crate) former_until: Option<u64>,
     /// Invites that other keys signed and that have not ended.
     pub(crate) invites: Vec<Made>,
+    /// Objects of invites that do not read, and of which nobody knows that.
+    pub(crate) unread: Vec<String>,
     /// Managers of whose brokers an operator must say that they belong here, before they are given the new one.
     pub(crate) adopt: Vec<String>,
 }

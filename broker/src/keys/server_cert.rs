@@ -75,6 +75,7 @@ impl Server {
             kid: thumbprint,
             former_until: None,
             invites: Vec::new(),
+            unread: Vec::new(),
             adopt: Vec::new(),
         }
     }

@@ -34,6 +34,7 @@ pub(super) async fn rotate(broker: &Broker, now: bool) -> Result<Rotated, Denial
         kid,
         former_until,
         invites: Vec::new(),
+        unread: Vec::new(),
         adopt: Vec::new(),
     })
 }
@@ -50,6 +51,7 @@ pub(super) async fn current(broker: &Broker) -> Result<Rotated, Denial> {
         kid,
         former_until: None,
         invites: Vec::new(),
+        unread: Vec::new(),
         adopt: Vec::new(),
     })
 }

@@ -59,7 +59,10 @@ async fn replaced(broker: &Broker) -> Result<(Rotated, KeyText), Denial> {
     })?;
     let kid = "shown to who ordered it".to_owned();
     let (since, former_until) = (clock::now(), None);
-    Ok((Rotated { generation, since, kid, former_until, invites: Vec::new(), adopt: Vec::new() }, key))
+    Ok((
+        Rotated { generation, since, kid, former_until, invites: Vec::new(), unread: Vec::new(), adopt: Vec::new() },
+        key,
+    ))
 }
 
 /// Takes the next number. One may be skipped, where the engine did not follow.

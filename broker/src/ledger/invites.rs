@@ -105,13 +105,21 @@ impl Invites {
 
     /// Reads all invites.
     pub(crate) async fn list(&self) -> Result<Vec<InviteState>, LedgerError> {
-        self.list_each().await?.into_iter().collect()
+        let stored = self.engine.list(names::KIND, names::INVITE).await?;
+        stored.iter().map(|stored| self.state(stored)).collect()
     }
 
-    /// Reads all invites, each by itself: for what must be done to the others although one does not read.
-    pub(crate) async fn list_each(&self) -> Result<Vec<Result<InviteState, LedgerError>>, LedgerError> {
-        let stored = self.engine.list(names::KIND, names::INVITE).await?;
-        Ok(stored.iter().map(|stored| self.state(stored)).collect())
+    /// Reads all invites that can be read, and names the objects of the others: for what must be done although one does
+    /// not read. Such a one admits nobody.
+    pub(crate) async fn list_each(&self) -> Result<(Vec<InviteState>, Vec<String>), LedgerError> {
+        let (mut invites, mut unread) = (Vec::new(), Vec::new());
+        for stored in self.engine.list(names::KIND, names::INVITE).await? {
+            match self.state(&stored) {
+                Ok(state) => invites.push(state),
+                Err(_) => unread.push(stored.object.name),
+            }
+        }
+        Ok((invites, unread))
     }
 
     /// Puts an invite that was just made into the ledger, so that it is listed before its first use.

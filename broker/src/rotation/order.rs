@@ -32,6 +32,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Preview {
     pub(crate) tokens: Vec<(Role, Generation, Policy)>,
     pub(crate) on_the_way: Vec<OnTheWay>,
+    /// Objects of invites that do not read: of their machines nothing is known.
+    pub(crate) unread: Vec<String>,
     /// The rotation that is under way.
     pub(crate) rotating: Option<Rotating>,
     pub(crate) wait: Duration,
@@ -78,7 +80,7 @@ pub(crate) async fn rotate(
 pub(crate) async fn preview(broker: &Broker, roles: &[Role]) -> Result<Preview, Denial> {
     let state = broker.rotations.read().await?.state;
     let (live, _) = broker.engine.live().await?;
-    let invites = broker.invites.list().await?;
+    let (invites, unread) = broker.invites.list_each().await?;
     let now = clock::now();
     let mut on_the_way = Vec::new();
     for invite in &invites {
@@ -95,6 +97,7 @@ pub(crate) async fn preview(broker: &Broker, roles: &[Role]) -> Result<Preview, 
     Ok(Preview {
         tokens: roles.iter().map(|role| (*role, state.of(*role).clone(), policy(*role))).collect(),
         on_the_way,
+        unread,
         rotating: state.rotating,
         wait: broker.rotation.policies.wait,
     })

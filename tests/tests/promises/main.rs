@@ -111,7 +111,7 @@ fn main() -> ExitCode {
             joiners::a_joiner_that_changed_on_disk_is_never_served,
             joiners::a_joiner_that_ended_is_dropped,
             joiners::what_is_no_joiner_has_words_and_a_code,
-            keys::an_invite_that_does_not_read_keeps_no_other_from_being_revoked,
+            keys::an_invite_that_does_not_read_keeps_nothing_from_being_replaced,
             keys::grants_of_a_former_key_are_good_until_the_last_has_ended,
             keys::invites_of_a_former_key_are_good_and_those_of_a_void_one_admit_nobody,
             keys::boots_while_every_key_is_replaced_all_join,

@@ -12,10 +12,10 @@ use crate::managers::three;
 use crate::thief::Thief;
 
 /// All that it replaces, in its order.
-const ALL: [&str; 6] = ["ca", "invite-key", "signing-key", "server-cert", "worker", "manager"];
+pub(crate) const ALL: [&str; 6] = ["ca", "invite-key", "signing-key", "server-cert", "worker", "manager"];
 
 /// What an answer says that was replaced.
-fn replaced(told: &Value) -> Vec<&str> {
+pub(crate) fn replaced(told: &Value) -> Vec<&str> {
     let list = told["rotated"].as_array().into_iter().flatten();
     list.filter(|one| one["generation"].is_u64() && one["rotated_at"].is_string())
         .filter_map(|one| one["what"].as_str())

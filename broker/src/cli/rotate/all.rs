@@ -39,6 +39,9 @@ struct All {
     rotated: Vec<Replaced>,
     not_done: Vec<NotDone>,
     invites: Vec<InviteOfKey>,
+    /// Objects of invites that do not read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unread: Vec<String>,
     adopt: Vec<String>,
     removed_brokers: Vec<String>,
     /// What is left to order by itself: the unlock key, which is shown on a terminal only.
@@ -121,6 +124,7 @@ fn replace(admin: &Admin, plan: &Plan, asked: &Asked) -> All {
         rotated: Vec::new(),
         not_done: Vec::new(),
         invites: Vec::new(),
+        unread: Vec::new(),
         adopt: Vec::new(),
         removed_brokers: Vec::new(),
         also: Vec::new(),
@@ -176,6 +180,11 @@ impl All {
             match self.invites.iter_mut().find(|known| known.id == invite.id) {
                 Some(known) => known.revoked |= invite.revoked,
                 None => self.invites.push(invite.clone()),
+            }
+        }
+        for object in &shown.unread {
+            if !self.unread.contains(object) {
+                self.unread.push(object.clone());
             }
         }
         self.adopt.extend(shown.adopt.iter().cloned());
@@ -234,6 +243,7 @@ fn told(all: &All, plan: &Plan, asked: &Asked) -> String {
     }
     lines.extend(keys::to_adopt(&all.adopt));
     lines.extend(invites(&all.invites, asked.now, false));
+    lines.extend(keys::not_read(&all.unread));
     lines.extend(all.also.iter().map(|command| {
         format!("a former manager knows the swarm's unlock key, too, which is shown on a terminal only: {command}")
     }));

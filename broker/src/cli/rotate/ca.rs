@@ -86,7 +86,7 @@ fn hand_out(request: &CaRequest, asked: &Asked) -> Result<(), Failure> {
 
 /// The plan in words.
 pub(super) fn planned(plan: &CaPlan, now: bool) -> String {
-    let CaPlan { generation, ends, next, overlap_ends, root_ends, invites, brokers, adopt, .. } = plan;
+    let CaPlan { generation, ends, next, overlap_ends, root_ends, invites, unread, brokers, adopt, .. } = plan;
     let mut lines = vec![format!(
         "issuing CA: generation {generation} until {ends}; the next one is {next}. The root ends {root_ends}"
     )];
@@ -105,6 +105,7 @@ pub(super) fn planned(plan: &CaPlan, now: bool) -> String {
         }
     });
     lines.extend(invites.iter().map(|invite| format!("  {} ends {}", invite.id, invite.ends)));
+    lines.extend(super::keys::not_read(unread));
     lines.extend(brokers.iter().map(|broker| {
         format!("broker {} has generation {}, and gets the new one by itself", broker.id, broker.generation)
     }));

@@ -17,7 +17,7 @@ pub(super) fn headline(shown: &KeyShown) -> String {
 
 /// A reply in words.
 pub(in crate::cli) fn told(shown: &KeyShown, now: bool) -> String {
-    let KeyShown { what, dry_run, former_until, invites, adopt, .. } = shown;
+    let KeyShown { what, dry_run, former_until, invites, unread, adopt, .. } = shown;
     let mut lines = vec![headline(shown)];
     if let Some(until) = former_until {
         lines.push(match what {
@@ -42,11 +42,22 @@ pub(in crate::cli) fn told(shown: &KeyShown, now: bool) -> String {
             format!("  {} ends {}{revoked}", invite.id, invite.ends)
         }));
     }
+    lines.extend(not_read(unread));
     lines.extend(to_adopt(adopt));
     if *dry_run {
         lines.push("nothing was changed".into());
     }
     lines.join("\n")
+}
+
+/// Objects of invites that do not read.
+pub(super) fn not_read(objects: &[String]) -> Vec<String> {
+    let line = |name| {
+        format!(
+            "the ledger's object '{name}' does not read: as it is it admits nobody. 'docker config inspect {name}' shows it"
+        )
+    };
+    objects.iter().map(line).collect()
 }
 
 /// What an operator has to say of managers that this broker's log does not explain.

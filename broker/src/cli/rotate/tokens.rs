@@ -23,6 +23,7 @@ pub(super) fn told(rotated: &RotateReply) -> String {
 /// What a rotation would find, in words.
 pub(super) fn previewed(preview: &RotationPreview) -> String {
     let mut lines = found(preview);
+    lines.extend(super::keys::not_read(&preview.unread));
     lines.push(match preview.in_flight.len() {
         0 => "nobody is joining at this moment; nothing was changed".into(),
         _ => format!("it would wait for them, {} ms at most; nothing was changed", preview.wait_ms),
