@@ -8,10 +8,10 @@ use super::rotation_words::{
     BrokerCa, CaOrder, CaPlan, CaRequestOrder, Gone, GoneOrder, InviteOfKey, KeyOrder, KeyShown,
 };
 use super::server::{Reply, complaint, read, unfit};
-use crate::audit::{Event, Record};
 use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
+use crate::fleet;
 use crate::keys::{self, Asked, Rotated, What};
 use crate::server::json;
 
@@ -35,29 +35,19 @@ pub(super) async fn preview(broker: &Broker, body: &[u8]) -> Result<Reply, Denia
 
 /// The brokers whose node is no manager any more.
 pub(super) async fn gone(broker: &Broker) -> Result<Reply, Denial> {
-    broker.directory.refresh().await?;
-    let gone = broker.directory.gone(&broker.engine.nodes().await?);
-    Ok(json(&Gone { brokers: gone.into_iter().map(|peer| peer.id).collect() }))
+    Ok(json(&Gone { brokers: fleet::gone(broker).await? }))
 }
 
 /// Removes their entries from the ledger: what they sign is good no more.
-pub(super) async fn remove_gone(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply, Denial> {
+pub(super) async fn remove_gone(broker: &Arc<Broker>, operator: String, body: &[u8]) -> Result<Reply, Denial> {
     let GoneOrder { reason } = read(body)?;
     if let Some(wrong) = reason.as_deref().and_then(unfit) {
         return Ok(wrong);
     }
     let reason = reason.as_deref().map_or("no reason was given", str::trim).to_owned();
-    broker.sentinel.check()?;
-    let brokers = broker.directory.remove_gone(&broker.engine.nodes().await?).await?;
-    for id in &brokers {
-        let record = Record {
-            peer: Some(id.clone()),
-            operator: Some(operator.clone()),
-            detail: Some(reason.clone()),
-            ..Record::new(Event::BrokerRemoved)
-        };
-        broker.audit.record(record).await?;
-    }
+    let broker = broker.clone();
+    let removed = tokio::spawn(async move { fleet::remove_gone(&broker, &reason, &operator).await });
+    let brokers = removed.await.map_err(|_| Denial::Unavailable("the broker is stopping".into()))??;
     Ok(json(&Gone { brokers }))
 }
 

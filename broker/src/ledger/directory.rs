@@ -223,16 +223,12 @@ impl Directory {
         Ok(())
     }
 
-    /// Removes them at once: nothing that they signed is good any more. Gives their ids.
-    pub(crate) async fn remove_gone(&self, nodes: &[Node]) -> Result<Vec<String>, LedgerError> {
-        let mut removed = Vec::new();
-        for stored in self.engine.list(names::KIND, names::BROKER).await? {
-            let Some(peer) = entry(&stored).filter(|peer| !manages(peer, nodes)) else { continue };
-            self.engine.remove(&stored).await?;
-            removed.push(peer.id);
+    /// Removes the entry of a broker at once: nothing that it signed is good any more.
+    pub(crate) async fn remove(&self, id: &str) -> Result<(), LedgerError> {
+        match self.engine.read(&names::broker(id)).await? {
+            Some(stored) => Ok(self.engine.remove(&stored).await?),
+            None => Ok(()),
         }
-        self.refresh().await?;
-        Ok(removed)
     }
 
     /// The brokers whose node is no manager any more.

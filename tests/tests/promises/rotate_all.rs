@@ -4,11 +4,13 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use lab::cluster::{ASK_AGAIN, Broker, Cluster, Joiner, Machine, REFUSED, Told, admitted, assert_admits, invite, on};
+use lab::cluster::{
+    ASK_AGAIN, Broker, Cluster, Gated, Held, Joiner, Machine, REFUSED, Told, admitted, assert_admits, invite, on,
+};
 use lab::{Failed, Host, LONG, Pool, Role, until};
 use serde_json::{Value, json};
 
-use crate::managers::three;
+use crate::managers::{follow, three};
 use crate::thief::Thief;
 
 /// All that it replaces, in its order.
@@ -100,6 +102,25 @@ pub(crate) fn nothing_that_a_removed_manager_knew_is_worth_anything(pool: &Pool)
     Joiner::new(&hosts[3], &brokers[1].invite(&[])?).joins()?;
     let listed = brokers[0].json(&["status", "--json"])?;
     assert_eq!(listed["brokers"].as_array().map(Vec::len), Some(2), "{listed}");
+    Ok(())
+}
+
+pub(crate) fn no_broker_is_removed_without_a_record(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 1)?;
+    let manager = cluster.manager();
+    let mut broker = Gated::start(manager)?;
+    let mut gone = follow(&cluster[1], &broker.invite(&["--role", "manager"])?)?;
+    let id: Value = serde_json::from_str(&fs::read_to_string(gone.state().join("cluster.json"))?)?;
+    let id = id["broker"].as_str().ok_or("no id")?;
+    gone.kill()?;
+    removed(&cluster[1], manager)?;
+
+    let entry = format!("swarm-broker.broker.{id}");
+    let step = Held { request: "DELETE ".into(), number: 1, done: true };
+    broker.cut_off(&["rotate", "all"], &step, || manager.config(&entry).is_err())?;
+    let records = broker.records()?;
+    let recorded = records.iter().filter(|record| record["event"] == "broker.removed" && record["peer"] == id);
+    assert_eq!(recorded.count(), 1, "{records:?}");
     Ok(())
 }
 
