@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lab::cluster::{
     ASK_AGAIN, Broker, Cluster, Gated, Held, Joiner, Machine, REFUSED, Told, admitted, assert_admits, invite, on,
+    write_private,
 };
 use lab::{Failed, Host, LONG, Pool, Role, until};
 use serde_json::{Value, json};
@@ -134,6 +135,14 @@ pub(crate) fn what_cannot_be_replaced_here_is_named_and_the_rest_is_done(pool: &
     fs::set_permissions(&vault, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
     fs::copy(broker.state().join("root.crt"), vault.join("root.crt"))?;
     fs::rename(broker.state().join("root.key"), vault.join("root.key"))?;
+
+    // A root that does not read is no root that is elsewhere: to sign a request is no way out of that.
+    write_private(&broker.state().join("root.key"), "no key")?;
+    let ended = broker.run(&["rotate", "all", "--json"])?;
+    let told: Value = serde_json::from_str(&ended.stdout)?;
+    assert_eq!((replaced(&told), ended.code), (ALL[1..].to_vec(), 75), "{told}");
+    assert_eq!(told["not_done"][0]["commands"], json!(["broker rotate ca"]), "{told}");
+    fs::remove_file(broker.state().join("root.key"))?;
 
     let ended = broker.run(&["rotate", "all", "--now", "--json"])?;
     assert_eq!(ended.code, 75, "{}", ended.stderr);

@@ -145,10 +145,7 @@ fn replace(admin: &Admin, plan: &Plan, asked: &Asked) -> All {
             };
             all.not_done.push(NotDone { what: What::Ca.to_string(), why, commands: ca_commands(asked, plan.ca.next) });
         }
-        Err(error) => {
-            let commands = ca_commands(asked, plan.ca.next);
-            all.not_done.push(NotDone { what: What::Ca.to_string(), why: error.to_string(), commands });
-        }
+        Err(error) => all.left(What::Ca.to_string(), &error, now),
     }
     for what in KEYS {
         match admin.post::<_, KeyShown>("/v1/rotate/key", &KeyOrder { what, now, reason: reason.clone() }) {
