@@ -155,6 +155,7 @@ fn main() -> ExitCode {
             recovery::an_invite_key_that_leaked_stays_void_when_a_broker_that_has_it_comes_back,
             recovery::an_undone_revocation_is_found_though_nobody_asks,
             rotate_all::nothing_that_a_removed_manager_knew_is_worth_anything,
+            rotate_all::an_order_that_is_cut_off_at_any_step_is_given_again_and_all_is_well,
             rotate_all::no_broker_is_removed_without_a_record,
             rotate_all::what_cannot_be_replaced_here_is_named_and_the_rest_is_done,
             rotation::a_token_rotated_between_redeem_and_join_strands_nobody,

@@ -1,8 +1,6 @@
 //! `broker rotate all`: one order after which nothing that a former manager knew is worth anything.
 
 use std::fs;
-use std::thread;
-use std::time::Duration;
 
 use lab::cluster::{
     ASK_AGAIN, Broker, Cluster, Gated, Held, Joiner, Machine, REFUSED, Told, admitted, assert_admits, invite, on,
@@ -128,7 +126,7 @@ pub(crate) fn no_broker_is_removed_without_a_record(pool: &Pool) -> Result<(), F
 pub(crate) fn what_cannot_be_replaced_here_is_named_and_the_rest_is_done(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 0)?;
     let manager = cluster.manager();
-    let mut broker = Broker::start(manager)?;
+    let broker = Broker::start(manager)?;
     let old = broker.invite(&["--uses", "9"])?;
     let vault = manager.folder().join("vault");
     fs::create_dir(&vault)?;
@@ -162,25 +160,47 @@ pub(crate) fn what_cannot_be_replaced_here_is_named_and_the_rest_is_done(pool: &
     }
     assert_eq!(broker.json(&["status", "--json"])?["generation"], 2);
     assert_eq!(admitted(manager, &broker, &new)?, Err(REFUSED), "it accepted the former CA");
+    Ok(())
+}
 
-    // Cut off at any moment, who ordered it or the broker: it is ordered again, and all is well.
-    fs::copy(vault.join("root.key"), broker.state().join("root.key"))?;
-    for after in [30, 80, 150, 250] {
+pub(crate) fn an_order_that_is_cut_off_at_any_step_is_given_again_and_all_is_well(pool: &Pool) -> Result<(), Failed> {
+    const ORDER: [&str; 3] = ["rotate", "all", "--now"];
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let mut broker = Gated::start(manager)?;
+    let update = |name: &str| -> Result<String, Failed> {
+        Ok(format!("/configs/{}/update", manager.config(name)?["ID"].as_str().ok_or("no id")?))
+    };
+    let own: Value = serde_json::from_str(&fs::read_to_string(broker.state().join("cluster.json"))?)?;
+    let entry = format!("swarm-broker.broker.{}", own["broker"].as_str().ok_or("no id")?);
+    // Each write: a CA is listed, and what this broker has; an invite key; its signing key, beside the entry's renewals;
+    // the tokens.
+    let steps = [
+        (update("swarm-broker.issuing")?, 1),
+        (update(&entry)?, 1),
+        ("/configs/create".into(), 1),
+        (update(&entry)?, 3),
+        ("/swarm/update".into(), 1),
+    ];
+    for (request, number) in steps {
+        let step = Held { request, number, done: false };
+        let ordered_again = |broker: &Broker<'_>, who: &str| -> Result<(), Failed> {
+            let told = broker.json(&["rotate", "all", "--json"])?;
+            assert_eq!((replaced(&told), &told["not_done"]), (ALL.to_vec(), &json!([])), "{who} at {step:?}: {told}");
+            assert_admits(manager, broker, &broker.invite(&[])?)?;
+            Ok(())
+        };
+        broker.gate().hold(step.clone());
         let mut command = broker.command();
-        command.args(["rotate", "all", "--now"]);
+        command.args(ORDER);
         let mut ordering = manager.spawn("rotate", command)?;
-        thread::sleep(Duration::from_millis(after));
+        until(LONG, "the order to be at this step", || broker.gate().struck().then_some(()))?;
         ordering.kill()?;
-        let mut command = broker.command();
-        command.args(["rotate", "all", "--now"]);
-        let mut ordering = manager.spawn("rotate", command)?;
-        thread::sleep(Duration::from_millis(after));
-        broker.kill()?;
-        ordering.wait(LONG)?;
-        broker.serve()?;
-        let told = broker.json(&["rotate", "all", "--json"])?;
-        assert_eq!((replaced(&told), &told["not_done"]), (ALL.to_vec(), &json!([])), "{told}");
-        assert_admits(manager, &broker, &broker.invite(&[])?)?;
+        broker.gate().open();
+        ordered_again(&broker, "who ordered it")?;
+
+        broker.cut_off(&ORDER, &step, || false)?;
+        ordered_again(&broker, "the broker")?;
     }
     Ok(())
 }
