@@ -12,6 +12,7 @@ use protocol::{HandoverReply, HandoverRequest, HandoverStatement, KeyHash, NodeI
 use super::voucher::{LABEL, Voucher, trusted};
 use crate::audit::{Event, Reason, Record};
 use crate::broker::{Broker, Call};
+use crate::clock;
 use crate::denial::Denial;
 use crate::grants;
 use crate::jwt::PublicKey;
@@ -204,13 +205,14 @@ async fn manager(
     certificate: &NodeCertificate,
     request: &HandoverRequest,
 ) -> Result<(Node, Option<KeyHash>), Denial> {
-    let membership = broker.membership().ok_or_else(|| Denial::Unavailable("the engine is not a manager".into()))?;
-    if certificate.swarm != membership.swarm {
-        return Err(Reason::OtherSwarm.into());
-    }
     if certificate.role != Role::Manager {
         return Err(Reason::WrongRole.into());
     }
+    let membership = broker.engine.membership().await?;
+    if certificate.swarm != membership.swarm {
+        return Err(Reason::OtherSwarm.into());
+    }
+    assert_still_trusted(broker, certificate, &membership)?;
     match explained(broker, &membership, certificate, request).await {
         // What is read may be old: of a leader that was cut off, or of before an issuing CA was replaced elsewhere. A
         // refusal is final, so it is told only of what is read after a commit of our own.
@@ -219,6 +221,18 @@ async fn manager(
             explained(broker, &membership, certificate, request).await
         }
         looked_up => looked_up,
+    }
+}
+
+/// That the certificate which was verified when the caller connected is good by the swarm's root of this moment: whoever
+/// was a manager can have the former one's key. Where that root was replaced, an honest caller comes again with another.
+fn assert_still_trusted(broker: &Broker, certificate: &NodeCertificate, membership: &Membership) -> Result<(), Denial> {
+    let unreadable = |_| Denial::Unavailable("the swarm's root certificate does not read".into());
+    broker.trust.trust_nodes(&membership.roots).map_err(unreadable)?;
+    if broker.trust.still_trusts(certificate, clock::unix(clock::now())) {
+        Ok(())
+    } else {
+        Err(Denial::Unavailable("the swarm has another root certificate than this node's".into()))
     }
 }
 

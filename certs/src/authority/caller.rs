@@ -115,6 +115,8 @@ pub struct NodeCertificate {
     pub thumbprint: Thumbprint,
     /// Its serial number in hex.
     pub serial: String,
+    /// This certificate and what was shown with it.
+    pub(crate) chain: Vec<CertificateDer<'static>>,
 }
 
 pub(super) fn identity_uri(cluster: &ClusterId, role: Role, invite: &InviteId) -> String {
@@ -143,7 +145,10 @@ impl Identity {
 
 impl NodeCertificate {
     /// Reads a node from a certificate that the swarm root's verifier has accepted.
-    pub(crate) fn from_verified(certificate: &CertificateDer<'_>) -> Result<Self, AuthorityError> {
+    pub(crate) fn from_verified(
+        certificate: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+    ) -> Result<Self, AuthorityError> {
         let wrong = || AuthorityError::Certificate("a swarm node certificate");
         let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| wrong())?;
         let subject = parsed.subject();
@@ -161,6 +166,7 @@ impl NodeCertificate {
             role,
             thumbprint: Thumbprint::of(certificate),
             serial: parsed.raw_serial_as_string().replace(':', ""),
+            chain: std::iter::once(certificate).chain(rest).map(|shown| shown.clone().into_owned()).collect(),
         })
     }
 }

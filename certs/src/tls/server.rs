@@ -60,10 +60,15 @@ impl ClientTrust {
         match verify(&self.identities, leaf, &[], now) {
             Ok(_) => MachineIdentity::from_verified(leaf).map(Caller::Identity).map_err(wrong),
             Err(error) => match verify(&self.nodes, leaf, rest, now) {
-                Ok(_) => NodeCertificate::from_verified(leaf).map(Caller::Node).map_err(wrong),
+                Ok(_) => NodeCertificate::from_verified(leaf, rest).map(Caller::Node).map_err(wrong),
                 Err(_) => Err(error),
             },
         }
+    }
+
+    /// Whether a node's certificate would be accepted at `now`: the swarm's root may be another one than when it called.
+    pub fn still_trusts(&self, node: &NodeCertificate, now: UnixTime) -> bool {
+        node.chain.split_first().is_some_and(|(leaf, rest)| verify(&self.nodes, leaf, rest, now).is_ok())
     }
 
     fn verifier(&self, roots: Vec<CertificateDer<'static>>) -> Result<Verifier, AuthorityError> {

@@ -88,8 +88,9 @@ fn after_the_swarms_root_was_replaced_the_old_roots_nodes_are_refused() {
     ));
 
     trust.trust_nodes(&format!("{}{}", old.root_pem(), new.root_pem())).expect("both trusted");
-    accepted_node(&cluster, old.node("swarm-worker", &node()), &trust);
+    let came_before = accepted_node(&cluster, old.node("swarm-worker", &node()), &trust);
     accepted_node(&cluster, new.node("swarm-worker", &node()), &trust);
+    assert!(trust.still_trusts(&came_before, at(NOW)) && !trust.still_trusts(&came_before, at(NOW + 2 * 24 * HOUR)));
 
     trust.trust_nodes(&new.root_pem()).expect("trusted");
     accepted_node(&cluster, new.node("swarm-worker", &node()), &trust);
@@ -100,6 +101,7 @@ fn after_the_swarms_root_was_replaced_the_old_roots_nodes_are_refused() {
         Error::InvalidCertificate(_)
     ));
     assert!(trust.caller(&chain, at(NOW)).is_err());
+    assert!(!trust.still_trusts(&came_before, at(NOW)), "whose connection is open from before");
 }
 
 #[test]
@@ -111,7 +113,11 @@ fn while_the_swarms_root_rotates_a_node_of_the_new_root_is_accepted_under_the_ol
     trust.trust_nodes(&old.root_pem()).expect("trusted");
     let mut shown = new.node("swarm-worker", &node());
     shown.chain.push(new.cross_signed_by(&old));
-    assert_eq!(accepted_node(&cluster, shown, &trust).node, node());
+    let came = accepted_node(&cluster, shown, &trust);
+    assert_eq!(came.node, node());
+    assert!(trust.still_trusts(&came, at(NOW)));
+    trust.trust_nodes(&new.root_pem()).expect("trusted");
+    assert!(trust.still_trusts(&came, at(NOW)));
 }
 
 #[test]

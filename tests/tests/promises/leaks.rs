@@ -11,8 +11,10 @@ use lab::{Failed, Host, LONG, Pool, Role, until};
 use protocol::InviteLine;
 
 use crate::followed::page;
+use crate::handovers::{Asker, ask, id};
 use crate::locks::locked_key;
 use crate::managers::{follow, found};
+use crate::swarm_ca::SwarmCa;
 use crate::thief::Thief;
 
 /// The commands of a row of the page's table, and none of another's.
@@ -186,14 +188,25 @@ pub(crate) fn a_brokers_disk_and_the_keys_that_stand_above_it(pool: &Pool) -> Re
 }
 
 pub(crate) fn all_that_a_removed_manager_knew(pool: &Pool) -> Result<(), Failed> {
-    let hosts = pool.lease(2)?;
+    let hosts = pool.lease(3)?;
     let broker = found(&hosts[0])?;
+    let swarm_ca = SwarmCa::given_to(&hosts[0])?;
     let removed = follow(&hosts[1], &broker.invite(&["--role", "manager"])?)?;
     let thief = Thief::of(removed.state())?;
     let seen = thief.invite(&removed.invite(&["--uses", "9"])?);
     assert_admits(&hosts[0], &broker, &seen)?;
     let token = hosts[0].join_token(Role::Manager)?;
+    // A manager that was adopted has no key of its own that must ask for the cluster's.
+    hosts[2].join(&hosts[0], &token)?;
+    let adopted = id(&hosts[2])?;
+    broker.ok(&["adopt", adopted.as_str(), "--reason", "ours"])?;
+    let asker = Asker::new(&seen)?;
+    let asks = |certificate| ask(&broker, &seen, certificate, &asker.request(&adopted, None));
+    assert!(asks(swarm_ca.manager(&hosts[0], &adopted)?)?.is_ok(), "what the swarm's own CA is worth");
+    let forged = swarm_ca.manager(&hosts[0], &adopted)?;
     typed(&broker, ROWS[6], &[("NODE", hosts[1].name())])?;
+    let told = asks(forged)?;
+    assert!(told.is_err(), "it is given the new keys by a certificate of the swarm's former CA");
     is_worth_nothing(&thief, &hosts[0], &broker, &seen)?;
     assert_ne!(hosts[0].join_token(Role::Manager)?, token);
     Ok(())

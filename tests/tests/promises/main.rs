@@ -32,6 +32,7 @@ mod rotation;
 mod rotation_cut_off;
 mod rotation_policy;
 mod serving;
+mod swarm_ca;
 mod thief;
 mod unit;
 mod verify_then_spend;

@@ -19,6 +19,10 @@ use crate::keys::What;
 
 /// The keys that the broker replaces by itself, in this order.
 const KEYS: [What; 3] = [What::InviteKey, What::SigningKey, What::ServerCert];
+/// Docker's, as every manager has it: with its key one asks as a manager that was adopted.
+const SWARM_CA: &str = "docker swarm ca --rotate";
+/// It is shown on a terminal only.
+const UNLOCK_KEY: &str = "broker rotate unlock-key";
 
 /// What there is to replace.
 #[derive(Serialize)]
@@ -44,7 +48,7 @@ struct All {
     unread: Vec<String>,
     adopt: Vec<String>,
     removed_brokers: Vec<String>,
-    /// What is left to order by itself: the unlock key, which is shown on a terminal only.
+    /// What is left to order by itself.
     also: Vec<&'static str>,
     waited_ms: u64,
     not_waited_for: usize,
@@ -166,7 +170,10 @@ fn replace(admin: &Admin, plan: &Plan, asked: &Asked) -> All {
         Err(error) => all.left("brokers of former managers".into(), &error, now),
     }
     if admin.get::<UnlockKeyShown>("/v1/rotate/unlock-key").is_ok_and(|shown| shown.autolock) {
-        all.also.push("broker rotate unlock-key");
+        all.also.push(UNLOCK_KEY);
+    }
+    if now {
+        all.also.push(SWARM_CA);
     }
     all
 }
@@ -215,6 +222,9 @@ fn planned(plan: &Plan, asked: &Asked) -> String {
     lines.extend(tokens::found(&plan.tokens));
     lines.extend(plan.brokers.iter().map(|id| format!("broker {id} is on no manager any more: its entry is removed")));
     lines.extend(invites(&plan.invites, asked.now, true));
+    if asked.now {
+        lines.push(format!("of a manager that was removed, the swarm's own CA is replaced before this: {SWARM_CA}"));
+    }
     if asked.dry_run {
         lines.push("nothing was changed".into());
     }
@@ -241,8 +251,13 @@ fn told(all: &All, plan: &Plan, asked: &Asked) -> String {
     lines.extend(keys::to_adopt(&all.adopt));
     lines.extend(invites(&all.invites, asked.now, false));
     lines.extend(keys::not_read(&all.unread));
-    lines.extend(all.also.iter().map(|command| {
-        format!("a former manager knows the swarm's unlock key, too, which is shown on a terminal only: {command}")
+    lines.extend(all.also.iter().map(|command| match *command {
+        SWARM_CA => format!(
+            "a former manager can have the key of the swarm's own CA, too. If that was not replaced since it was removed: {command}, and then this order again"
+        ),
+        command => {
+            format!("a former manager knows the swarm's unlock key, too, which is shown on a terminal only: {command}")
+        }
     }));
     for NotDone { what, why, commands } in &all.not_done {
         lines.push(format!("not replaced: {what}: {why}. For that:"));
