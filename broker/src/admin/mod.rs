@@ -8,6 +8,7 @@ mod client;
 mod joiners;
 mod keys;
 mod operator;
+mod order;
 mod recover;
 mod rotate;
 mod rotation_words;
@@ -19,10 +20,10 @@ mod words;
 pub(crate) use arrivals::{Arrivals, ArrivalsOrder};
 pub(crate) use client::{Admin, lines};
 pub(crate) use operator::operator;
+pub(crate) use order::Order;
 pub(crate) use rotation_words::{
-    CaOrder, CaPlan, CaRequestOrder, Gone, GoneOrder, InviteOfKey, KeyOrder, KeyShown, RotateOrder, RotateReply,
-    RotationPreview, TokenRotated,
+    CaPlan, CaRequestOrder, Gone, KeyShown, RotateReply, RotationPreview, TokenRotated, TokenShown,
 };
 pub(crate) use server::serve;
-pub(crate) use unlock_key::{UnlockKeyOrder, UnlockKeyReplaced, UnlockKeyShown};
+pub(crate) use unlock_key::{UnlockKeyReplaced, UnlockKeyShown};
 pub(crate) use words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, JoinersShown, Revoked, Status};

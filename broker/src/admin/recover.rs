@@ -9,7 +9,8 @@ use hyper::body::{Bytes, Incoming};
 use protocol::{Problem, ProblemKind};
 
 use super::client::Admin;
-use super::server::{Reply, complaint, read, unfit};
+use super::order::{assert_fit, to_its_end};
+use super::server::{Reply, complaint, read};
 use crate::broker::Broker;
 use crate::denial::Denial;
 use crate::exit::Failure;
@@ -38,13 +39,11 @@ pub(super) async fn body(body: Incoming) -> Result<Bytes, Problem> {
 
 pub(super) async fn recover(broker: &Arc<Broker>, operator: String, body: &[u8]) -> Result<Reply, Denial> {
     let order: RecoverOrder = read(body)?;
-    if let Some(wrong) = unfit(&order.reason).filter(|_| !order.dry_run) {
-        return Ok(wrong);
+    if !order.dry_run {
+        assert_fit(&order.reason)?;
     }
-    // A task of its own: what was begun is ended, though who asked for it went away.
     let broker = broker.clone();
-    let done = tokio::spawn(async move { recover::recover(&broker, order, &operator).await });
-    match done.await.map_err(|_| Denial::Unavailable("the broker is stopping".into()))? {
+    match to_its_end(async move { recover::recover(&broker, order, &operator).await }).await? {
         Ok(recovery) => Ok(json(&recovery)),
         Err(Ok(what)) => Ok(complaint(ProblemKind::Malformed, what)),
         Err(Err(denial)) => Err(denial),

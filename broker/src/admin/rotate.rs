@@ -4,33 +4,25 @@ use std::sync::Arc;
 
 use protocol::{ProblemKind, Role};
 
-use super::rotation_words::{InFlight, RotateOrder, RotateReply, RotationPreview, TokenRotated, TokenShown};
-use super::server::{Reply, complaint, read, unfit};
+use super::order::{Order, to_its_end};
+use super::rotation_words::{InFlight, RotateReply, RotationPreview, TokenRotated, TokenShown};
+use super::server::{Reply, complaint, read};
 use crate::broker::Broker;
-use crate::clock;
+use crate::clock::Time;
 use crate::denial::Denial;
 use crate::ledger::Generation;
 use crate::rotation::{self, Policy};
 use crate::server::json;
 
 pub(super) async fn rotate(broker: &Arc<Broker>, operator: String, body: &[u8]) -> Result<Reply, Denial> {
-    let order: RotateOrder = read(body)?;
-    if let Some(wrong) = order.reason.as_deref().and_then(unfit) {
-        return Ok(wrong);
-    }
+    let (roles, asked) = read::<Order<Vec<Role>>>(body)?.by(operator)?;
     if let Err(lost) = broker.sentinel.check() {
-        let by_hand: Vec<_> =
-            order.roles.iter().map(|role| format!("docker swarm join-token --rotate {role}")).collect();
+        let by_hand: Vec<_> = roles.iter().map(|role| format!("docker swarm join-token --rotate {role}")).collect();
         let what = format!("{lost}. Until then, rotate by hand: {}", by_hand.join("; "));
         return Ok(complaint(ProblemKind::Unavailable, what));
     }
-    // A task of its own: what was begun is ended, though who asked for it went away.
     let broker = broker.clone();
-    let done = tokio::spawn(async move {
-        let reason = order.reason.as_deref().map_or("no reason was given", str::trim);
-        rotation::rotate(&broker, order.roles, order.now, reason, operator).await
-    });
-    let done = done.await.map_err(|_| Denial::Unavailable("the broker is stopping".into()))??;
+    let done = to_its_end(async move { rotation::rotate(&broker, roles, &asked).await }).await??;
     let rotated: Vec<TokenRotated> =
         done.rotated.into_iter().map(|(role, generation)| token_rotated(role, &generation)).collect();
     let one = match &rotated[..] {
@@ -42,9 +34,9 @@ pub(super) async fn rotate(broker: &Arc<Broker>, operator: String, body: &[u8]) 
 }
 
 pub(super) async fn preview(broker: &Broker, body: &[u8]) -> Result<Reply, Denial> {
-    let order: RotateOrder = read(body)?;
-    let found = rotation::preview(broker, &order.roles).await?;
-    let wait = if order.now { 0 } else { found.wait.as_millis() };
+    let Order { what: roles, now, .. } = read::<Order<Vec<Role>>>(body)?;
+    let found = rotation::preview(broker, &roles).await?;
+    let wait = if now { 0 } else { found.wait.as_millis() };
     Ok(json(&RotationPreview {
         dry_run: true,
         tokens: found.tokens.iter().map(|(role, generation, policy)| token_shown(*role, generation, *policy)).collect(),
@@ -55,7 +47,7 @@ pub(super) async fn preview(broker: &Broker, body: &[u8]) -> Result<Reply, Denia
                 role: machine.role,
                 invite: machine.invite,
                 key: machine.key,
-                since: clock::shown(machine.since),
+                since: Time(machine.since),
             })
             .collect(),
         unread: found.unread,
@@ -72,10 +64,9 @@ pub(super) async fn tokens(broker: &Broker) -> Vec<TokenShown> {
 }
 
 fn token_rotated(role: Role, generation: &Generation) -> TokenRotated {
-    TokenRotated { role, generation: generation.number, rotated_at: clock::shown(generation.since) }
+    TokenRotated { role, generation: generation.number, rotated_at: Time(generation.since) }
 }
 
 fn token_shown(role: Role, generation: &Generation, policy: Policy) -> TokenShown {
-    let TokenRotated { role, generation, rotated_at } = token_rotated(role, generation);
-    TokenShown { role, generation, rotated_at, policy: policy.to_string() }
+    TokenShown { token: token_rotated(role, generation), policy: policy.to_string() }
 }

@@ -1,22 +1,10 @@
 //! What is said over the admin socket about `broker rotate` and `broker ca`; also what `--json` prints. The names are stable.
 
-use std::path::PathBuf;
-
 use protocol::{InviteId, KeyHash, Role};
 use serde::{Deserialize, Serialize};
 
-use crate::keys::What;
-
-/// Which join tokens to replace.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RotateOrder {
-    pub(crate) roles: Vec<Role>,
-    /// Waits for no machine that is on its way.
-    pub(crate) now: bool,
-    /// For the audit log.
-    pub(crate) reason: Option<String>,
-}
+use crate::clock::Time;
+use crate::keys::{Plan, Rotated, What};
 
 /// What was replaced.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,7 +26,7 @@ pub(crate) struct RotateReply {
 pub(crate) struct TokenRotated {
     pub(crate) role: Role,
     pub(crate) generation: u64,
-    pub(crate) rotated_at: String,
+    pub(crate) rotated_at: Time,
 }
 
 /// What a rotation would do.
@@ -58,73 +46,21 @@ pub(crate) struct RotationPreview {
     pub(crate) under_way: Option<String>,
 }
 
-/// Which key of ours to replace.
+/// Something about a key of ours.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct KeyOrder {
+pub(crate) struct Shown<K> {
     pub(crate) what: What,
-    /// After a leak: what the ones before signed is refused from now on.
-    pub(crate) now: bool,
-    /// For the audit log.
-    pub(crate) reason: Option<String>,
+    /// Whether nothing was changed.
+    pub(crate) dry_run: bool,
+    #[serde(flatten)]
+    pub(crate) key: K,
 }
 
 /// A key that was replaced; or, with `dry_run`, the one in use.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct KeyShown {
-    pub(crate) what: What,
-    pub(crate) generation: u64,
-    pub(crate) rotated_at: String,
-    /// The id of its public half.
-    pub(crate) kid: String,
-    /// Whether nothing was changed.
-    pub(crate) dry_run: bool,
-    /// Until when what the one before signed is good, where that ends by itself and soon.
-    pub(crate) former_until: Option<String>,
-    /// Invites of former keys (with `dry_run`, of this one, too) that have not ended.
-    pub(crate) invites: Vec<InviteOfKey>,
-    /// Objects of invites that do not read. They admit nobody, and are not among the others.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) unread: Vec<String>,
-    /// Of an issuing CA after a leak: managers that must be adopted, before their brokers are given it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) adopt: Vec<String>,
-}
+pub(crate) type KeyShown = Shown<Rotated>;
 
 /// What a rotation of the issuing CA would do.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct CaPlan {
-    pub(crate) what: What,
-    /// The generation in use, and when it ends.
-    pub(crate) generation: u64,
-    pub(crate) ends: String,
-    /// The next one.
-    pub(crate) next: u64,
-    /// Until when the former one would be trusted, without `--now`.
-    pub(crate) overlap_ends: String,
-    pub(crate) root_ends: String,
-    /// Invites that accept a server of a former generation; with `--now` they must be made anew.
-    pub(crate) invites: Vec<InviteOfKey>,
-    /// Objects of invites that do not read. They admit nobody, and are not among the others.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) unread: Vec<String>,
-    /// The other live brokers, each of which gets the new one by itself.
-    pub(crate) brokers: Vec<BrokerCa>,
-    /// With `--now`: managers that must be adopted, before their brokers are given it.
-    #[serde(default)]
-    pub(crate) adopt: Vec<String>,
-    /// The state directory, in which the root's key may be.
-    pub(crate) state: PathBuf,
-    /// Always: nothing was changed.
-    pub(crate) dry_run: bool,
-}
-
-/// The issuing CA of another broker.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct BrokerCa {
-    pub(crate) id: String,
-    pub(crate) generation: u32,
-}
+pub(crate) type CaPlan = Shown<Plan>;
 
 /// The request for the next issuing CA is wanted.
 #[derive(Debug, Serialize, Deserialize)]
@@ -134,26 +70,6 @@ pub(crate) struct CaRequestOrder {
     pub(crate) now: bool,
 }
 
-/// The certificate of an issuing CA that is to be put to use.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CaOrder {
-    /// PEM.
-    pub(crate) certificate: String,
-    /// After a leak: nothing of the former ones is good any more.
-    pub(crate) now: bool,
-    /// For the audit log.
-    pub(crate) reason: Option<String>,
-}
-
-/// The entries of brokers that are no managers any more are to be removed.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct GoneOrder {
-    /// For the audit log.
-    pub(crate) reason: Option<String>,
-}
-
 /// Brokers whose node is no manager any more.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Gone {
@@ -161,21 +77,12 @@ pub(crate) struct Gone {
     pub(crate) brokers: Vec<String>,
 }
 
-/// An invite, and what becomes of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct InviteOfKey {
-    pub(crate) id: InviteId,
-    pub(crate) ends: String,
-    pub(crate) revoked: bool,
-}
-
 /// A join token as the brokers know it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TokenShown {
-    pub(crate) role: Role,
-    pub(crate) generation: u64,
     /// Since when it is live, as far as a broker knows.
-    pub(crate) rotated_at: String,
+    #[serde(flatten)]
+    pub(crate) token: TokenRotated,
     /// When it is replaced without being asked for.
     pub(crate) policy: String,
 }
@@ -186,5 +93,5 @@ pub(crate) struct InFlight {
     pub(crate) role: Role,
     pub(crate) invite: InviteId,
     pub(crate) key: KeyHash,
-    pub(crate) since: String,
+    pub(crate) since: Time,
 }

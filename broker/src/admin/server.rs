@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::arrivals::arrivals;
+use super::order::assert_fit;
 use super::words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, Revoked};
 use super::{joiners, keys, operator, recover, rotate, status, unlock_key};
 use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
@@ -189,9 +190,7 @@ async fn revoke(broker: &Broker, operator: String, path: &str) -> Result<Reply, 
 
 async fn adopt(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply, Denial> {
     let order: AdoptOrder = read(body)?;
-    if let Some(wrong) = unfit(&order.reason) {
-        return Ok(wrong);
-    }
+    assert_fit(&order.reason)?;
     let explained = fleet::report(broker).await?;
     let mut nodes = Vec::new();
     for wanted in &order.nodes {
@@ -218,10 +217,4 @@ async fn adopt(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply, 
     }
     let adopted = fleet::adopt(broker, unexplained, order.reason.trim(), &operator).await?;
     Ok(json(&Adopted { nodes: adopted.into_iter().map(|node| node.id).collect() }))
-}
-
-/// What to say of a reason that is not fit for the audit log.
-pub(super) fn unfit(reason: &str) -> Option<Reply> {
-    (reason.trim().is_empty() || reason.len() > 200 || reason.contains(char::is_control))
-        .then(|| complaint(ProblemKind::Malformed, "--reason must say why, on one line of at most 200 bytes"))
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use certs::{IssuingCertificate, Root, SigningKey};
 
 use super::{AdminSocket, write_output};
-use crate::admin::{CaOrder, KeyShown};
+use crate::admin::{KeyShown, Order};
 use crate::clock;
 use crate::exit::{Code, Failure};
 use crate::keys::CaRequest;
@@ -120,7 +120,7 @@ pub(super) struct Install {
 
 impl Install {
     fn run(self) -> Result<(), Failure> {
-        let order = CaOrder { certificate: read(&self.certificate)?, now: self.now, reason: self.reason };
+        let order = Order { what: read(&self.certificate)?, now: self.now, reason: self.reason };
         let shown: KeyShown = self.admin.open().post("/v1/ca/install", &order)?;
         if self.json { super::print_json(&shown) } else { super::print(&super::rotate::told(&shown, self.now)) }
     }

@@ -211,8 +211,8 @@ fn issuing_key(cluster: &Cluster, status: Option<&admin::Status>, findings: &mut
 
 /// Join tokens that nobody replaces.
 fn tokens(status: &admin::Status, findings: &mut Findings) {
-    for token in status.tokens.iter().filter(|token| token.policy == "manual") {
-        let role = token.role;
+    for shown in status.tokens.iter().filter(|shown| shown.policy == "manual") {
+        let role = shown.token.role;
         findings.advice(
             "tokens",
             format!("the {role} token lives until somebody replaces it: 'broker rotate {role}', or, once no script uses it, --rotate-{role} after-join"),

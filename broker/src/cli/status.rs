@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::AdminSocket;
-use crate::admin::{self, lines};
+use crate::admin::{self, TokenRotated, TokenShown, lines};
 use crate::exit::Failure;
 
 /// Show what is: the cluster, its brokers, and whether machines can be admitted
@@ -41,9 +41,9 @@ impl Status {
             vec!["alarms".into(), format!("{} since the start", status.alarms)],
         ];
         rows.extend(status.behind.iter().map(|behind| vec!["behind".into(), behind.words()]));
-        rows.extend(status.tokens.into_iter().map(|token| {
-            let words = format!("generation {} since {}, policy {}", token.generation, token.rotated_at, token.policy);
-            vec![format!("{} token", token.role), words]
+        rows.extend(status.tokens.iter().map(|TokenShown { token, policy }| {
+            let TokenRotated { role, generation, rotated_at } = token;
+            vec![format!("{role} token"), format!("generation {generation} since {rotated_at}, policy {policy}")]
         }));
         let mut text = lines(&rows);
         for broker in status.brokers {

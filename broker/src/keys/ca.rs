@@ -6,13 +6,14 @@
 use std::path::PathBuf;
 
 use certs::{Issuing, IssuingCertificate};
+use serde::{Deserialize, Serialize};
 
 use super::invite_key::refuse_all_void;
 use super::order::Made;
 use super::server_cert::assert_served;
 use super::{Asked, CaRequest, Rotated, off_the_runtime};
 use crate::broker::Broker;
-use crate::clock;
+use crate::clock::{self, Time};
 use crate::denial::Denial;
 use crate::handover;
 use crate::ledger::{Generations, OVERLAP};
@@ -22,25 +23,35 @@ use crate::swarm::Node;
 /// How often an update of the ledger is tried that others keep overtaking.
 const TRIES: usize = 16;
 
-/// What a rotation would do, and whom it concerns. Times are in seconds since 1970.
-#[derive(Debug)]
+/// What a rotation would do, and whom it concerns. The names are stable: commands print it.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Plan {
+    /// The generation in use, and when it ends.
     pub(crate) generation: u32,
-    pub(crate) ends: u64,
+    pub(crate) ends: Time,
     pub(crate) next: u32,
     /// Until when the former one is trusted, if nothing has leaked.
-    pub(crate) overlap_ends: u64,
-    pub(crate) root_ends: u64,
+    pub(crate) overlap_ends: Time,
+    pub(crate) root_ends: Time,
     /// Invites that accept a server of a former generation: after a leak they must be made anew.
     pub(crate) invites: Vec<Made>,
-    /// Objects of invites that do not read, and of which nobody knows that.
+    /// Objects of invites that do not read. They admit nobody, and are not among the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unread: Vec<String>,
-    /// Other live brokers, and the generation that they have.
-    pub(crate) brokers: Vec<(String, u32)>,
+    /// The other live brokers, each of which gets the new one by itself.
+    pub(crate) brokers: Vec<OfBroker>,
     /// Managers that must be adopted after a leak, before their brokers are given the new one.
+    #[serde(default)]
     pub(crate) adopt: Vec<String>,
     /// The state directory, in which the root's key may be.
     pub(crate) state: PathBuf,
+}
+
+/// The issuing CA that another broker has.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct OfBroker {
+    pub(crate) id: String,
+    pub(crate) generation: u32,
 }
 
 /// Why it was not done: words for who asked, or what a request is told.
@@ -55,13 +66,13 @@ pub(crate) async fn plan(broker: &Broker) -> Result<Plan, Denial> {
     let (invites, unread) = accepting_less_than(broker, next).await?;
     Ok(Plan {
         generation: public.generation,
-        ends: public.ends,
+        ends: Time(public.ends),
         next,
-        overlap_ends: now.saturating_add(OVERLAP).min(public.ends),
-        root_ends: public.root_ends,
+        overlap_ends: Time(now.saturating_add(OVERLAP).min(public.ends)),
+        root_ends: Time(public.root_ends),
         invites,
         unread,
-        brokers: others.map(|peer| (peer.id, peer.issuing)).collect(),
+        brokers: others.map(|peer| OfBroker { id: peer.id, generation: peer.issuing }).collect(),
         adopt: names(&handover::unexplained_by_log(broker).await?),
         state: broker.keys.folder.itself().to_owned(),
     })
@@ -164,16 +175,9 @@ pub(super) async fn put_to_use(broker: &Broker, issuing: Issuing, asked: &Asked)
         refused?;
     }
     let (invites, unread) = accepting_less_than(broker, generation).await?;
-    Ok(Rotated {
-        generation: generation.into(),
-        since: now,
-        kid,
-        // Since it was listed first, where this order has been given before.
-        former_until: former_until.map(|until| until.min(former.public().ends)),
-        invites,
-        unread,
-        adopt,
-    })
+    // Since it was listed first, where this order has been given before.
+    let former_until = former_until.map(|until| Time(until.min(former.public().ends)));
+    Ok(Rotated { former_until, invites, unread, adopt, ..Rotated::new(generation.into(), now, kid) })
 }
 
 /// Tells the other brokers at once what this one has: they ask who does.
@@ -322,7 +326,7 @@ async fn accepting_less_than(broker: &Broker, generation: u32) -> Result<(Vec<Ma
     let now = clock::now();
     let accepting = invites.into_iter().filter_map(|state| {
         let invite = state.policy.invite().filter(|invite| invite.generation < generation && now < invite.exp)?;
-        Some(Made { id: invite.jti.clone(), ends: invite.exp, revoked: state.claims.revoked.is_some() })
+        Some(Made { id: invite.jti.clone(), ends: Time(invite.exp), revoked: state.claims.revoked.is_some() })
     });
     Ok((accepting.collect(), unread))
 }

@@ -9,7 +9,7 @@ use protocol::{INVITE_TYP, Invite};
 use super::{Asked, Rotated, order::Made};
 use crate::audit::{Event, Record};
 use crate::broker::Broker;
-use crate::clock;
+use crate::clock::{self, Time};
 use crate::denial::Denial;
 use crate::jwt::Signer;
 use crate::ledger::{InviteKey, InviteState, Operation, Outcome, WINDOW};
@@ -33,8 +33,7 @@ pub(super) async fn rotate(broker: &Broker, asked: &Asked) -> Result<Rotated, De
         refuse_all_void(broker, &asked.operator).await?;
     }
     let (invites, unread) = of_others(broker, generation).await?;
-    let (since, kid, adopt) = (now, kid.to_string(), Vec::new());
-    Ok(Rotated { generation, since, kid, former_until: None, invites, unread, adopt })
+    Ok(Rotated { invites, unread, ..Rotated::new(generation, now, kid.to_string()) })
 }
 
 /// The key in use, and what other keys have signed.
@@ -44,15 +43,7 @@ pub(super) async fn current(broker: &Broker) -> Result<Rotated, Denial> {
     let key = key.ok_or_else(|| Denial::Unavailable("this broker's invite key is not in the ledger".into()))?;
     // The invites that a rotation would turn into those of a former key.
     let (invites, unread) = of_others(broker, key.generation + 1).await?;
-    Ok(Rotated {
-        generation: key.generation,
-        since: key.since,
-        kid: kid.to_string(),
-        former_until: None,
-        invites,
-        unread,
-        adopt: Vec::new(),
-    })
+    Ok(Rotated { invites, unread, ..Rotated::new(key.generation, key.since, kid.to_string()) })
 }
 
 /// The invites that keys before this generation signed, and that have not ended; and the objects that do not read.
@@ -65,7 +56,7 @@ async fn of_others(broker: &Broker, generation: u64) -> Result<(Vec<Made>, Vec<S
     let revoked = |state: &InviteState| state.claims.revoked.is_some();
     let made = |(state, invite): (&InviteState, &Invite)| Made {
         id: invite.jti.clone(),
-        ends: invite.exp,
+        ends: Time(invite.exp),
         revoked: revoked(state),
     };
     Ok((living.map(made).collect(), unread))

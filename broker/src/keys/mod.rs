@@ -16,7 +16,7 @@ mod signing_key;
 mod unlock_key;
 
 pub(crate) use behind::{Behind, behind};
-pub(crate) use ca::{Failed, enlist, follow, is_believed, is_newest, plan, put_back as put_back_cas, request};
+pub(crate) use ca::{Failed, Plan, enlist, follow, is_believed, is_newest, plan, put_back as put_back_cas, request};
 pub(crate) use ends::{ending, warn};
 pub(crate) use followed::take_up;
 pub(crate) use invite_key::{assert_not_void, refuse_void};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ca::{self, Failed};
 use super::{invite_key, records, server_cert, signing_key};
 use crate::broker::Broker;
+use crate::clock::Time;
 use crate::denial::Denial;
 
 /// A key of ours that can be replaced.
@@ -50,29 +51,40 @@ pub(crate) struct Asked {
     pub(crate) now: bool,
 }
 
-/// What it came to; or, of a preview, what there is.
-#[derive(Debug)]
+/// What it came to; or, of a preview, what there is. The names are stable: commands print it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Rotated {
     pub(crate) generation: u64,
-    /// Since when it is in use, in seconds since 1970.
-    pub(crate) since: u64,
+    /// Since when it is in use.
+    #[serde(rename = "rotated_at")]
+    pub(crate) since: Time,
     /// The id of the public key; of a certificate, its thumbprint.
     pub(crate) kid: String,
-    /// Until when what the one before signed is good, in seconds since 1970, where that ends by itself.
-    pub(crate) former_until: Option<u64>,
-    /// Invites that other keys signed and that have not ended.
+    /// Until when what the one before signed is good, where that ends by itself and soon.
+    pub(crate) former_until: Option<Time>,
+    /// Invites of former keys (of a preview, of this one, too) that have not ended.
     pub(crate) invites: Vec<Made>,
-    /// Objects of invites that do not read, and of which nobody knows that.
+    /// Objects of invites that do not read. They admit nobody, and are not among the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unread: Vec<String>,
-    /// Managers of whose brokers an operator must say that they belong here, before they are given the new one.
+    /// Of an issuing CA after a leak: managers that must be adopted, before their brokers are given it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) adopt: Vec<String>,
 }
 
-/// An invite of a former key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl Rotated {
+    /// A key of which no more is to be said.
+    pub(super) fn new(generation: u64, since: u64, kid: String) -> Self {
+        let (since, former_until) = (Time(since), None);
+        Self { generation, since, kid, former_until, invites: Vec::new(), unread: Vec::new(), adopt: Vec::new() }
+    }
+}
+
+/// An invite of a former key, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Made {
     pub(crate) id: InviteId,
-    pub(crate) ends: u64,
+    pub(crate) ends: Time,
     pub(crate) revoked: bool,
 }
 

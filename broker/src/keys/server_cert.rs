@@ -69,15 +69,7 @@ impl Server {
 
     fn shown(&self) -> Rotated {
         let Served { thumbprint, generation, since, .. } = self.served();
-        Rotated {
-            generation: generation.into(),
-            since,
-            kid: thumbprint,
-            former_until: None,
-            invites: Vec::new(),
-            unread: Vec::new(),
-            adopt: Vec::new(),
-        }
+        Rotated::new(generation.into(), since, thumbprint)
     }
 }
 

@@ -7,7 +7,7 @@ use certs::SigningKey;
 
 use super::Rotated;
 use crate::broker::Broker;
-use crate::clock;
+use crate::clock::{self, Time};
 use crate::denial::Denial;
 use crate::grants::TYP;
 use crate::jwt::Signer;
@@ -28,15 +28,8 @@ pub(super) async fn rotate(broker: &Broker, now: bool) -> Result<Rotated, Denial
     // The next grant may come back to this very broker.
     broker.directory.refresh().await?;
     let former_until = entry.retired.iter().filter(|former| !former.void).map(|former| former.until).max();
-    Ok(Rotated {
-        generation: entry.generation,
-        since: entry.since,
-        kid,
-        former_until,
-        invites: Vec::new(),
-        unread: Vec::new(),
-        adopt: Vec::new(),
-    })
+    let former_until = former_until.map(Time);
+    Ok(Rotated { former_until, ..Rotated::new(entry.generation, entry.since, kid) })
 }
 
 /// The key in use.
@@ -45,15 +38,7 @@ pub(super) async fn current(broker: &Broker) -> Result<Rotated, Denial> {
     let entry = broker.directory.live(clock::now()).into_iter().find(|peer| peer.id == broker.id);
     let entry = entry.ok_or_else(|| Denial::Unavailable("this broker's entry is not in the ledger yet".into()))?;
     let kid = broker.keys.grant.get().public().id().to_string();
-    Ok(Rotated {
-        generation: entry.generation,
-        since: entry.since,
-        kid,
-        former_until: None,
-        invites: Vec::new(),
-        unread: Vec::new(),
-        adopt: Vec::new(),
-    })
+    Ok(Rotated::new(entry.generation, entry.since, kid))
 }
 
 fn entry(broker: &Broker) -> Result<Peer, Denial> {

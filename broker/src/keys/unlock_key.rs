@@ -58,11 +58,7 @@ async fn replaced(broker: &Broker) -> Result<(Rotated, KeyText), Denial> {
         ))
     })?;
     let kid = "shown to who ordered it".to_owned();
-    let (since, former_until) = (clock::now(), None);
-    Ok((
-        Rotated { generation, since, kid, former_until, invites: Vec::new(), unread: Vec::new(), adopt: Vec::new() },
-        key,
-    ))
+    Ok((Rotated::new(generation, clock::now(), kid), key))
 }
 
 /// Takes the next number. One may be skipped, where the engine did not follow.

@@ -13,6 +13,7 @@ use super::records::{self, Cause};
 use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
+use crate::keys::Asked;
 use crate::ledger::{Generation, Rotating};
 
 /// What a rotation came to.
@@ -50,17 +51,11 @@ pub(crate) struct OnTheWay {
 }
 
 /// Replaces the tokens of these roles. With `now` it waits for nobody.
-pub(crate) async fn rotate(
-    broker: &Broker,
-    roles: Vec<Role>,
-    now: bool,
-    reason: &str,
-    operator: String,
-) -> Result<Outcome, Denial> {
+pub(crate) async fn rotate(broker: &Broker, roles: Vec<Role>, asked: &Asked) -> Result<Outcome, Denial> {
     let (from, _) = broker.engine.live().await?;
     let order = Order { roles, from };
-    let cause = Cause { operator, reason: format!("manual: {reason}") };
-    let wait = if now { Duration::ZERO } else { broker.rotation.policies.wait };
+    let cause = Cause { operator: asked.operator.clone(), reason: format!("manual: {}", asked.reason) };
+    let wait = if asked.now { Duration::ZERO } else { broker.rotation.policies.wait };
     let carried = carry_out(broker, Some(&order), Some(cause.clone()), wait).await?;
     for role in &order.roles {
         // Done by another one; or here, and another one has written it down, since this broker was held up.

@@ -9,13 +9,10 @@ use serde::Serialize;
 
 use super::ca::{self, Asked, Outcome};
 use super::{keys, tokens};
-use crate::admin::{
-    Admin, CaPlan, Gone, GoneOrder, InviteOfKey, KeyOrder, KeyShown, RotateOrder, RotateReply, RotationPreview,
-    TokenRotated, UnlockKeyShown,
-};
+use crate::admin::{Admin, CaPlan, Gone, KeyShown, Order, RotateReply, RotationPreview, TokenRotated, UnlockKeyShown};
 use crate::cli::{print, print_json};
 use crate::exit::{Code, Failure};
-use crate::keys::What;
+use crate::keys::{Made, What};
 
 /// The keys that the broker replaces by itself, in this order.
 const KEYS: [What; 3] = [What::InviteKey, What::SigningKey, What::ServerCert];
@@ -32,7 +29,7 @@ struct Plan {
     keys: Vec<KeyShown>,
     tokens: RotationPreview,
     /// Invites of former keys: with `--now` they must be made anew.
-    invites: Vec<InviteOfKey>,
+    invites: Vec<Made>,
     /// Brokers whose node is no manager any more: their entries are removed.
     brokers: Vec<String>,
 }
@@ -42,7 +39,7 @@ struct Plan {
 struct All {
     rotated: Vec<Replaced>,
     not_done: Vec<NotDone>,
-    invites: Vec<InviteOfKey>,
+    invites: Vec<Made>,
     /// Objects of invites that do not read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unread: Vec<String>,
@@ -106,14 +103,14 @@ fn roles() -> Vec<Role> {
 fn plan(admin: &Admin, asked: &Asked) -> Result<Plan, Failure> {
     let ca = ca::plan(admin)?;
     let preview = |what: &What| {
-        admin.post::<_, KeyShown>("/v1/rotate/key/preview", &KeyOrder { what: *what, now: asked.now, reason: None })
+        admin.post::<_, KeyShown>("/v1/rotate/key/preview", &Order { what: *what, now: asked.now, reason: None })
     };
     let keys: Vec<KeyShown> = KEYS.iter().map(preview).collect::<Result<_, _>>()?;
-    let order = RotateOrder { roles: roles(), now: asked.now, reason: None };
+    let order = Order { what: roles(), now: asked.now, reason: None };
     let tokens = admin.post("/v1/rotate/preview", &order)?;
     let Gone { brokers } = admin.get("/v1/brokers/gone")?;
-    let mut invites: Vec<InviteOfKey> = Vec::new();
-    for invite in keys.iter().flat_map(|key| &key.invites).chain(&ca.invites) {
+    let mut invites: Vec<Made> = Vec::new();
+    for invite in keys.iter().flat_map(|shown| &shown.key.invites).chain(&ca.key.invites) {
         if !invite.revoked && invites.iter().all(|known| known.id != invite.id) {
             invites.push(invite.clone());
         }
@@ -147,17 +144,21 @@ fn replace(admin: &Admin, plan: &Plan, asked: &Asked) -> All {
                 }
                 _ => "root.key is not on this manager".to_owned(),
             };
-            all.not_done.push(NotDone { what: What::Ca.to_string(), why, commands: ca_commands(asked, plan.ca.next) });
+            all.not_done.push(NotDone {
+                what: What::Ca.to_string(),
+                why,
+                commands: ca_commands(asked, plan.ca.key.next),
+            });
         }
         Err(error) => all.left(What::Ca.to_string(), &error, now),
     }
     for what in KEYS {
-        match admin.post::<_, KeyShown>("/v1/rotate/key", &KeyOrder { what, now, reason: reason.clone() }) {
+        match admin.post::<_, KeyShown>("/v1/rotate/key", &Order { what, now, reason: reason.clone() }) {
             Ok(shown) => all.took(shown),
             Err(error) => all.left(what.to_string(), &error, now),
         }
     }
-    let order = RotateOrder { roles: roles(), now, reason: reason.clone() };
+    let order = Order { what: roles(), now, reason: reason.clone() };
     match admin.post::<_, RotateReply>("/v1/rotate", &order) {
         Ok(reply) => {
             (all.waited_ms, all.not_waited_for, all.shared) = (reply.waited_ms, reply.not_waited_for, reply.shared);
@@ -165,7 +166,7 @@ fn replace(admin: &Admin, plan: &Plan, asked: &Asked) -> All {
         }
         Err(error) => roles().iter().for_each(|role| all.left(role.to_string(), &error, now)),
     }
-    match admin.post::<_, Gone>("/v1/brokers/gone", &GoneOrder { reason: reason.clone() }) {
+    match admin.post::<_, Gone>("/v1/brokers/gone", &Order { what: (), now, reason: reason.clone() }) {
         Ok(gone) => all.removed_brokers = gone.brokers,
         Err(error) => all.left("brokers of former managers".into(), &error, now),
     }
@@ -180,18 +181,18 @@ fn replace(admin: &Admin, plan: &Plan, asked: &Asked) -> All {
 
 impl All {
     fn took(&mut self, shown: KeyShown) {
-        for invite in &shown.invites {
+        for invite in &shown.key.invites {
             match self.invites.iter_mut().find(|known| known.id == invite.id) {
                 Some(known) => known.revoked |= invite.revoked,
                 None => self.invites.push(invite.clone()),
             }
         }
-        for object in &shown.unread {
+        for object in &shown.key.unread {
             if !self.unread.contains(object) {
                 self.unread.push(object.clone());
             }
         }
-        self.adopt.extend(shown.adopt.iter().cloned());
+        self.adopt.extend(shown.key.adopt.iter().cloned());
         self.rotated.push(Replaced::Key(Box::new(shown)));
     }
 
@@ -204,7 +205,7 @@ impl All {
 }
 
 /// What to type where the root is elsewhere.
-fn ca_commands(asked: &Asked, next: u64) -> Vec<String> {
+fn ca_commands(asked: &Asked, next: u32) -> Vec<String> {
     let now = if asked.now { " --now" } else { "" };
     let file = asked.output.as_ref().map_or_else(|| "request.json".to_owned(), |path| path.display().to_string());
     let ask = asked.output.is_none().then(|| format!("broker rotate ca{now} --output {file}"));
@@ -243,7 +244,7 @@ fn told(all: &All, plan: &Plan, asked: &Asked) -> String {
         });
     }
     lines.extend(all.removed_brokers.iter().map(|id| format!("broker {id} was on no manager any more: removed")));
-    if !plan.ca.brokers.is_empty() {
+    if !plan.ca.key.brokers.is_empty() {
         lines.push(
             "the other brokers get the new keys by themselves: 'broker status' there says how far they are".into(),
         );
@@ -267,7 +268,7 @@ fn told(all: &All, plan: &Plan, asked: &Asked) -> String {
 }
 
 /// The invites of former keys, and what is to be done about them.
-fn invites(invites: &[InviteOfKey], now: bool, before: bool) -> Vec<String> {
+fn invites(invites: &[Made], now: bool, before: bool) -> Vec<String> {
     if invites.is_empty() {
         return vec!["invites of former keys that have not ended: none".into()];
     }

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::admin::{Admin, CaOrder, CaPlan, CaRequestOrder, KeyShown};
+use crate::admin::{Admin, CaPlan, CaRequestOrder, KeyShown, Order};
 use crate::cli::ca::open_root;
 use crate::cli::{print, print_json, write_output};
 use crate::clock;
 use crate::exit::{Code, Failure};
-use crate::keys::CaRequest;
+use crate::keys::{CaRequest, Plan};
 
 /// How it was asked for.
 pub(super) struct Asked {
@@ -50,12 +50,12 @@ pub(super) fn plan(admin: &Admin) -> Result<CaPlan, Failure> {
 /// Replaces it, where the root is at hand.
 pub(super) fn replace(admin: &Admin, plan: &CaPlan, asked: &Asked) -> Result<Outcome, Failure> {
     let request: CaRequest = admin.post("/v1/ca/request", &CaRequestOrder { now: asked.now })?;
-    let root = asked.root.clone().or_else(|| has_root_key(&plan.state).then(|| plan.state.clone()));
+    let root = asked.root.clone().or_else(|| has_root_key(&plan.key.state).then(|| plan.key.state.clone()));
     let Some(root) = root else { return Ok(Outcome::Asked(request)) };
     let certificate = request
         .certify(&open_root(&root, &request.name)?, clock::now())
         .map_err(|error| Failure::new(Code::Data, format!("{}: {error}", root.display())))?;
-    let order = CaOrder { certificate, now: asked.now, reason: asked.reason.clone() };
+    let order = Order { what: certificate, now: asked.now, reason: asked.reason.clone() };
     admin.post("/v1/ca/install", &order).map(|shown| Outcome::Replaced(Box::new(shown)))
 }
 
@@ -86,7 +86,7 @@ fn hand_out(request: &CaRequest, asked: &Asked) -> Result<(), Failure> {
 
 /// The plan in words.
 pub(super) fn planned(plan: &CaPlan, now: bool) -> String {
-    let CaPlan { generation, ends, next, overlap_ends, root_ends, invites, unread, brokers, adopt, .. } = plan;
+    let Plan { generation, ends, next, overlap_ends, root_ends, invites, unread, brokers, adopt, .. } = &plan.key;
     let mut lines = vec![format!(
         "issuing CA: generation {generation} until {ends}; the next one is {next}. The root ends {root_ends}"
     )];

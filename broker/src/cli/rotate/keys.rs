@@ -1,23 +1,23 @@
 //! What is said of a key of ours that was replaced, or would be.
 
 use crate::admin::KeyShown;
-use crate::keys::What;
+use crate::keys::{Rotated, What};
 
 /// Which key it is, or would become.
 pub(super) fn headline(shown: &KeyShown) -> String {
-    let KeyShown { what, generation, rotated_at, kid, dry_run, .. } = shown;
+    let KeyShown { what, dry_run, key: Rotated { generation, since, kid, .. } } = shown;
     let would = match what {
         // It is made by the issuing CA, and numbered as that is.
         What::ServerCert if *dry_run => ": another one would be made by the same issuing CA".into(),
         _ if *dry_run => format!(": it would become generation {}", generation + 1),
         _ => String::new(),
     };
-    format!("{what}: generation {generation} since {rotated_at}, {kid}{would}")
+    format!("{what}: generation {generation} since {since}, {kid}{would}")
 }
 
 /// A reply in words.
 pub(in crate::cli) fn told(shown: &KeyShown, now: bool) -> String {
-    let KeyShown { what, dry_run, former_until, invites, unread, adopt, .. } = shown;
+    let KeyShown { what, dry_run, key: Rotated { former_until, invites, unread, adopt, .. } } = shown;
     let mut lines = vec![headline(shown)];
     if let Some(until) = former_until {
         lines.push(match what {

@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use protocol::Role;
 
 use super::AdminSocket;
-use crate::admin::{KeyOrder, RotateOrder, RotateReply, RotationPreview};
+use crate::admin::{KeyShown, Order, RotateReply, RotationPreview};
 use crate::exit::{Code, Failure};
 use crate::keys::What as Key;
 
@@ -108,7 +108,7 @@ impl Rotate {
     }
 
     fn tokens(self, roles: Vec<Role>) -> Result<(), Failure> {
-        let order = RotateOrder { roles, now: self.now, reason: self.reason };
+        let order = Order { what: roles, now: self.now, reason: self.reason };
         if self.dry_run {
             let preview: RotationPreview = self.admin.open().post("/v1/rotate/preview", &order)?;
             return if self.json { super::print_json(&preview) } else { super::print(&tokens::previewed(&preview)) };
@@ -118,9 +118,9 @@ impl Rotate {
     }
 
     fn key(self, what: Key) -> Result<(), Failure> {
-        let order = KeyOrder { what, now: self.now, reason: self.reason };
+        let order = Order { what, now: self.now, reason: self.reason };
         let path = if self.dry_run { "/v1/rotate/key/preview" } else { "/v1/rotate/key" };
-        let shown = self.admin.open().post(path, &order)?;
+        let shown: KeyShown = self.admin.open().post(path, &order)?;
         if self.json { super::print_json(&shown) } else { super::print(&told(&shown, self.now)) }
     }
 }

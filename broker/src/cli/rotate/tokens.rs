@@ -1,6 +1,6 @@
 //! What is said of the join tokens that were replaced, or would be.
 
-use crate::admin::{RotateReply, RotationPreview};
+use crate::admin::{RotateReply, RotationPreview, TokenRotated, TokenShown};
 
 /// A rotation in words.
 pub(super) fn told(rotated: &RotateReply) -> String {
@@ -36,15 +36,9 @@ pub(super) fn found(preview: &RotationPreview) -> Vec<String> {
     let mut lines: Vec<String> = preview
         .tokens
         .iter()
-        .map(|token| {
-            format!(
-                "{} token: generation {} since {}, policy {}: it would become generation {}",
-                token.role,
-                token.generation,
-                token.rotated_at,
-                token.policy,
-                token.generation + 1
-            )
+        .map(|TokenShown { token: TokenRotated { role, generation, rotated_at }, policy }| {
+            let next = generation + 1;
+            format!("{role} token: generation {generation} since {rotated_at}, policy {policy}: it would become generation {next}")
         })
         .collect();
     lines.extend(preview.in_flight.iter().map(|machine| {

@@ -5,7 +5,7 @@
 use std::io::IsTerminal as _;
 
 use super::Rotate;
-use crate::admin::{UnlockKeyOrder, UnlockKeyReplaced, UnlockKeyShown};
+use crate::admin::{Order, UnlockKeyReplaced, UnlockKeyShown};
 use crate::cli::{print, print_json};
 use crate::exit::{Code, Failure};
 
@@ -21,7 +21,8 @@ pub(super) fn run(asked: Rotate) -> Result<(), Failure> {
     if asked.json || !std::io::stdout().is_terminal() {
         return Err(Failure::new(Code::Usage, ONCE));
     }
-    let replaced: UnlockKeyReplaced = admin.post("/v1/rotate/unlock-key", &UnlockKeyOrder { reason: asked.reason })?;
+    let order = Order { what: (), now: false, reason: asked.reason };
+    let replaced: UnlockKeyReplaced = admin.post("/v1/rotate/unlock-key", &order)?;
     let UnlockKeyReplaced { generation, rotated_at, key } = replaced;
     print(&format!("unlock-key: generation {generation} since {rotated_at}. It is shown this once:\n"))?;
     print(key.expose())?;
