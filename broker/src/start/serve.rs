@@ -60,7 +60,7 @@ pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<
     let engine = Engine::new(&settings.docker);
     let membership = steps::membership(&engine).await?;
     let sentinel = Arc::new(Sentinel::new(cluster.id().clone(), &known));
-    let first = steps::ledger(&cluster, &engine, &sentinel, &audit).await?;
+    let first = steps::ledger(&cluster, &engine, &sentinel, &audit, &membership.swarm).await?;
 
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let addresses = steps::addresses(&settings, cluster.advertise(), &membership)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::{BrokerAddress, NodeId};
+use protocol::{BrokerAddress, NodeId, SwarmId};
 
 use crate::audit::{Audit, Event, Record};
 use crate::broker::Broker;
@@ -76,9 +76,9 @@ pub(super) async fn ledger(
     engine: &Engine,
     sentinel: &Sentinel,
     audit: &Audit,
+    swarm: &SwarmId,
 ) -> Result<bool, Failure> {
-    // A broker that has its keys from another one knows that there is a ledger: it makes none in its place.
-    let first = !cluster.has_ledger() && !cluster.was_taken();
+    let first = cluster.begins_ledger_in(swarm);
     if first {
         let made =
             sentinel.make(engine, cluster.issuing.pin(), clock::now()).await.map_err(|error| ledger_failure(&error))?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use certs::{AuthorityError, Issuing, IssuingCertificate, Root, SigningKey};
-use protocol::{BrokerAddress, ClusterId, HandoverReply, KeyText, Pin};
+use protocol::{BrokerAddress, ClusterId, HandoverReply, KeyText, Pin, SwarmId};
 
 use super::cluster_file::{CLUSTER, ClusterFile, FORMAT};
 use super::{Folder, KeySource, StateError, next_issuing};
@@ -80,9 +80,20 @@ pub(crate) fn init(
     let pin = make_keys(&folder, &id, name, now)?;
     let broker = protocol::GrantId::random().as_str()[..16].to_owned();
     let form_until = now.saturating_add(form_within.as_secs());
-    let (name, ledger, taken, forming) = (name.to_owned(), false, false, false);
-    let file =
-        ClusterFile { format: FORMAT, id, name, made: now, broker, advertise, form_until, ledger, taken, forming };
+    let file = ClusterFile {
+        format: FORMAT,
+        id,
+        name: name.to_owned(),
+        made: now,
+        broker,
+        advertise,
+        form_until,
+        ledger: false,
+        taken: false,
+        forming: false,
+        brought: false,
+        founds: None,
+    };
     file.write(&folder)?;
     Ok((file.id, pin))
 }
@@ -232,6 +243,29 @@ impl Cluster {
     /// Whether this machine set about to make a swarm that may not be the cluster's.
     pub(crate) fn is_forming(&self) -> bool {
         self.file.forming
+    }
+
+    /// Whether the operator brought the keys, as he may have to other machines.
+    pub(crate) fn was_brought(&self) -> bool {
+        self.file.brought
+    }
+
+    /// Whether this machine has published that swarm as the cluster's, or was about to.
+    pub(crate) fn founds(&self, swarm: &SwarmId) -> bool {
+        self.file.founds.as_ref() == Some(swarm)
+    }
+
+    /// Whether the ledger is this broker's to begin, in that swarm. Where another machine can have begun it, one that is not
+    /// there was lost: to begin it again would give every spent use back.
+    pub(crate) fn begins_ledger_in(&self, swarm: &SwarmId) -> bool {
+        let alone_with_the_keys = !self.file.brought && self.file.founds.is_none();
+        !self.has_ledger() && !self.was_taken() && (alone_with_the_keys || self.founds(swarm))
+    }
+
+    /// Remembers that this machine publishes the swarm that it is in as the cluster's.
+    pub(crate) fn remember_founding(&mut self, swarm: &SwarmId) -> Result<(), StateError> {
+        self.file.founds = Some(swarm.clone());
+        self.file.write(&self.folder)
     }
 
     /// Remembers that this machine sets about to make a swarm.

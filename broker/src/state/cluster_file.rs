@@ -2,7 +2,7 @@
 //!
 //! Keeps promise 5: a file of a newer broker, or one that does not read, stops the broker. Must not hold a secret.
 
-use protocol::{BrokerAddress, ClusterId};
+use protocol::{BrokerAddress, ClusterId, SwarmId};
 use serde::{Deserialize, Serialize};
 
 use super::{Folder, StateError};
@@ -13,6 +13,10 @@ pub(super) const FORMAT: u32 = 1;
 /// `cluster.json`: what is not secret. It is written last, so that its presence means: init was finished.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each came when it was needed, and a file of before has none of them"
+)]
 pub(super) struct ClusterFile {
     pub(super) format: u32,
     pub(super) id: ClusterId,
@@ -33,6 +37,12 @@ pub(super) struct ClusterFile {
     /// This machine set about to make a swarm, and did not know yet whether it would be the cluster's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) forming: bool,
+    /// The operator brought the keys, to other machines as well: any of them may have made the swarm.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) brought: bool,
+    /// The swarm that this machine has published as the cluster's, or was about to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) founds: Option<SwarmId>,
 }
 
 impl ClusterFile {

@@ -101,6 +101,8 @@ impl Waiting {
             ledger: false,
             taken,
             forming: false,
+            brought: !taken,
+            founds: None,
         };
         file.write(folder)
     }

@@ -91,7 +91,7 @@ impl Election {
             return Ok(());
         };
         let Some(membership) = made? else { return Ok(()) };
-        publish(order, store, &cluster, &mut lock, &membership).await
+        publish(order, store, &mut cluster, &mut lock, &membership).await
     }
 }
 
@@ -113,7 +113,7 @@ async fn make(order: &Order, engine: &Engine, cluster: &mut Cluster, until: Inst
 async fn publish(
     order: &Order,
     store: &Store,
-    cluster: &Cluster,
+    cluster: &mut Cluster,
     lock: &mut Lock<'_>,
     membership: &Membership,
 ) -> Result<(), Failure> {
@@ -129,7 +129,12 @@ async fn publish(
         form_until: cluster.form_until(),
         brokers: vec![Listed { id: cluster.broker().to_owned(), addresses, key: key.unwrap_or_default() }],
     };
-    if lock.still_ours().await? && record.publish(store, &issuing).await? {
+    if !lock.still_ours().await? {
+        return Ok(());
+    }
+    // Before the record can be seen: whose record it is, begins the ledger, and nobody else does.
+    cluster.remember_founding(&membership.swarm)?;
+    if record.publish(store, &issuing).await? {
         tracing::info!(%store, swarm = %membership.swarm, "published the cluster record");
         lock.set_formed(&membership.swarm).await?;
     }

@@ -6,6 +6,7 @@
 mod elect;
 mod form;
 mod join;
+mod joined;
 mod keys_file;
 mod own_invite;
 mod plan;
@@ -93,7 +94,10 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
         };
         let held = cluster.as_ref().map(held);
         match (plan::next(held.as_ref(), &place, &given, clock::now()), cluster, shared) {
-            (Step::Serve, cluster, _) => break cluster,
+            (Step::Serve, cluster, _) => {
+                let shared = store.is_some() || came_in;
+                break joined::remember(cluster, shared, &place, &engine, until).await?;
+            }
             (Step::Form, Some(mut cluster), _) => form::form(&order, &engine, &mut cluster, until).await?,
             (Step::Elect, Some(cluster), Some((store, known))) => {
                 election.run(&order, (store, known), &engine, cluster, until).await?;
@@ -128,12 +132,9 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
 /// All is there: serves, and keeps the record.
 async fn serve(settings: Settings, cluster: Option<Cluster>, store: Option<Store>) -> Result<(), Failure> {
     let mut form_until = 0;
-    if let Some(mut cluster) = cluster {
+    if let Some(cluster) = cluster {
         form_until = cluster.form_until();
-        if own_invite::kept(&cluster)?.is_some() {
-            cluster.remember_joined()?;
-            own_invite::forget(&cluster)?;
-        }
+        own_invite::forget(&cluster)?;
     }
     let keep = store.map(|store| {
         let keep = move |broker: Arc<Broker>| tokio::spawn(store::keep(broker, store, form_until));

@@ -16,26 +16,26 @@ const RECORD: &str = "cluster-record";
 const LOCK: &str = "formation-lock";
 
 /// Managers to be, and what all of them are given.
-struct Scene {
-    hosts: Lease,
+pub(crate) struct Scene {
+    pub(crate) hosts: Lease,
     folder: PathBuf,
     store: String,
     keys: String,
 }
 
 impl Scene {
-    fn new(pool: &Pool, hosts: usize) -> Result<Self, Failed> {
+    pub(crate) fn new(pool: &Pool, hosts: usize) -> Result<Self, Failed> {
         let hosts = pool.lease(hosts)?;
         let (folder, keys) = place(&hosts[0], "shared")?;
         Ok(Self { hosts, store: format!("file://{}", folder.display()), folder, keys })
     }
 
-    fn words(&self) -> [&str; 4] {
+    pub(crate) fn words(&self) -> [&str; 4] {
         ["--store", &self.store, "--keys-file", &self.keys]
     }
 
     /// Starts the same command on each host, at once.
-    fn boot(&self) -> Result<Vec<(Broker<'_>, Process)>, Failed> {
+    pub(crate) fn boot(&self) -> Result<Vec<(Broker<'_>, Process)>, Failed> {
         let booted = self.hosts.iter().map(|host| {
             let broker = Broker::nowhere(host)?;
             let process = broker.spawn_up(&self.words())?;

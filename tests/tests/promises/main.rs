@@ -5,6 +5,7 @@ mod audit_log;
 mod backups;
 mod boots;
 mod bounded;
+mod by_store;
 mod downloads;
 mod fail_closed;
 mod followed;
@@ -63,6 +64,8 @@ fn main() -> ExitCode {
             boots::a_joined_machine_joins_again_as_a_no_op,
             bounded::a_thousand_idle_connections_keep_nobody_out,
             bounded::slow_huge_and_endless_requests_keep_nobody_out,
+            by_store::whoever_came_into_the_swarm_begins_no_ledger_in_place_of_a_lost_one,
+            by_store::managers_of_a_swarm_that_was_there_before_begin_one_ledger,
             downloads::a_slow_link_gets_its_joiner_in_the_end,
             downloads::two_hundred_downloads_at_once_keep_nobody_out,
             downloads::downloads_that_nobody_reads_keep_nobody_out,

@@ -1,0 +1,59 @@
+//! Promises 1 and 5 for managers that find each other through a store, after its swarm was made or before there was a store.
+
+use lab::cluster::{Broker, REFUSED, UNAVAILABLE};
+use lab::{Failed, Host, LONG, Pool, Role, until};
+
+use crate::formation::Scene;
+use crate::recovery::{asked, lost, remove_configs};
+
+fn has_ledger(manager: &Host) -> Result<bool, Failed> {
+    Ok(manager.docker(&["config", "ls", "--format", "{{.Name}}"])?.contains("swarm-broker.sentinel"))
+}
+
+pub(crate) fn whoever_came_into_the_swarm_begins_no_ledger_in_place_of_a_lost_one(pool: &Pool) -> Result<(), Failed> {
+    let scene = Scene::new(pool, 2)?;
+    let mut first = Broker::nowhere(&scene.hosts[0])?;
+    first.up_with(&scene.words())?;
+    let invite = first.invite(&["--uses", "1"])?;
+    assert_eq!(asked(&first, &invite, 1)?, [Ok(())]);
+    remove_configs(&scene.hosts[0])?;
+    lost(&first)?;
+
+    // By hand, so that no broker had a say in it.
+    let token = scene.hosts[0].join_token(Role::Manager)?;
+    scene.hosts[1].join(&scene.hosts[0], &token)?;
+    let mut second = Broker::nowhere(&scene.hosts[1])?;
+    second.up_with(&[&scene.words()[..], &["--timeout", "3s"]].concat())?;
+    assert!(!has_ledger(&scene.hosts[0])?, "nobody began another ledger");
+    lost(&second)?;
+    assert_eq!(asked(&second, &invite, 1)?, [Err(UNAVAILABLE)]);
+    second.stop()?;
+    // Nor does it without the store, and without waiting.
+    second.serve_with(&[])?;
+    lost(&second)?;
+    assert!(!has_ledger(&scene.hosts[0])?);
+
+    first.ok(&["recover", "--reason", "a clean-up script removed the configs"])?;
+    for broker in [&first, &second] {
+        until(LONG, "it to go on by itself", || asked(broker, &invite, 1).ok().filter(|told| *told == [Err(REFUSED)]))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn managers_of_a_swarm_that_was_there_before_begin_one_ledger(pool: &Pool) -> Result<(), Failed> {
+    let scene = Scene::new(pool, 3)?;
+    lab::form(&scene.hosts.iter().collect::<Vec<_>>(), &[])?;
+    let mut booted = scene.boot()?;
+    let mut begun = 0;
+    for (broker, process) in &mut booted {
+        until(LONG, "it to be ready", || {
+            let status = broker.json(&["status", "--json"]).ok()?;
+            (status["ready"] == true).then_some(())
+        })?;
+        assert!(process.ended()?.is_none(), "{}", process.stderr());
+        assert_eq!(broker.count("ledger.lost", None)?, 0);
+        begun += broker.count("ledger.made", None)?;
+    }
+    assert_eq!(begun, 1, "the one that published the swarm begins its ledger");
+    Ok(())
+}
