@@ -133,12 +133,10 @@ impl Generations {
     }
 }
 
-/// The lowest generation that a swarm's ledger trusts: for a broker that does not serve yet.
-pub(crate) async fn lowest(engine: &Engine) -> Result<u32, LedgerError> {
+/// The issuing CAs of a swarm's ledger: for a broker that does not serve yet.
+pub(crate) async fn generations(engine: &Engine) -> Result<Generations, LedgerError> {
     let stored = engine.read(&names::issuing()).await?;
-    let read =
-        stored.map_or_else(|| Ok(Generations::default()), |stored| Generations::from_labels(&stored.object.labels));
-    Ok(read?.lowest)
+    stored.map_or_else(|| Ok(Generations::default()), |stored| Generations::from_labels(&stored.object.labels))
 }
 
 /// What was read, and what a change of it must name.

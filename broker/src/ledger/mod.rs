@@ -18,7 +18,7 @@ mod sentinel;
 pub(crate) use claims::{Claims, Join, Operation, Outcome, Redemption, Use};
 pub(crate) use directory::{Directory, addresses};
 pub(crate) use invites::{InviteState, Invites, LONGEST, Signed};
-pub(crate) use issuing::{Generations, IssuingCas, OVERLAP, lowest as lowest_issuing};
+pub(crate) use issuing::{Generations, IssuingCas, OVERLAP, generations};
 pub(crate) use joiners::{Facts, Listing, Listings, MOST_JOINERS, is_room_for};
 pub(crate) use listed::{InviteKey, ListedLog, Peer, Retire, Standing};
 pub(crate) use policy::Policy;

@@ -78,7 +78,11 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
         if let (Some(cluster), Place::Manager(membership)) = (&cluster, &place) {
             form::record_late(cluster, membership).await?;
         }
-        let known = Known::of(cluster.as_ref(), invite.map(InviteLine::unverified));
+        let held = cluster.as_ref().map(held);
+        let known = match &store {
+            Some(_) => Known::of(cluster.as_ref(), invite.map(InviteLine::unverified), &place, &engine, until).await?,
+            None => None,
+        };
         let shared = store.as_ref().zip(known.as_ref());
         let (recorded, record) = match shared {
             Some((store, known)) => known.look(store, until).await?,
@@ -92,7 +96,6 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
             unfinished: !came_in && is_unfinished(&order)?,
             recorded,
         };
-        let held = cluster.as_ref().map(held);
         match (plan::next(held.as_ref(), &place, &given, clock::now()), cluster, shared) {
             (Step::Serve, cluster, _) => {
                 let shared = store.is_some() || came_in;
@@ -234,8 +237,8 @@ async fn giver(engine: &Engine, invite: Option<&Invite>, discovered: &[BrokerAdd
             brokers.push(address.clone());
         }
     }
-    let lowest = ledger::lowest_issuing(engine).await;
-    let lowest = lowest.map_err(|error| Failure::new(Code::Unavailable, error.to_string()))?;
+    let generations = ledger::generations(engine).await;
+    let lowest = generations.map_err(|error| Failure::new(Code::Unavailable, error.to_string()))?.lowest;
     let generation = invite.map_or(lowest, |invite| invite.generation.max(lowest));
     match (invite, listed) {
         (Some(invite), Some((cluster, _))) if invite.iss != cluster => {

@@ -7,31 +7,46 @@ use std::time::{Duration, Instant};
 use protocol::{ClusterId, Invite, Pin};
 use rustls::crypto::CryptoProvider;
 
-use super::plan::Recorded;
-use super::store::{Lock, Record, Store, StoreError, Trust};
+use super::plan::{Place, Recorded};
+use super::store::{Lock, Read, Record, Store, StoreError, Trust};
 use crate::clock;
 use crate::exit::{Code, Failure};
+use crate::ledger;
 use crate::state::Cluster;
+use crate::swarm::Engine;
 
-/// How often a store is asked that does not answer.
+/// How often a store or an engine is asked that does not answer.
 const POLL: Duration = Duration::from_secs(1);
 
 /// Whose record it must be.
 pub(super) struct Known {
     cluster: ClusterId,
     pin: Pin,
+    /// The lowest generation of issuing CA that is believed.
     generation: u32,
+    /// This machine is a manager of the swarm in which it has served: the record tells it nothing that it needs.
+    serves: bool,
     provider: CryptoProvider,
 }
 
 impl Known {
     /// As the state directory says, or the invite. None: this machine was told of no cluster yet.
-    pub(super) fn of(cluster: Option<&Cluster>, invite: Option<&Invite>) -> Option<Self> {
+    pub(super) async fn of(
+        cluster: Option<&Cluster>,
+        invite: Option<&Invite>,
+        place: &Place,
+        engine: &Engine,
+        until: Instant,
+    ) -> Result<Option<Self>, Failure> {
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let held = cluster.map(|cluster| (cluster.id().clone(), cluster.issuing.pin(), cluster.issuing.generation));
         let told = || invite.map(|invite| (invite.iss.clone(), invite.pin.clone(), invite.generation));
-        let (cluster, pin, generation) = held.or_else(told)?;
-        Some(Self { cluster, pin, generation, provider })
+        let Some((id, pin, own)) = held.or_else(told) else { return Ok(None) };
+        let is_manager = matches!(place, Place::Manager(_));
+        // Brokers go on with the issuing CA before theirs for a while: the ledger says which are good.
+        let generation = if is_manager { accepted(engine, until).await? } else { own };
+        let serves = is_manager && cluster.is_some_and(Cluster::has_ledger);
+        Ok(Some(Self { cluster: id, pin, generation, serves, provider }))
     }
 
     /// What the store says, and the record if there is one. A store that does not answer is asked again until then.
@@ -54,15 +69,33 @@ impl Known {
     }
 
     async fn ask(&self, store: &Store) -> Result<(Recorded, Option<Record>), StoreError> {
-        let trust =
-            Trust { cluster: &self.cluster, pin: &self.pin, generation: self.generation, provider: &self.provider };
-        let Some(published) = Record::read(store, &trust).await? else {
-            let formed = Lock::formed(store, &self.cluster).await?;
-            return Ok((formed.map_or(Recorded::Nothing, Recorded::Gone), None));
+        let generation = self.generation;
+        let trust = Trust { cluster: &self.cluster, pin: &self.pin, generation, provider: &self.provider };
+        let record = match Record::read(store, &trust).await? {
+            Read::Good(published) => published.record,
+            Read::Void(_) if !self.serves => return Err(store.bad("cluster-record", VOID)),
+            // Once this broker serves it puts the right one there.
+            Read::Nothing | Read::Void(_) => {
+                let formed = Lock::formed(store, &self.cluster).await?;
+                return Ok((formed.map_or(Recorded::Nothing, Recorded::Gone), None));
+            }
         };
-        let record = published.record;
         let swarm = record.swarm.clone();
         let ended = record.has_ended(clock::now());
         Ok((if ended { Recorded::Ended(swarm, record.renewed) } else { Recorded::Swarm(swarm) }, Some(record)))
+    }
+}
+
+/// Whoever has the key of an issuing CA that leaked can write such a record.
+const VOID: &str = "an issuing CA signed it that is void, or older than this machine's";
+
+/// The lowest generation of issuing CA that the swarm's ledger believes. An engine that does not answer is asked again.
+async fn accepted(engine: &Engine, until: Instant) -> Result<u32, Failure> {
+    loop {
+        match ledger::generations(engine).await {
+            Ok(generations) => return Ok(generations.accepted(clock::now())),
+            Err(error) if Instant::now() >= until => return Err(Failure::new(Code::TryAgain, error.to_string())),
+            Err(_) => tokio::time::sleep(POLL).await,
+        }
     }
 }

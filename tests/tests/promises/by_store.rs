@@ -1,9 +1,11 @@
-//! Promises 1 and 5 for managers that find each other through a store, after its swarm was made or before there was a store.
+//! Promises 1 and 5 for managers that find each other through a store, where something is not as it should be.
+
+use std::fs;
 
 use lab::cluster::{Broker, REFUSED, UNAVAILABLE};
 use lab::{Failed, Host, LONG, Pool, Role, until};
 
-use crate::formation::Scene;
+use crate::formation::{RECORD, Scene};
 use crate::recovery::{asked, lost, remove_configs};
 
 fn has_ledger(manager: &Host) -> Result<bool, Failed> {
@@ -55,5 +57,24 @@ pub(crate) fn managers_of_a_swarm_that_was_there_before_begin_one_ledger(pool: &
         begun += broker.count("ledger.made", None)?;
     }
     assert_eq!(begun, 1, "the one that published the swarm begins its ledger");
+    Ok(())
+}
+
+pub(crate) fn a_broker_starts_again_whichever_issuing_ca_signed_the_record(pool: &Pool) -> Result<(), Failed> {
+    let scene = Scene::new(pool, 1)?;
+    let mut broker = Broker::init(&scene.hosts[0])?;
+    broker.up_with(&scene.words()[..2])?;
+    let record = scene.path(RECORD);
+    let leaked = ["--now", "--reason", "a leak"];
+    for (how, told) in [(&leaked[1..], ""), (&leaked[..], "that a void issuing CA signed")] {
+        let before = fs::read(&record)?;
+        broker.ok(&[&["rotate", "ca"], how].concat())?;
+        broker.stop()?;
+        // As if it had stopped before its next look at the store.
+        fs::write(&record, &before)?;
+        broker.serve()?;
+        until(LONG, "the record to be signed anew", || (fs::read(&record).ok()? != before).then_some(()))?;
+        assert!(broker.process()?.stderr().contains(told), "{how:?}: {}", broker.process()?.stderr());
+    }
     Ok(())
 }

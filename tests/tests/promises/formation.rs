@@ -12,7 +12,7 @@ use lab::{Failed, Host, LONG, Lease, Pool, Process, Role, until};
 /// The lease of a lock whose holder is gone, and all that comes after it.
 const TAKEN_OVER: Duration = Duration::from_secs(90);
 /// What the store has when all is well.
-const RECORD: &str = "cluster-record";
+pub(crate) const RECORD: &str = "cluster-record";
 const LOCK: &str = "formation-lock";
 
 /// Managers to be, and what all of them are given.
@@ -44,8 +44,12 @@ impl Scene {
         booted.collect()
     }
 
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     fn has(&self, name: &str) -> bool {
-        self.folder.join(name).exists()
+        self.path(name).exists()
     }
 
     /// Waits until every host is a manager of the one swarm, and its broker serves.

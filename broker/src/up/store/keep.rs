@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Listed, Lock, Record, Store, StoreError, Trust};
+use super::{Listed, Lock, Read, Record, Store, StoreError, Trust};
 use crate::broker::Broker;
 use crate::clock;
 use crate::swarm::Membership;
@@ -44,11 +44,15 @@ async fn look(broker: &Broker, store: &Store, membership: &Membership, form_unti
     let trust = Trust {
         cluster: &broker.cluster,
         pin: &pin,
-        // One that a former issuing CA signed is signed anew here, for as long as that one is trusted.
         generation: broker.keys.generations.get().accepted(clock::now()),
         provider: &broker.provider,
     };
-    let now = clock::now();
+    let (now, issuing) = (clock::now(), broker.keys.issuing.get());
+    let own = issuing.public().generation;
+    if own < trust.generation {
+        // It gets the next one within seconds, from a broker that has it, and who has it keeps the record meanwhile.
+        return Ok(());
+    }
     let fresh = |made: u64, form_until: u64| Record {
         iss: broker.cluster.clone(),
         swarm: membership.swarm.clone(),
@@ -58,24 +62,31 @@ async fn look(broker: &Broker, store: &Store, membership: &Membership, form_unti
         brokers: live(broker, now),
     };
     match Record::read(store, &trust).await? {
-        None => {
-            if fresh(now, *form_until).publish(store, &broker.keys.issuing.get()).await? {
+        Read::Nothing => {
+            if fresh(now, *form_until).publish(store, &issuing).await? {
                 tracing::info!(%store, "published the cluster record");
             }
         }
-        Some(published) if published.record.swarm != membership.swarm => {
+        Read::Void(version) => {
+            if fresh(now, *form_until).renew(store, &issuing, &version).await? {
+                tracing::warn!(%store, "put the cluster record in the place of one that a void issuing CA signed");
+            }
+        }
+        Read::Good(published) if published.record.swarm != membership.swarm => {
             let what = format!(
                 "it names swarm {}, and this broker serves in swarm {}",
                 published.record.swarm, membership.swarm
             );
             return Err(store.bad("cluster-record", what));
         }
-        Some(published) => {
+        Read::Good(published) => {
             *form_until = published.record.form_until;
             let next = fresh(published.record.made, published.record.form_until);
+            // One that a former issuing CA signed is not for machines that were told of this one.
+            let former = !published.is_from(own, &trust);
             let old = now >= published.record.renewed.saturating_add(RENEW);
-            if old || published.record.brokers != next.brokers {
-                next.renew(store, &broker.keys.issuing.get(), &published).await?;
+            if old || former || published.record.brokers != next.brokers {
+                next.renew(store, &issuing, &published.version).await?;
             }
         }
     }

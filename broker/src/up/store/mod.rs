@@ -19,7 +19,7 @@ use folder::Folder;
 pub(super) use keep::{WATCHFUL, keep};
 pub(super) use lock::{Lock, Taken, Watch};
 pub(super) use probe::probe;
-pub(super) use record::{Listed, Record, Trust};
+pub(super) use record::{Listed, Read, Record, Trust};
 
 /// No object of ours is larger, in bytes.
 const MOST: usize = 64 * 1024;
@@ -176,7 +176,7 @@ impl Store {
         StoreError::Unavailable(self.shown.clone(), error.to_string())
     }
 
-    fn bad(&self, name: &'static str, what: impl Into<String>) -> StoreError {
+    pub(super) fn bad(&self, name: &'static str, what: impl Into<String>) -> StoreError {
         StoreError::Bad { store: self.shown.clone(), name, what: what.into() }
     }
 }

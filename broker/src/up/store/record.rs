@@ -11,7 +11,7 @@ use rustls::crypto::CryptoProvider;
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
-use super::{MOST, Put, Store, StoreError, Version};
+use super::{Found, MOST, Put, Store, StoreError, Version};
 use crate::clock;
 use crate::jwt::{self, PublicKey, Signer};
 
@@ -56,6 +56,7 @@ struct Envelope {
 }
 
 /// What a record must fit to.
+#[derive(Clone, Copy)]
 pub(crate) struct Trust<'a> {
     pub(crate) cluster: &'a ClusterId,
     pub(crate) pin: &'a Pin,
@@ -64,18 +65,37 @@ pub(crate) struct Trust<'a> {
     pub(crate) provider: &'a CryptoProvider,
 }
 
+/// What the store has for a record.
+pub(crate) enum Read {
+    Nothing,
+    Good(Published),
+    /// One of this cluster that an issuing CA signed which is not good any more: nobody's word.
+    Void(Version),
+}
+
 /// A record as it was read, and which state of it.
 pub(crate) struct Published {
     pub(crate) record: Record,
-    version: Version,
+    pub(crate) version: Version,
+    bytes: Vec<u8>,
+}
+
+impl Published {
+    /// Whether an issuing CA of this generation signed it, or a later one.
+    pub(crate) fn is_from(&self, generation: u32, trust: &Trust<'_>) -> bool {
+        verify(&self.bytes, &Trust { generation, ..*trust }).is_ok()
+    }
 }
 
 impl Record {
     /// The record in the store, if there is one.
-    pub(crate) async fn read(store: &Store, trust: &Trust<'_>) -> Result<Option<Published>, StoreError> {
-        let Some(found) = store.get(NAME).await? else { return Ok(None) };
-        let record = verify(&found.bytes, trust).map_err(|what| store.bad(NAME, what))?;
-        Ok(Some(Published { record, version: found.version }))
+    pub(crate) async fn read(store: &Store, trust: &Trust<'_>) -> Result<Read, StoreError> {
+        let Some(Found { bytes, version }) = store.get(NAME).await? else { return Ok(Read::Nothing) };
+        match verify(&bytes, trust) {
+            Ok(record) => Ok(Read::Good(Published { record, version, bytes })),
+            Err(_) if verify(&bytes, &Trust { generation: 1, ..*trust }).is_ok() => Ok(Read::Void(version)),
+            Err(what) => Err(store.bad(NAME, what)),
+        }
     }
 
     /// Publishes it, if there is none. False if there is one.
@@ -85,9 +105,9 @@ impl Record {
     }
 
     /// Puts it in the place of the one that was read. False if that has changed since.
-    pub(crate) async fn renew(&self, store: &Store, issuing: &Issuing, read: &Published) -> Result<bool, StoreError> {
+    pub(crate) async fn renew(&self, store: &Store, issuing: &Issuing, read: &Version) -> Result<bool, StoreError> {
         let bytes = sign(self, issuing).map_err(|what| store.unavailable(&what))?;
-        Ok(matches!(store.update(NAME, bytes, &read.version).await?, Put::Done(_)))
+        Ok(matches!(store.update(NAME, bytes, read).await?, Put::Done(_)))
     }
 
     /// Whether it is too old to go by.

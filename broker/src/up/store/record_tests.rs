@@ -108,3 +108,24 @@ fn one_that_nobody_renewed_for_a_day_has_ended() {
     assert!(!record.has_ended(NOW + GOOD_FOR - 1) && record.has_ended(NOW + GOOD_FOR));
     assert!(!record.has_ended(0), "a clock that was never set");
 }
+
+#[tokio::test]
+async fn one_that_a_void_issuing_ca_signed_is_told_from_a_good_and_a_forged_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&format!("file://{}", folder.path().display()), &[]).expect("opens");
+    let cluster = ClusterId::random();
+    let root = Root::create(&cluster, "test", clock::unix(NOW)).expect("made");
+    let issuing = root.issue(2, clock::unix(NOW)).expect("made");
+    assert!(record(&cluster).publish(&store, &issuing).await.expect("an outcome"));
+    let (pin, provider) = (issuing.pin(), default_provider());
+    let trust = |generation| Trust { cluster: &cluster, pin: &pin, generation, provider: &provider };
+    let Ok(Read::Good(published)) = Record::read(&store, &trust(1)).await else { panic!("a good one") };
+    assert!(published.is_from(2, &trust(1)) && !published.is_from(3, &trust(1)));
+    let Ok(Read::Void(version)) = Record::read(&store, &trust(3)).await else { panic!("a void one") };
+    let next = root.issue(3, clock::unix(NOW)).expect("made");
+    assert!(record(&cluster).renew(&store, &next, &version).await.expect("an outcome"));
+    assert!(matches!(Record::read(&store, &trust(3)).await, Ok(Read::Good(_))));
+    let other = ClusterId::random();
+    let stranger = Trust { cluster: &other, ..trust(1) };
+    assert!(matches!(Record::read(&store, &stranger).await, Err(StoreError::Bad { .. })));
+}
