@@ -72,9 +72,12 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
     let (mut came_in, mut told) = (false, false);
     let cluster = loop {
         let cluster = cluster(&order.settings)?;
-        let own_invite = cluster.as_ref().map(own_invite::kept).transpose()?.flatten();
-        let invite = given_invite.as_ref().or(own_invite.as_ref());
         let place = look(&engine, until).await?;
+        let unfinished = !came_in && is_unfinished(&order)?;
+        let finishing = unfinished && !matches!(place, Place::Out);
+        let kept = |cluster| own_invite::kept(cluster, finishing, clock::now());
+        let own_invite = cluster.as_ref().map(kept).transpose()?.flatten();
+        let invite = given_invite.as_ref().or(own_invite.as_ref());
         if let (Some(cluster), Place::Manager(membership)) = (&cluster, &place) {
             form::record_late(cluster, membership).await?;
         }
@@ -93,7 +96,7 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
             form: order.form,
             invite: invite.map(InviteLine::unverified),
             wait: order.wait,
-            unfinished: !came_in && is_unfinished(&order)?,
+            unfinished,
             recorded,
         };
         match (plan::next(held.as_ref(), &place, &given, clock::now()), cluster, shared) {

@@ -20,20 +20,24 @@ use crate::state::Cluster;
 /// Its file in the state directory: a run that was cut off goes on with the same.
 const FILE: &str = "own-invite";
 const TTL: Duration = Duration::from_hours(1);
+/// One that ends sooner, in seconds, is not begun with.
+const MARGIN: u64 = 60;
 
-/// The one that was made here before, and not used up.
-pub(super) fn kept(cluster: &Cluster) -> Result<Option<InviteLine>, Failure> {
+/// The one that was made here before, and not used up. One that has ended is good for nothing but the end of a join that
+/// Docker has done.
+pub(super) fn kept(cluster: &Cluster, finishing: bool, now: u64) -> Result<Option<InviteLine>, Failure> {
     let folder = cluster.folder();
     if !folder.has(FILE) {
         return Ok(None);
     }
-    Ok(InviteLine::parse(&folder.read(FILE)?).ok())
+    let kept = InviteLine::parse(&folder.read(FILE)?).ok();
+    Ok(kept.filter(|line| finishing || now.saturating_add(MARGIN) < line.unverified().exp))
 }
 
-/// The one that was made before, or a new one.
+/// The one that was made before, if it is still good, or a new one.
 pub(super) async fn invite(cluster: &Cluster, brokers: Vec<BrokerAddress>) -> Result<InviteLine, Failure> {
     let now = clock::now();
-    if let Some(kept) = kept(cluster)?.filter(|line| now.saturating_add(60) < line.unverified().exp) {
+    if let Some(kept) = kept(cluster, false, now)? {
         return Ok(kept);
     }
     let order =
@@ -52,4 +56,25 @@ pub(super) async fn invite(cluster: &Cluster, brokers: Vec<BrokerAddress>) -> Re
 /// It is used up.
 pub(super) fn forget(cluster: &Cluster) -> Result<(), Failure> {
     Ok(cluster.folder().remove(FILE)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state;
+
+    #[tokio::test]
+    async fn one_that_has_ended_finishes_a_join_and_begins_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state");
+        state::init(&path, "test", Vec::new(), TTL).expect("made");
+        let cluster = Cluster::open(&path).expect("opens");
+        let made = invite(&cluster, vec!["10.0.0.1".parse().expect("one")]).await.expect("made");
+        let ends = made.unverified().exp;
+        let id = |line: InviteLine| line.unverified().jti.clone();
+        let kept = |finishing, now| kept(&cluster, finishing, now).expect("reads").map(id);
+        let same = Some(id(made));
+        assert_eq!([kept(false, clock::now()), kept(true, clock::now())], [same.clone(), same.clone()]);
+        assert_eq!([kept(false, ends - MARGIN), kept(true, ends + 1)], [None, same]);
+    }
 }
