@@ -1,6 +1,7 @@
 //! `broker serve`.
 
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 use tracing_subscriber::filter::LevelFilter;
 
@@ -44,12 +45,17 @@ pub(super) fn run(logged: Logged, broker: impl Future<Output = Result<(), Failur
         .with_target(false)
         .init();
     keep_memory_private()?;
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Code::System, format!("no threads: {error}")))?
-        .block_on(broker)
+        .map_err(|error| Failure::new(Code::System, format!("no threads: {error}")))?;
+    let ended = runtime.block_on(broker);
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    ended
 }
+
+/// A thread that a folder on another machine has hung is not waited for: all that must be finished is by now.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
 
 /// No core dumps, and no reading of our memory by other processes of the same user (promise 7).
 fn keep_memory_private() -> Result<(), Failure> {

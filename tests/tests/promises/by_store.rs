@@ -1,6 +1,7 @@
 //! Promises 1 and 5 for managers that find each other through a store, where something is not as it should be.
 
 use std::fs;
+use std::process::Command;
 
 use lab::cluster::{Broker, REFUSED, UNAVAILABLE};
 use lab::{Failed, Host, LONG, Pool, Role, until};
@@ -76,5 +77,19 @@ pub(crate) fn a_broker_starts_again_whichever_issuing_ca_signed_the_record(pool:
         until(LONG, "the record to be signed anew", || (fs::read(&record).ok()? != before).then_some(()))?;
         assert!(broker.process()?.stderr().contains(told), "{how:?}: {}", broker.process()?.stderr());
     }
+    Ok(())
+}
+
+pub(crate) fn a_store_that_hangs_keeps_no_broker_from_serving_and_stopping(pool: &Pool) -> Result<(), Failed> {
+    let scene = Scene::new(pool, 1)?;
+    let mut broker = Broker::init(&scene.hosts[0])?;
+    broker.up_with(&scene.words()[..2])?;
+    let record = scene.path(RECORD);
+    fs::remove_file(&record)?;
+    // Whoever reads it waits for ever, as for a server of files that went away.
+    assert!(Command::new("mkfifo").arg(&record).status()?.success());
+    until(LONG, "it to be told", || broker.process().ok()?.stderr().contains("no answer within 6 s").then_some(()))?;
+    assert_eq!(broker.json(&["status", "--json"])?["ready"], true);
+    assert_eq!(broker.stop()?.code, 0);
     Ok(())
 }

@@ -12,6 +12,7 @@ mod record;
 mod remote;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::exit::{Code, Failure};
 use folder::Folder;
@@ -23,6 +24,8 @@ pub(super) use record::{Listed, Read, Record, Trust};
 
 /// No object of ours is larger, in bytes.
 const MOST: usize = 64 * 1024;
+/// For one call, with what the store's own client tries again by itself.
+const CALL: Duration = Duration::from_secs(6);
 
 /// Where the cluster's record and the formation lock are.
 #[derive(Clone, Debug)]
@@ -118,57 +121,60 @@ impl Store {
     /// The object of this name, if it is there.
     async fn get(&self, name: &str) -> Result<Option<Found>, StoreError> {
         let own = name.to_owned();
-        match &self.place {
-            Place::Folder(folder) => self.local(folder, move |folder| folder.get(&own)).await,
-            #[cfg(feature = "store")]
-            Place::Remote(remote) => remote.get(name).await.map_err(|error| self.unavailable(&error)),
-        }
+        let got = async {
+            match &self.place {
+                Place::Folder(folder) => folder.run(move |folder| folder.get(&own)).await,
+                #[cfg(feature = "store")]
+                Place::Remote(remote) => remote.get(name).await,
+            }
+        };
+        self.in_time(got).await
     }
 
     /// Writes an object that must not be there.
     async fn create(&self, name: &str, bytes: Vec<u8>) -> Result<Put, StoreError> {
         let own = name.to_owned();
-        match &self.place {
-            Place::Folder(folder) => self.local(folder, move |folder| folder.create(&own, &bytes)).await,
-            #[cfg(feature = "store")]
-            Place::Remote(remote) => remote.create(name, bytes).await.map_err(|error| self.unavailable(&error)),
-        }
+        let created = async {
+            match &self.place {
+                Place::Folder(folder) => folder.run(move |folder| folder.create(&own, &bytes)).await,
+                #[cfg(feature = "store")]
+                Place::Remote(remote) => remote.create(name, bytes).await,
+            }
+        };
+        self.in_time(created).await
     }
 
     /// Writes an object that must be as it was.
     async fn update(&self, name: &str, bytes: Vec<u8>, version: &Version) -> Result<Put, StoreError> {
         let (own, version) = (name.to_owned(), version.clone());
-        match &self.place {
-            Place::Folder(folder) => self.local(folder, move |folder| folder.update(&own, &bytes, &version)).await,
-            #[cfg(feature = "store")]
-            Place::Remote(remote) => {
-                remote.update(name, bytes, &version).await.map_err(|error| self.unavailable(&error))
+        let updated = async {
+            match &self.place {
+                Place::Folder(folder) => folder.run(move |folder| folder.update(&own, &bytes, &version)).await,
+                #[cfg(feature = "store")]
+                Place::Remote(remote) => remote.update(name, bytes, &version).await,
             }
-        }
+        };
+        self.in_time(updated).await
     }
 
     /// Removes an object, if it is there.
     async fn remove(&self, name: &str) -> Result<(), StoreError> {
         let own = name.to_owned();
-        match &self.place {
-            Place::Folder(folder) => self.local(folder, move |folder| folder.remove(&own)).await,
-            #[cfg(feature = "store")]
-            Place::Remote(remote) => remote.remove(name).await.map_err(|error| self.unavailable(&error)),
-        }
+        let removed = async {
+            match &self.place {
+                Place::Folder(folder) => folder.run(move |folder| folder.remove(&own)).await,
+                #[cfg(feature = "store")]
+                Place::Remote(remote) => remote.remove(name).await,
+            }
+        };
+        self.in_time(removed).await
     }
 
-    /// A folder may be on another machine, and slow.
-    async fn local<T: Send + 'static>(
-        &self,
-        folder: &Folder,
-        work: impl FnOnce(&Folder) -> std::io::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let folder = folder.clone();
-        let done = tokio::task::spawn_blocking(move || work(&folder)).await;
-        match done {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => Err(self.unavailable(&error)),
-            Err(error) => Err(self.unavailable(&error)),
+    /// Does not wait for longer than the lease of a lock allows. Of a write that was given up, the outcome is not known.
+    async fn in_time<T>(&self, call: impl Future<Output = Result<T, String>>) -> Result<T, StoreError> {
+        match tokio::time::timeout(CALL, call).await {
+            Ok(done) => done.map_err(|error| self.unavailable(&error)),
+            Err(_) => Err(self.unavailable(&format!("no answer within {} s", CALL.as_secs()))),
         }
     }
 

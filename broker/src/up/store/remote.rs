@@ -1,11 +1,10 @@
 //! An object store: S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage.
 //!
 //! Keeps promise 7: credentials come from the environment or the machine's role, and are in no argument, log or Debug.
-//! Must not wait for an answer for longer than the lease of a lock allows.
+//! Must not be asked without a limit in time: that is its caller's.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use object_store::aws::AmazonS3ConfigKey;
 use object_store::azure::AzureConfigKey;
@@ -18,8 +17,6 @@ use url::Url;
 
 use super::{Found, MOST, Put, Version};
 
-/// For one call, with what the client tries again by itself.
-const CALL: Duration = Duration::from_secs(6);
 /// The kinds of store there are here.
 const SCHEMES: [&str; 3] = ["s3", "gs", "az"];
 /// The variables that the clouds' own tools know begin with these.
@@ -66,14 +63,14 @@ impl Remote {
 
     pub(super) async fn get(&self, name: &str) -> Result<Option<Found>, String> {
         let path = self.path(name);
-        let got = in_time(async {
+        let got = async {
             let got = self.store.get_opts(&path, GetOptions::default()).await?;
             let version = Version { tag: got.meta.e_tag.clone(), number: got.meta.version.clone() };
             // More than that is no object of ours, and is not read.
             let bytes = if got.meta.size > MOST as u64 { None } else { Some(got.bytes().await?) };
             Ok((version, bytes))
-        });
-        match got.await? {
+        };
+        match got.await {
             Ok((version, Some(bytes))) => Ok(Some(Found { bytes: bytes.to_vec(), version })),
             Ok((_, None)) => Err(format!("{name} is larger than it can be")),
             Err(Error::NotFound { .. }) => Ok(None),
@@ -92,7 +89,7 @@ impl Remote {
 
     pub(super) async fn remove(&self, name: &str) -> Result<(), String> {
         let path = self.path(name);
-        match in_time(self.store.delete(&path)).await? {
+        match self.store.delete(&path).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(shown(&error)),
         }
@@ -100,8 +97,7 @@ impl Remote {
 
     async fn put(&self, name: &str, bytes: Vec<u8>, mode: PutMode) -> Result<Put, String> {
         let path = self.path(name);
-        let put = self.store.put_opts(&path, PutPayload::from(bytes), PutOptions::from(mode));
-        match in_time(put).await? {
+        match self.store.put_opts(&path, PutPayload::from(bytes), PutOptions::from(mode)).await {
             Ok(done) => Ok(Put::Done(Version { tag: done.e_tag, number: done.version })),
             // An update of what is gone is one of what has moved on.
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotFound { .. }) => Ok(Put::Conflict),
@@ -132,10 +128,6 @@ fn check(scheme: &str, key: &str) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-async fn in_time<T>(call: impl Future<Output = Result<T, Error>>) -> Result<Result<T, Error>, String> {
-    tokio::time::timeout(CALL, call).await.map_err(|_| format!("no answer within {} s", CALL.as_secs()))
 }
 
 /// An error's words, with those of its causes that add something, in one line.

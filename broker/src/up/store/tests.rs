@@ -65,6 +65,22 @@ async fn a_folder_that_went_away_is_not_an_empty_one() {
 }
 
 #[tokio::test]
+async fn a_folder_that_hangs_is_unavailable_in_time() {
+    let (folder, store) = store();
+    // Reading it waits for whoever writes into it.
+    let pipe = folder.path().join("one");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let ask = || async { store.get("one").await.expect_err("nothing to read").to_string() };
+    // More than may hang at a time.
+    let told = tokio::join!(ask(), ask(), ask(), ask(), ask(), ask());
+    for failure in [told.0, told.5] {
+        assert!(failure.contains("no answer within 6 s"), "{failure}");
+    }
+    // Lets them go, and the test end.
+    drop(std::fs::OpenOptions::new().read(true).write(true).open(&pipe).expect("opens"));
+}
+
+#[tokio::test]
 async fn what_is_no_store_has_words() {
     for url in ["", "/a/folder", "file://a/folder", "ftp://a/b", "memory:///"] {
         let failure = Store::open(url, &[]).expect_err("no store").to_string();
