@@ -62,7 +62,13 @@ fn serve(host: &Host, words: &[&str]) -> Result<Process, Failed> {
 }
 
 pub(crate) fn three_managers_make_one_swarm_through_s3_and_the_holder_may_die(pool: &Pool) -> Result<(), Failed> {
-    let scene = Scene::new(pool, 3, &[])?;
+    let mut scene = Scene::new(pool, 3, &[])?;
+    // A bucket that is not there holds not nothing.
+    let url = std::mem::replace(&mut scene.arguments[1], "s3://mangers/prod".into());
+    let (broker, process) = scene.boot(&scene.managers()[0])?;
+    until(LONG, "it to be told", || process.stderr().contains("is there such a bucket").then_some(()))?;
+    drop((broker, process));
+    scene.arguments[1] = url;
     let mut booted = scene.managers().iter().map(|host| scene.boot(host)).collect::<Result<Vec<_>, _>>()?;
     let has = |(_, process): &(Broker<'_>, Process)| process.stderr().contains("has the formation lock");
     let first = until(LONG, "somebody to have the lock", || booted.iter().position(has))?;

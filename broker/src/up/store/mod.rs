@@ -6,6 +6,8 @@
 mod folder;
 mod keep;
 mod lock;
+#[cfg(feature = "store")]
+mod options;
 mod probe;
 mod record;
 #[cfg(feature = "store")]

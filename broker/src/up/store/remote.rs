@@ -6,23 +6,18 @@
 use std::fmt;
 use std::sync::Arc;
 
-use object_store::aws::AmazonS3ConfigKey;
-use object_store::azure::AzureConfigKey;
-use object_store::gcp::GoogleConfigKey;
 use object_store::path::Path;
 use object_store::{
     Error, GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion,
 };
 use url::Url;
 
-use super::{Found, MOST, Put, Version};
+use super::{Found, MOST, Put, Version, options};
 
 /// The kinds of store there are here.
 const SCHEMES: [&str; 3] = ["s3", "gs", "az"];
 /// The variables that the clouds' own tools know begin with these.
 const VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
-/// What an argument must not hold, since every user of the machine can read it.
-const SECRETS: [&str; 6] = ["secret", "token", "password", "account_key", "sas", "service_account_key"];
 
 /// The part of a store under a prefix.
 #[derive(Clone)]
@@ -49,7 +44,7 @@ impl Remote {
             return Err("write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER".into());
         }
         for (key, _) in options {
-            check(parsed.scheme(), key)?;
+            options::check(parsed.scheme(), key)?;
         }
         let ours = |name: &String| VARIABLES.iter().any(|begin| name.starts_with(begin));
         let variables =
@@ -97,10 +92,15 @@ impl Remote {
 
     async fn put(&self, name: &str, bytes: Vec<u8>, mode: PutMode) -> Result<Put, String> {
         let path = self.path(name);
+        let is_update = matches!(mode, PutMode::Update(_));
         match self.store.put_opts(&path, PutPayload::from(bytes), PutOptions::from(mode)).await {
             Ok(done) => Ok(Put::Done(Version { tag: done.e_tag, number: done.version })),
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Put::Conflict),
             // An update of what is gone is one of what has moved on.
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotFound { .. }) => Ok(Put::Conflict),
+            Err(Error::NotFound { .. }) if is_update => Ok(Put::Conflict),
+            Err(error @ Error::NotFound { .. }) => {
+                Err(format!("is there such a bucket or container? Nothing can be made in it: {}", shown(&error)))
+            }
             Err(error) => Err(shown(&error)),
         }
     }
@@ -108,26 +108,6 @@ impl Remote {
     fn path(&self, name: &str) -> Path {
         self.prefix.clone().join(name)
     }
-}
-
-/// Whether the store knows this option, and it may be an argument.
-fn check(scheme: &str, key: &str) -> Result<(), String> {
-    let known = match scheme {
-        "s3" => key.parse::<AmazonS3ConfigKey>().is_ok(),
-        "gs" => key.parse::<GoogleConfigKey>().is_ok(),
-        _ => key.parse::<AzureConfigKey>().is_ok(),
-    };
-    let key = key.to_ascii_lowercase();
-    if !known {
-        return Err(format!("--store-option {}: there is no such option for {scheme}://", key.escape_debug()));
-    }
-    if SECRETS.iter().any(|secret| key.contains(secret)) && !key.ends_with("_file") {
-        return Err(format!(
-            "--store-option {key}: a secret in an argument can be read by every user of this machine. Set it in the environment \
-             (AWS_SECRET_ACCESS_KEY and the like), or give the machine a role"
-        ));
-    }
-    Ok(())
 }
 
 /// An error's words, with those of its causes that add something, in one line.

@@ -99,7 +99,14 @@ fn a_broker_without_object_stores_names_the_build_that_has_them() {
 #[test]
 fn an_object_stores_options_are_its_own_and_no_secrets() {
     let open = |url: &str, key: &str| Store::open(url, &[(key.to_owned(), "x".to_owned())]).map(drop);
-    for (url, key) in [("s3://b/p", "region"), ("s3://b/p", "web_identity_token_file"), ("az://c/p", "account_name")] {
+    for (url, key) in [
+        ("s3://b/p", "region"),
+        ("s3://b/p", "web_identity_token_file"),
+        ("s3://b/p", "allow_http"),
+        ("s3://b/p", "server_side_encryption"),
+        ("az://c/p", "account_name"),
+        ("gs://b/p", "application_credentials"),
+    ] {
         let opened = open(url, key).err().map(|failure| failure.to_string());
         assert!(opened.as_ref().is_none_or(|told| !told.contains("--store-option")), "{url} {key}: {opened:?}");
     }
@@ -108,6 +115,14 @@ fn an_object_stores_options_are_its_own_and_no_secrets() {
         ("s3://b/p", "aws_session_token", "environment"),
         ("az://c/p", "account_key", "environment"),
         ("gs://b/p", "service_account_key", "environment"),
+        ("s3://b/p", "sse_customer_key_base64", "environment"),
+        ("s3://b/p", "proxy_url", "environment"),
+        ("az://c/p", "access_key", "environment"),
+        ("az://c/p", "master_key", "environment"),
+        ("az://c/p", "azure_storage_access_key", "environment"),
+        ("az://c/p", "encryption_key", "environment"),
+        ("az://c/p", "sas_key", "environment"),
+        ("gs://b/p", "bearer_token", "environment"),
         ("s3://b/p", "regoin", "no such option"),
         ("s3://user:word@b/p", "region", "without user"),
         ("s3://b/p?x=y", "region", "without user"),
