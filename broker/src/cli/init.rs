@@ -1,6 +1,7 @@
 //! `broker init`.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::BrokerAddress;
@@ -8,11 +9,12 @@ use protocol::BrokerAddress;
 use crate::admin::operator;
 use crate::audit::{self, Event, Record};
 use crate::exit::{Code, Failure};
-use crate::state;
+use crate::state::{self, Cluster, PrivateFile};
 
 /// Make the root, an issuing CA and the cluster's identity
 ///
-/// Run it once, on the first manager. Nothing is changed in Docker; 'broker serve' does that.
+/// Run it once, on the first manager. Nothing is changed in Docker; 'broker serve' does that. If it was cut off, the same again
+/// does what is left.
 #[derive(clap::Args)]
 pub(super) struct Init {
     /// What people call this cluster
@@ -45,18 +47,25 @@ impl Init {
                 "--cluster must be a name of 1 to 40 bytes, without control characters",
             ));
         }
-        if let Some(path) = self.keys_file.as_deref().filter(|path| path.exists()) {
-            let what = format!("--keys-file {}: it is there already. Give another place, or remove it", path.display());
-            return Err(Failure::new(Code::CannotCreate, what));
-        }
+        // Before anything is made: a place that cannot be written to leaves no cluster behind without its file.
+        let keys_file = self.keys_file.as_deref().map(new_file).transpose()?;
         let operator = operator(rustix::process::getuid().as_raw());
-        let (id, pin) = state::init(&self.state, name, self.advertise, self.form_within)?;
-        let cluster = state::Cluster::open(&self.state)?;
+        let cluster = match cut_off(&self.state, name)? {
+            Some(cluster) => cluster,
+            None => {
+                state::init(&self.state, name, self.advertise, self.form_within)?;
+                Cluster::open(&self.state)?
+            }
+        };
+        // No broker writes into the log meanwhile.
+        let _lock = cluster.folder().lock()?;
+        if let (Some(path), Some(file)) = (&self.keys_file, keys_file) {
+            state::Brought::write(&cluster, file, path)?;
+        }
+        // Last: until it is there, the same command again does what is left.
         let record = Record { operator: Some(operator), ..Record::new(Event::ClusterMade) };
         audit::record_once(&cluster.folder().path(audit::FILE), cluster.broker(), record)?;
-        if let Some(path) = &self.keys_file {
-            state::Brought::write(&cluster, path)?;
-        }
+        let (id, pin) = (cluster.id(), cluster.issuing.pin());
         if self.json {
             return super::print_json(
                 &serde_json::json!({ "cluster": id, "name": name, "pin": pin, "state": self.state }),
@@ -67,4 +76,28 @@ impl Init {
             self.state.display()
         ))
     }
+}
+
+/// A file for the keys, which nobody else can read.
+fn new_file(path: &Path) -> Result<PrivateFile, Failure> {
+    PrivateFile::create(path).map_err(|error| {
+        let what = match error.kind() {
+            ErrorKind::AlreadyExists => "it is there already. Give another place, or remove it".into(),
+            _ => format!("it cannot be made: {error}. No cluster was made"),
+        };
+        Failure::new(Code::CannotCreate, format!("--keys-file {}: {what}", path.display()))
+    })
+}
+
+/// The cluster of that name that an earlier run made, if that was cut off before its end.
+fn cut_off(state: &Path, name: &str) -> Result<Option<Cluster>, Failure> {
+    if !Cluster::is_at(state)? {
+        return Ok(None);
+    }
+    let cluster = Cluster::open(state)?;
+    let made_elsewhere = cluster.was_taken() || cluster.was_brought();
+    // A log that was lost is no init that was cut off: with another one in its place the broker would start again.
+    let lost_its_log = cluster.has_ledger() && audit::is_empty(&cluster.folder().path(audit::FILE));
+    let may_be = !made_elsewhere && !lost_its_log && cluster.name() == name;
+    Ok((may_be && !cluster.has_logged(Event::ClusterMade)?).then_some(cluster))
 }

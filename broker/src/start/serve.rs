@@ -24,7 +24,7 @@ use crate::ledger::{Directory, Invites, IssuingCas, Listings, Rotations, Sentine
 use crate::metrics::Metrics;
 use crate::rotation::Rotation;
 use crate::server::{Listener, bind};
-use crate::state::{Cluster, next_issuing};
+use crate::state::{Cluster, FROM_KEYS_FILE, next_issuing};
 use crate::swarm::Engine;
 use crate::witness::{self, Witness};
 use crate::{admin, clock, handover, server};
@@ -49,9 +49,10 @@ pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<
     }
     let (audit, known) = Audit::open(&log, cluster.broker())?;
     // A run that was cut off between the keys and this record has left a log without it.
-    if known.is_new() && cluster.was_taken() {
-        let detail = Some("by a run that was cut off before it wrote this down".into());
-        write(&audit, Record { detail, ..Record::new(Event::KeysTaken) }).await?;
+    if known.is_new() && (cluster.was_taken() || cluster.was_brought()) {
+        let late = "by a run that was cut off before it wrote this down";
+        let detail = if cluster.was_brought() { format!("{FROM_KEYS_FILE}, {late}") } else { late.to_owned() };
+        write(&audit, Record { detail: Some(detail), ..Record::new(Event::KeysTaken) }).await?;
     }
     // Taken before anything is changed in the swarm: a second broker on this address stops here.
     let socket = bind(settings.listen)?;

@@ -2,18 +2,19 @@
 //!
 //! Must not hold the root's key, nor a broker's own: each machine makes one, so that brokers with the same file differ.
 
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use protocol::{ClusterId, HandoverReply};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Cluster, StateError, folder};
+use super::{Cluster, PrivateFile, StateError, folder};
 
 const FORMAT: u32 = 1;
+/// What the record of taking the keys begins with, by which `broker recover` knows the log of such a broker.
+pub(crate) const FROM_KEYS_FILE: &str = "from --keys-file";
 
 /// What `broker init --keys-file` writes. It has no `Debug`: it holds keys.
 #[derive(Serialize, Deserialize)]
@@ -44,14 +45,12 @@ impl Brought {
         Ok(Some(read))
     }
 
-    /// Writes the keys of a cluster into a new private file.
-    pub(crate) fn write(cluster: &Cluster, path: &Path) -> Result<(), StateError> {
+    /// Writes the keys of a cluster into a new file at this path.
+    pub(crate) fn write(cluster: &Cluster, file: PrivateFile, path: &Path) -> Result<(), StateError> {
         let brought = Self { format: FORMAT, form_until: cluster.form_until(), keys: cluster.shared()? };
         let corrupt = |error: serde_json::Error| StateError::Corrupt { path: path.to_owned(), what: error.to_string() };
         let text = serde_json::to_string(&brought).map(Zeroizing::new).map_err(corrupt)?;
-        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let written = opened.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
-        written.map_err(|error| StateError::io(path, error))
+        file.finish_with(text.as_bytes()).map_err(|error| StateError::io(path, error))
     }
 
     /// The cluster.
@@ -73,7 +72,7 @@ mod tests {
         init(&folder.path().join("operator"), "test", Vec::new(), Duration::from_hours(1)).expect("made");
         let file = folder.path().join("keys");
         let cluster = Cluster::open(&folder.path().join("operator")).expect("opens");
-        Brought::write(&cluster, &file).expect("written");
+        Brought::write(&cluster, PrivateFile::create(&file).expect("made"), &file).expect("written");
         (folder, file)
     }
 
@@ -114,8 +113,6 @@ mod tests {
         let (folder, file) = written();
         let mode = fs::metadata(&file).expect("is there").permissions().mode() & 0o777;
         assert_eq!(mode, 0o600);
-        let cluster = Cluster::open(&folder.path().join("operator")).expect("opens");
-        assert!(Brought::write(&cluster, &file).is_err(), "nothing is written over");
         let text = fs::read_to_string(&file).expect("reads");
         fs::write(&file, &text[..text.len() - 40]).expect("written");
         let told = Brought::read(&file).err().expect("refused").to_string();

@@ -9,12 +9,13 @@ mod cluster;
 mod cluster_file;
 mod folder;
 mod issuing_key;
+mod logged;
 pub(crate) mod next_issuing;
 mod private;
 mod restore;
 mod waiting;
 
-pub(crate) use brought::Brought;
+pub(crate) use brought::{Brought, FROM_KEYS_FILE};
 pub(crate) use cluster::{Cluster, OwnKey, init, open_root, replace_key};
 pub(crate) use folder::{Folder, check_file, is_held, read_bounded};
 pub(crate) use issuing_key::{KeySource, KeySourceError};

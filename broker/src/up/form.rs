@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use joiner::Addresses;
-use serde::Deserialize;
 
 use super::{Order, join};
 use crate::audit::{self, Event, Record};
@@ -57,20 +56,7 @@ pub(super) async fn record_late(cluster: &Cluster, membership: &Membership) -> R
     if !cluster.is_forming() || cluster.has_ledger() || membership.nodes != 1 {
         return Ok(());
     }
-    let mut is_there = false;
-    let read = audit::each(&cluster.folder().path(audit::FILE), u64::MAX, |line| {
-        // What a newer release wrote is none of it.
-        is_there |= serde_json::from_slice(line).is_ok_and(|Logged { event }| event == Event::SwarmFormed);
-        Ok(())
-    });
-    read.map_err(|error| Failure::new(Code::Data, error.to_string()))?;
-    if is_there { Ok(()) } else { record(cluster).await }
-}
-
-/// What is looked at of a record.
-#[derive(Deserialize)]
-struct Logged {
-    event: Event,
+    if cluster.has_logged(Event::SwarmFormed)? { Ok(()) } else { record(cluster).await }
 }
 
 async fn record(cluster: &Cluster) -> Result<(), Failure> {

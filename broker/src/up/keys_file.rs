@@ -5,7 +5,7 @@
 use super::Order;
 use crate::audit::{self, Event, Record};
 use crate::exit::{Code, Failure};
-use crate::state::{Brought, Cluster, Waiting};
+use crate::state::{Brought, Cluster, FROM_KEYS_FILE, Waiting};
 
 /// Takes the keys, once. A file that is gone was taken before, or is not for this machine.
 pub(super) async fn take(order: &Order) -> Result<(), Failure> {
@@ -15,7 +15,9 @@ pub(super) async fn take(order: &Order) -> Result<(), Failure> {
     if Cluster::is_at(state)? {
         let cluster = Cluster::open(state)?;
         if cluster.id() == brought.cluster() {
-            return Ok(());
+            // A run that was cut off between the keys and this record has left a log without it.
+            let is_recorded = !cluster.was_brought() || cluster.has_logged(Event::KeysTaken)?;
+            return if is_recorded { Ok(()) } else { record(&cluster).await };
         }
         let what = format!(
             "--keys-file {} is of cluster {}, and the state directory holds cluster {}: give another --state, or the right file",
@@ -27,8 +29,13 @@ pub(super) async fn take(order: &Order) -> Result<(), Failure> {
     }
     Waiting::at(state)?.take_brought(&brought)?;
     let cluster = Cluster::open(state)?;
-    let record = Record { detail: Some("from --keys-file".into()), ..Record::new(Event::KeysTaken) };
-    audit::record_one(&cluster.folder().path(audit::FILE), cluster.broker(), record).await?;
+    record(&cluster).await?;
     tracing::info!(path = %path.display(), broker = cluster.broker(), "has the cluster's keys");
     Ok(())
+}
+
+async fn record(cluster: &Cluster) -> Result<(), Failure> {
+    let _lock = cluster.folder().lock()?;
+    let record = Record { detail: Some(FROM_KEYS_FILE.into()), ..Record::new(Event::KeysTaken) };
+    Ok(audit::record_one(&cluster.folder().path(audit::FILE), cluster.broker(), record).await?)
 }

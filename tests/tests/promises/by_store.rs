@@ -1,6 +1,7 @@
 //! Promises 1 and 5 for managers that find each other through a store, where something is not as it should be.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use lab::cluster::{Broker, REFUSED, UNAVAILABLE};
@@ -91,5 +92,63 @@ pub(crate) fn a_store_that_hangs_keeps_no_broker_from_serving_and_stopping(pool:
     until(LONG, "it to be told", || broker.process().ok()?.stderr().contains("no answer within 6 s").then_some(()))?;
     assert_eq!(broker.json(&["status", "--json"])?["ready"], true);
     assert_eq!(broker.stop()?.code, 0);
+    Ok(())
+}
+
+pub(crate) fn first_starts_that_are_cut_off_between_two_steps_are_gone_on_with(pool: &Pool) -> Result<(), Failed> {
+    let scene = Scene::new(pool, 1)?;
+    let host = &scene.hosts[0];
+    let broker = Broker::nowhere(host)?;
+    let state = host.folder().join("cut-off");
+    let init = |keys: &str| {
+        let keys = host.folder().join(keys).display().to_string();
+        broker.run(&[
+            "init",
+            "--cluster",
+            "lab",
+            "--json",
+            "--state",
+            &state.display().to_string(),
+            "--keys-file",
+            &keys,
+        ])
+    };
+    let refused = init("nowhere/keys")?;
+    assert!(refused.code == 73 && refused.stderr.contains("No cluster was made"), "{refused:?}");
+    assert!(!state.exists());
+    let first = init("first.keys")?;
+    assert_eq!(first.code, 0, "{first:?}");
+    assert_eq!(init("second.keys")?.code, 73, "it was finished");
+    // As a kill leaves it before the record: with keys, and with nothing in the log.
+    forget_log(&state)?;
+    let second = init("second.keys")?;
+    assert_eq!((second.code, &second.stdout), (0, &first.stdout), "the same cluster");
+    let keys = |name: &str| fs::read(host.folder().join(name));
+    assert_eq!(keys("first.keys")?, keys("second.keys")?);
+    assert!(fs::read_to_string(state.join("audit.jsonl"))?.contains("cluster.made"));
+
+    // A broker that has served and lost its log is another matter.
+    let cluster = state.join("cluster.json");
+    fs::write(&cluster, fs::read_to_string(&cluster)?.replace("\"ledger\": false", "\"ledger\": true"))?;
+    forget_log(&state)?;
+    let lost = init("third.keys")?;
+    assert!(lost.code == 73 && !host.folder().join("third.keys").exists(), "{lost:?}");
+
+    for _ in 0..2 {
+        let mut up = broker.spawn_up(&scene.words())?;
+        until(LONG, "the record of the keys", || (broker.count("keys.taken", None).ok()? == 1).then_some(()))?;
+        up.kill()?;
+        forget_log(broker.state())?;
+    }
+    Ok(())
+}
+
+fn forget_log(state: &Path) -> Result<(), Failed> {
+    for entry in fs::read_dir(state)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("audit.")) {
+            fs::remove_file(path)?;
+        }
+    }
     Ok(())
 }
