@@ -33,8 +33,8 @@ pub(super) struct Up {
     /// asked; may be repeated
     #[arg(long, value_name = "SPEC", env = "BROKER_DISCOVER", value_parser = discover, value_delimiter = ',')]
     discover: Vec<BrokerAddress>,
-    /// Find the other managers through this place, the same for all: `file:///FOLDER`, or where the broker was built for it
-    /// `s3://BUCKET/PREFIX`, `gs://…` or `az://…`. Who makes the swarm is found out there
+    /// Find the other managers through this place, the same for all: `file:///FOLDER`, with a file `shared-by-managers` in it, or
+    /// where the broker was built for it `s3://BUCKET/PREFIX`, `gs://…` or `az://…`. Who makes the swarm is found out there
     #[arg(long, value_name = "URL", env = "BROKER_STORE", group = "makes")]
     store: Option<String>,
     /// With --store: an option of that kind of store, like endpoint=URL or region=NAME; may be repeated. Secrets are taken

@@ -170,8 +170,9 @@ pub(crate) fn the_section_on_a_store_step_by_step(pool: &Pool) -> Result<(), Fai
         .replace("10.0.0.0/24", &format!("{}/24", hosts[0].address()))
         .replace("/mnt/managers", &shared.display().to_string());
     let section = page.split_once(BY_STORE).and_then(|(_, rest)| rest.split("\n## ").next()).ok_or("a section")?;
-    let [init, up] = &typed(section)[..] else { return Err("two commands in the section on a store".into()) };
+    let [init, mark, up] = &typed(section)[..] else { return Err("three commands in the section on a store".into()) };
     let folder = hosts[0].folder();
+    assert_eq!(finish(hosts[0].spawn("page", place(&hosts[0], &folder, mark)?)?)?.code, 0);
     assert_eq!(finish(hosts[0].spawn("page", place(&hosts[0], &folder, init)?)?)?.code, 0);
     std::fs::copy(folder.join("prod.keys"), hosts[1].folder().join("prod.keys"))?;
     let serves =

@@ -14,6 +14,8 @@ const TAKEN_OVER: Duration = Duration::from_secs(90);
 /// What the store has when all is well.
 pub(crate) const RECORD: &str = "cluster-record";
 const LOCK: &str = "formation-lock";
+/// What tells the shared folder from the place where it is mounted.
+const MARKER: &str = "shared-by-managers";
 
 /// Managers to be, and what all of them are given.
 pub(crate) struct Scene {
@@ -101,6 +103,7 @@ impl Scene {
 fn place(host: &Host, name: &str) -> Result<(PathBuf, String), Failed> {
     let folder = host.folder().join(name);
     fs::create_dir(&folder)?;
+    fs::write(folder.join(MARKER), "")?;
     let keys = host.folder().join(format!("{name}.keys")).display().to_string();
     let state = host.folder().join(format!("{name}.operator")).display().to_string();
     Broker::nowhere(host)?.ok(&["init", "--cluster", "lab", "--state", &state, "--keys-file", &keys])?;
@@ -263,6 +266,12 @@ pub(crate) fn no_bad_record_makes_a_second_swarm(pool: &Pool) -> Result<(), Fail
     second.up_with(&scene.words())?;
     assert_eq!(swarm(&scene.hosts[0])?, swarm(&scene.hosts[1])?);
     assert_eq!(lab::nodes(&scene.hosts[0])?.len(), 2);
+    // The place in which nothing is mounted is a folder, too, and no machine finds itself alone there.
+    let unmounted = scene.folder.with_extension("unmounted");
+    fs::create_dir(&unmounted)?;
+    let store = format!("file://{}", unmounted.display());
+    let ended = finish(stranger.spawn_up(&["--store", &store])?)?;
+    assert!(ended.code == 75 && ended.stderr.contains("not mounted here"), "{ended:?}");
     // A manager of another swarm serves nothing, and is left alone.
     let ended = finish(stranger.spawn_up(&["--store", &scene.store])?)?;
     assert!(ended.code == 65 && ended.stderr.contains(forged), "{ended:?}");

@@ -1,7 +1,7 @@
 //! A folder that all managers share, as a store: a created file is linked into place, which fails if one is there, and an
 //! update holds the folder's lock from its look to its rename.
 //!
-//! Must not make the folder: where the shared one is not mounted, that would be another place. Must not be asked without a limit
+//! Must not make the folder, nor take any folder for it: where the shared one is not mounted, that is another place. Must not be asked without a limit
 //! in time: that is its caller's.
 
 use std::fs::{self, File, OpenOptions};
@@ -18,6 +18,10 @@ use tokio::sync::Semaphore;
 use super::{Found, MOST, Put, Version};
 use crate::state::read_bounded;
 
+/// The file by which the operator says that this is the folder which all managers share. It is in no mount point that nothing is
+/// mounted on, where each machine would find itself alone.
+const MARKER: &str = "shared-by-managers";
+
 /// So many calls at a time: one of a folder on another machine may hang for ever, and cannot be ended.
 const AT_ONCE: usize = 4;
 
@@ -31,6 +35,20 @@ pub(super) struct Folder {
 impl Folder {
     pub(super) fn at(path: PathBuf) -> Self {
         Self { path, free: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Whether this is the folder that all managers share, as far as can be told.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let marker = self.path.join(MARKER);
+        match fs::metadata(&marker) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(io::Error::other(format!(
+                "there is no file {0}: the folder that all managers share is not mounted here. If it is, and is new, make that file \
+                 once, on one machine: touch {0}",
+                marker.display()
+            ))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Does the work on a thread that it may block. What hangs there keeps its place, so that the threads of the broker's other
@@ -53,12 +71,13 @@ impl Folder {
             Ok(Some(bytes)) => Ok(Some(Found { version: version(&bytes), bytes })),
             Ok(None) => Err(io::Error::other(format!("{name} is larger than it can be"))),
             // A folder that went away holds not nothing: it cannot be asked.
-            Err(error) if error.kind() == ErrorKind::NotFound && self.path.is_dir() => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => self.check().map(|()| None),
             Err(error) => Err(error),
         }
     }
 
     pub(super) fn create(&self, name: &str, bytes: &[u8]) -> io::Result<Put> {
+        self.check()?;
         let temporary = self.write(bytes)?;
         let linked = fs::hard_link(&temporary, self.path.join(name));
         fs::remove_file(&temporary)?;

@@ -111,13 +111,10 @@ impl Store {
         if !rest.starts_with('/') || !options.is_empty() {
             return Err(wrong("a folder is named by its whole path, file:///FOLDER, and has no --store-option"));
         }
-        let folder = PathBuf::from(rest);
-        // One that is made here, because the shared one is not mounted yet, would elect this machine alone.
-        if !folder.is_dir() {
-            let what = format!("there is no folder {rest}: mount the one that all managers share, or make it there");
-            return Err(Failure::new(Code::NoInput, format!("--store {url}: {what}")));
-        }
-        Ok(Self { shown: url.to_owned(), place: Place::Folder(Folder::at(folder)) })
+        let folder = Folder::at(PathBuf::from(rest));
+        // It may be mounted later: the unit starts the broker again.
+        folder.check().map_err(|what| Failure::new(Code::TryAgain, format!("--store {url}: {what}")))?;
+        Ok(Self { shown: url.to_owned(), place: Place::Folder(folder) })
     }
 
     /// The object of this name, if it is there.

@@ -9,6 +9,7 @@ use super::*;
 
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("shared-by-managers"), "").expect("written");
     let store = Store::open(&format!("file://{}", folder.path().display()), &[]).expect("opens");
     (folder, store)
 }
@@ -19,7 +20,7 @@ async fn a_folder_keeps_conditions_and_is_left_as_it_was() {
     probe(&store).await.expect("keeps them");
     let left: Vec<_> =
         std::fs::read_dir(folder.path()).expect("reads").flatten().map(|entry| entry.file_name()).collect();
-    assert!(left.iter().all(|name| name == ".lock"), "{left:?}");
+    assert!(left.iter().all(|name| name == ".lock" || name == "shared-by-managers"), "{left:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,10 +59,17 @@ async fn of_many_creates_and_updates_at_once_one_passes() {
 async fn a_folder_that_went_away_is_not_an_empty_one() {
     let (folder, store) = store();
     assert!(store.get("one").await.expect("reads").is_none());
-    drop(folder);
-    assert!(matches!(store.get("one").await, Err(StoreError::Unavailable(..))));
-    assert!(matches!(store.create("one", Vec::new()).await, Err(StoreError::Unavailable(..))));
-    assert!(Store::open("file:///nowhere/at/all", &[]).is_err());
+    // What is seen once nothing is mounted there: the mount point, which is a folder as well.
+    std::fs::remove_file(folder.path().join("shared-by-managers")).expect("removed");
+    for gone in [false, true] {
+        if gone {
+            std::fs::remove_dir(folder.path()).expect("empty");
+        }
+        assert!(matches!(store.get("one").await, Err(StoreError::Unavailable(..))));
+        assert!(matches!(store.create("one", Vec::new()).await, Err(StoreError::Unavailable(..))));
+        let failure = Store::open(&store.to_string(), &[]).expect_err("not mounted");
+        assert!(failure.code == Code::TryAgain && failure.to_string().contains("touch "), "{failure}");
+    }
 }
 
 #[tokio::test]
