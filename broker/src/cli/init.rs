@@ -50,12 +50,14 @@ impl Init {
         // Before anything is made: a place that cannot be written to leaves no cluster behind without its file.
         let keys_file = self.keys_file.as_deref().map(new_file).transpose()?;
         let operator = operator(rustix::process::getuid().as_raw());
-        let cluster = match cut_off(&self.state, name)? {
-            Some(cluster) => cluster,
-            None => {
-                state::init(&self.state, name, self.advertise, self.form_within)?;
-                Cluster::open(&self.state)?
-            }
+        let begun = cut_off(&self.state, name)?;
+        // The run that was cut off may have written a file.
+        let detail = (keys_file.is_some() || begun.is_some()).then(|| state::INTO_KEYS_FILE.to_owned());
+        let cluster = if let Some(cluster) = begun {
+            cluster
+        } else {
+            state::init(&self.state, name, self.advertise, self.form_within)?;
+            Cluster::open(&self.state)?
         };
         // No broker writes into the log meanwhile.
         let _lock = cluster.folder().lock()?;
@@ -63,7 +65,7 @@ impl Init {
             state::Brought::write(&cluster, file, path)?;
         }
         // Last: until it is there, the same command again does what is left.
-        let record = Record { operator: Some(operator), ..Record::new(Event::ClusterMade) };
+        let record = Record { operator: Some(operator), detail, ..Record::new(Event::ClusterMade) };
         audit::record_once(&cluster.folder().path(audit::FILE), cluster.broker(), record)?;
         let (id, pin) = (cluster.id(), cluster.issuing.pin());
         if self.json {

@@ -13,9 +13,11 @@ use crate::audit::{self, AuditError, Event};
 use crate::clock;
 use crate::keys::{AFTER_A_LEAK, What};
 use crate::ledger::{Claims, Join, Redemption, Use};
+use crate::state::{FROM_KEYS_FILE, INTO_KEYS_FILE};
 
 /// One log.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the log")]
 pub(crate) struct History {
     /// The broker that writes it.
     pub(crate) brokers: BTreeSet<String>,
@@ -23,6 +25,12 @@ pub(crate) struct History {
     pub(crate) before: BTreeSet<String>,
     /// Whether the cluster was made by its first broker.
     pub(crate) founded: bool,
+    /// Whether the cluster's keys were in a file, written or taken by this broker: nobody counts who takes them.
+    #[serde(default)]
+    pub(crate) by_file: bool,
+    /// Whether a broker has ever started with it. An operator's own log, where the cluster was made, admits nobody.
+    #[serde(default)]
+    pub(crate) started: bool,
     /// The brokers that were given the cluster's keys.
     pub(crate) handed: BTreeSet<String>,
     /// When it was restored from a backup, in seconds since 1970: what was written after the backup is not in it. None
@@ -125,8 +133,13 @@ impl History {
         let now = clock::read(&fields.time).unwrap_or(0);
         let Known::Event(event) = fields.event else { return };
         self.brokers.insert(fields.broker.clone());
+        self.started |= event == Event::BrokerStarted;
         match event {
-            Event::ClusterMade => self.founded = true,
+            Event::ClusterMade => {
+                self.founded = true;
+                self.by_file |= begins(&fields, INTO_KEYS_FILE);
+            }
+            Event::KeysTaken => self.by_file |= begins(&fields, FROM_KEYS_FILE),
             Event::KeysHandingOver => self.handed.extend(fields.peer),
             Event::LedgerLost => self.course = Course::Lost,
             Event::BrokerStopped if self.course == Course::GoesOn => self.course = Course::Stopped,
@@ -188,7 +201,11 @@ impl History {
 
 /// Whether a key is replaced because the former one leaked.
 fn after_a_leak(fields: &Fields) -> bool {
-    fields.detail.as_deref().is_some_and(|detail| detail.starts_with(AFTER_A_LEAK))
+    begins(fields, AFTER_A_LEAK)
+}
+
+fn begins(fields: &Fields, how: &str) -> bool {
+    fields.detail.as_deref().is_some_and(|detail| detail.starts_with(how))
 }
 
 fn is_ca(fields: &Fields) -> bool {

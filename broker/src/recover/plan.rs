@@ -153,7 +153,15 @@ fn gaps(given: &Given<'_>) -> Vec<String> {
     let mut gaps = Vec::new();
     let have: BTreeSet<&String> = given.logs.iter().flat_map(|log| &log.brokers).collect();
     let handed: BTreeSet<&String> = given.logs.iter().flat_map(|log| &log.handed).collect();
-    if !given.logs.iter().any(|log| log.founded) {
+    let by_file = given.logs.iter().any(|log| log.by_file);
+    if by_file {
+        // Each of them makes a broker key of its own, and no log but its own need tell of it.
+        gaps.push(
+            "the cluster's keys were brought to managers in a file, and nothing tells to how many. If these are the logs of all brokers \
+             that ever served, say so with --trust-logs"
+                .into(),
+        );
+    } else if !given.logs.iter().any(|log| log.founded) {
         gaps.push("the log of the broker that made the cluster is not among the logs: give it with --log".into());
     }
     let before = given.logs.iter().flat_map(|log| &log.before);
@@ -164,7 +172,8 @@ fn gaps(given: &Given<'_>) -> Vec<String> {
     }
     for (number, log) in given.logs.iter().enumerate() {
         let broker = named(log);
-        let ours = log.founded || log.brokers.iter().chain(&log.before).any(|broker| handed.contains(broker));
+        let ours =
+            log.founded || log.by_file || log.brokers.iter().chain(&log.before).any(|broker| handed.contains(broker));
         if !ours || !log.is_of(given.cluster) {
             gaps.push(format!("nothing shows that the log of broker {broker} is one of this cluster"));
         }
@@ -174,7 +183,9 @@ fn gaps(given: &Given<'_>) -> Vec<String> {
                 "the log of broker {broker} was restored at {at}: what came after the backup is not in it"
             ));
         }
-        if number > 0 && !log.is_at_rest() {
+        // An operator's own, where the file was made, admits nobody: where it has started no broker.
+        let admits = !(log.founded && log.by_file) || log.started;
+        if number > 0 && admits && !log.is_at_rest() {
             gaps.push(format!("the log of broker {broker} may go on: stop that broker, and copy its log after that"));
         }
     }
@@ -314,6 +325,27 @@ mod tests {
         };
         assert!(!super::plan(&given(&invite.iss, &carried)).gaps.is_empty(), "a node that no log knows");
         assert!(!super::plan(&given(&other, &BTreeSet::new())).gaps.is_empty(), "another cluster's log");
+    }
+
+    #[test]
+    fn where_the_keys_were_in_a_file_logs_are_no_proof_and_nothing_else_is_asked_for() {
+        let invite = invite(3);
+        let made = History { by_file: true, ..log("operator", true, None, &invite, &[]) };
+        let operator = History { course: Course::GoesOn, ..made.clone() };
+        let taken = |broker, keys: &[u8]| History { by_file: true, ..log(broker, false, Some(&invite), &invite, keys) };
+        let all = [taken("one", &[1]), taken("two", &[2]), operator];
+        for logs in [&all[..], &all[..2], &all[..1], &[History { started: true, ..made }]] {
+            let plan = planned(logs, &[], |_| {});
+            let [gap] = &plan.gaps[..] else { panic!("one: {:?}", plan.gaps) };
+            assert!(gap.contains("--trust-logs"), "{gap}");
+            assert!(plan.invites.iter().all(|step| step.claims.revoked == Some(NOW)), "{plan:?}");
+        }
+        let trusted = planned(&all, &[], |given| given.trusted = true);
+        assert_eq!((trusted.invites[0].action, trusted.invites[0].missing), (Action::PutBack, 2));
+        // A broker that has served, and may go on.
+        let running = History { started: true, course: Course::GoesOn, ..all[2].clone() };
+        let plan = planned(&[all[0].clone(), running], &[], |_| {});
+        assert!(plan.gaps.iter().any(|gap| gap.contains("may go on")), "{:?}", plan.gaps);
     }
 
     static NONE: BTreeSet<String> = BTreeSet::new();

@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 use super::{Cluster, PrivateFile, StateError, folder};
 
 const FORMAT: u32 = 1;
+/// What the record of the cluster says, where its keys were written into a file: nobody counts who takes them.
+pub(crate) const INTO_KEYS_FILE: &str = "with --keys-file";
 /// What the record of taking the keys begins with, by which `broker recover` knows the log of such a broker.
 pub(crate) const FROM_KEYS_FILE: &str = "from --keys-file";
 

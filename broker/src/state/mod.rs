@@ -15,7 +15,7 @@ mod private;
 mod restore;
 mod waiting;
 
-pub(crate) use brought::{Brought, FROM_KEYS_FILE};
+pub(crate) use brought::{Brought, FROM_KEYS_FILE, INTO_KEYS_FILE};
 pub(crate) use cluster::{Cluster, OwnKey, init, open_root, replace_key};
 pub(crate) use folder::{Folder, check_file, is_held, read_bounded};
 pub(crate) use issuing_key::{KeySource, KeySourceError};

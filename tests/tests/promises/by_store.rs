@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use lab::cluster::{Broker, REFUSED, UNAVAILABLE};
+use lab::cluster::{Broker, REFUSED, UNAVAILABLE, finish};
 use lab::{Failed, Host, LONG, Pool, Role, until};
 
-use crate::formation::{RECORD, Scene};
-use crate::recovery::{asked, lost, remove_configs};
+use crate::formation::{LOCK, RECORD, Scene};
+use crate::recovery::{admits_exactly, asked, lost, remove_configs};
 
 fn has_ledger(manager: &Host) -> Result<bool, Failed> {
     Ok(manager.docker(&["config", "ls", "--format", "{{.Name}}"])?.contains("swarm-broker.sentinel"))
@@ -150,5 +150,54 @@ fn forget_log(state: &Path) -> Result<(), Failed> {
             fs::remove_file(path)?;
         }
     }
+    Ok(())
+}
+
+pub(crate) fn a_ledger_of_a_swarm_made_by_a_store_is_recovered_by_an_operators_word(pool: &Pool) -> Result<(), Failed> {
+    let scene = Scene::new(pool, 2)?;
+    let (mut first, mut second) = (Broker::nowhere(&scene.hosts[0])?, Broker::nowhere(&scene.hosts[1])?);
+    first.up_with(&scene.words())?;
+    second.up_with(&scene.words())?;
+    let invite = first.invite(&["--uses", "3"])?;
+    for broker in [&first, &second] {
+        assert_eq!(asked(broker, &invite, 1)?, [Ok(())]);
+    }
+    let backup = scene.hosts[0].folder().join("backup").display().to_string();
+    first.ok(&["backup", &backup])?;
+    remove_configs(&scene.hosts[0])?;
+    lost(&first)?;
+    second.stop()?;
+
+    let logs = [second.log(), scene.operator().join("audit.jsonl")].map(|log| log.display().to_string());
+    let recover = ["recover", "--json", "--log", &logs[0], "--log", &logs[1]];
+    let preview = first.json(&[&recover[..], &["--dry-run"]].concat())?;
+    let gaps = preview["gaps"].as_array().cloned().unwrap_or_default();
+    assert!(gaps.len() == 1 && gaps[0].to_string().contains("--trust-logs"), "{preview}");
+    let recovery = first.json(&[&recover[..], &["--trust-logs", "--reason", "two managers, and no other"]].concat())?;
+    assert_eq!(recovery["gaps"].as_array().map(Vec::len), Some(1), "{recovery}");
+    admits_exactly(&first, &invite, 1)?;
+
+    // All managers are lost.
+    first.stop()?;
+    for host in scene.hosts.iter() {
+        host.leave()?;
+    }
+    fs::remove_dir_all(first.state())?;
+    first.ok(&["restore", &backup])?;
+    lab::form(&[&scene.hosts[0]], &[])?;
+    let refused = |what: &str, code: i32| -> Result<(), Failed> {
+        let ended = finish(first.spawn_up(&[&scene.words()[..2], &["--timeout", "2s"]].concat())?)?;
+        assert!(ended.code == code && ended.stderr.contains(what), "{ended:?}");
+        Ok(())
+    };
+    refused("the cluster record names swarm", 78)?;
+    fs::remove_file(scene.path(RECORD))?;
+    refused("no cluster record came into the store", 75)?;
+    fs::remove_file(scene.path(LOCK))?;
+    first.up_with(&scene.words()[..2])?;
+    lost(&first)?;
+    first.ok(&["recover", "--new-swarm", "--reason", "all managers were lost"])?;
+    assert_eq!(asked(&first, &invite, 1)?, [Err(REFUSED)]);
+    until(LONG, "the record of the new swarm", || scene.path(RECORD).exists().then_some(()))?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use lab::{Failed, Host, LONG, Lease, Pool, Process, Role, until};
 const TAKEN_OVER: Duration = Duration::from_secs(90);
 /// What the store has when all is well.
 pub(crate) const RECORD: &str = "cluster-record";
-const LOCK: &str = "formation-lock";
+pub(crate) const LOCK: &str = "formation-lock";
 /// What tells the shared folder from the place where it is mounted.
 const MARKER: &str = "shared-by-managers";
 
@@ -44,6 +44,11 @@ impl Scene {
             Ok((broker, process))
         });
         booted.collect()
+    }
+
+    /// Where the operator made the cluster.
+    pub(crate) fn operator(&self) -> PathBuf {
+        self.folder.with_extension("operator")
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -69,6 +69,7 @@ fn main() -> ExitCode {
             by_store::a_broker_starts_again_whichever_issuing_ca_signed_the_record,
             by_store::a_store_that_hangs_keeps_no_broker_from_serving_and_stopping,
             by_store::first_starts_that_are_cut_off_between_two_steps_are_gone_on_with,
+            by_store::a_ledger_of_a_swarm_made_by_a_store_is_recovered_by_an_operators_word,
             downloads::a_slow_link_gets_its_joiner_in_the_end,
             downloads::two_hundred_downloads_at_once_keep_nobody_out,
             downloads::downloads_that_nobody_reads_keep_nobody_out,
