@@ -11,6 +11,7 @@ mod config;
 mod denial;
 mod exit;
 mod fleet;
+mod format;
 mod grants;
 mod handover;
 mod health;

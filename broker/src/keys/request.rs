@@ -7,6 +7,7 @@ use protocol::{ClusterId, Pin};
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
+use crate::format::{self, Unread};
 
 const FORMAT: u32 = 1;
 
@@ -33,16 +34,12 @@ impl CaRequest {
 
     /// Reads a request. The words say what is wrong with it.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
-        let wrong = |error: serde_json::Error| format!("it is not a request of 'broker rotate ca': {error}");
-        let Format { format } = serde_json::from_str(text).map_err(wrong)?;
-        if format > FORMAT {
-            return Err(format!("it is of a newer release (format {format}): use that release's 'broker ca issue'"));
-        }
-        serde_json::from_str(text).map_err(wrong)
+        format::read(text.as_bytes(), FORMAT).map_err(|unread| match unread {
+            Unread::Newer(found) => {
+                format!("it is of a newer release (format {found}): use that release's 'broker ca issue'")
+            }
+            Unread::Damaged { words, .. } => format!("it is not a request of 'broker rotate ca': {words}"),
+        })
     }
 
     /// The certificate that it asks for (PEM), by this root, at `now`.

@@ -18,6 +18,7 @@ use super::next_issuing::{NEXT_CERTIFICATE, NEXT_KEY};
 use super::{Cluster, Folder, StateError, restore};
 use crate::audit;
 use crate::clock;
+use crate::format::{self, Unread};
 
 /// The first line begins with it.
 const FORMAT: u32 = 1;
@@ -135,21 +136,14 @@ fn read_parts(folder: &Folder) -> Result<Parts, StateError> {
 
 /// The first line of a backup, and the small files that follow it. What is left to read is the log.
 pub(super) fn read(from: &mut impl BufRead) -> Result<(Head, Parts, Entry), StateError> {
-    #[derive(Deserialize)]
-    struct Format {
-        backup: u32,
-    }
     let failed = |error: std::io::Error| StateError::Backup { what: error.to_string() };
     let wrong = |what: &str| StateError::Backup { what: what.to_owned() };
     let mut line = Vec::new();
     from.take(MOST).read_until(b'\n', &mut line).map_err(failed)?;
-    let Ok(Format { backup }) = serde_json::from_slice(&line) else {
-        return Err(wrong("it does not begin as a backup does"));
-    };
-    if backup > FORMAT {
-        return Err(wrong("a newer broker wrote it: install that release"));
-    }
-    let head: Head = serde_json::from_slice(&line).map_err(|_| wrong("its first line does not read"))?;
+    let head: Head = format::read(&line, FORMAT).map_err(|unread| match unread {
+        Unread::Newer(_) => wrong("a newer broker wrote it: install that release"),
+        Unread::Damaged { .. } => wrong("it does not begin as a backup does"),
+    })?;
     let [small @ .., log] = &head.files[..] else { return Err(wrong("there is nothing in it")) };
     if log.name != audit::FILE || !small.iter().any(|file| file.name == CLUSTER) {
         return Err(wrong("it lacks the cluster or the log"));

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Cluster, PrivateFile, StateError, folder};
+use crate::format::{self, Unread};
 
 const FORMAT: u32 = 1;
 /// What the record of the cluster says, where its keys were written into a file: nobody counts who takes them.
@@ -37,14 +38,17 @@ impl Brought {
             checked => checked?,
         }
         let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| StateError::io(path, error))?;
-        let wrong = |what: String| StateError::NoKeysFile { path: path.to_owned(), what };
-        // What a JSON error says could be a piece of a key: its place must do.
-        let read: Self = serde_json::from_str(&text)
-            .map_err(|error| wrong(format!("line {}, column {}", error.line(), error.column())))?;
-        if read.format > FORMAT {
-            return Err(wrong(format!("a newer release wrote it, in format {}", read.format)));
-        }
-        Ok(Some(read))
+        let read = format::read(text.as_bytes(), FORMAT).map_err(|unread| {
+            let path = path.to_owned();
+            match unread {
+                Unread::Newer(found) => StateError::Newer { path, found, known: FORMAT },
+                // What the error says could be a piece of a key: its place must do.
+                Unread::Damaged { line, column, words: _ } => {
+                    StateError::NoKeysFile { path, what: format!("line {line}, column {column}") }
+                }
+            }
+        });
+        read.map(Some)
     }
 
     /// Writes the keys of a cluster into a new file at this path.
@@ -119,6 +123,9 @@ mod tests {
         fs::write(&file, &text[..text.len() - 40]).expect("written");
         let told = Brought::read(&file).err().expect("refused").to_string();
         assert!(told.contains("--keys-file") && !told.contains("PRIVATE"), "{told}");
+        fs::write(&file, r#"{"format":2,"keys":[]}"#).expect("written");
+        let told = Brought::read(&file).err().expect("refused").to_string();
+        assert!(told.contains("newer broker"), "{told}");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("set");
         assert!(Brought::read(&file).err().expect("refused").to_string().contains("chmod 0600"));
         assert!(Brought::read(&folder.path().join("nowhere")).expect("no error").is_none());

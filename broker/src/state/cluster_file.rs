@@ -6,6 +6,7 @@ use protocol::{BrokerAddress, ClusterId, SwarmId};
 use serde::{Deserialize, Serialize};
 
 use super::{Folder, StateError};
+use crate::format::{self, Unread};
 
 pub(super) const CLUSTER: &str = "cluster.json";
 pub(super) const FORMAT: u32 = 1;
@@ -48,18 +49,11 @@ pub(super) struct ClusterFile {
 impl ClusterFile {
     /// Reads it from a state directory.
     pub(super) fn read(folder: &Folder) -> Result<Self, StateError> {
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
-        let text = folder.read(CLUSTER)?;
-        let corrupt =
-            |error: serde_json::Error| StateError::Corrupt { path: folder.path(CLUSTER), what: error.to_string() };
-        let Format { format } = serde_json::from_str(&text).map_err(corrupt)?;
-        if format > FORMAT {
-            return Err(StateError::Newer { path: folder.path(CLUSTER), found: format, known: FORMAT });
-        }
-        serde_json::from_str(&text).map_err(corrupt)
+        let path = folder.path(CLUSTER);
+        format::read(folder.read(CLUSTER)?.as_bytes(), FORMAT).map_err(|unread| match unread {
+            Unread::Newer(found) => StateError::Newer { path, found, known: FORMAT },
+            Unread::Damaged { words, .. } => StateError::Corrupt { path, what: words },
+        })
     }
 
     /// Writes it, in place of the one that is there: last of all files.
@@ -74,10 +68,12 @@ impl ClusterFile {
 /// be older than they are.
 pub(super) fn as_broker(text: &str, cluster: &ClusterId, broker: String) -> Result<String, StateError> {
     let wrong = |what: String| StateError::Backup { what };
-    let file: ClusterFile =
-        serde_json::from_str(text).map_err(|error| wrong(format!("{CLUSTER} in it does not read: {error}")))?;
-    if file.format > FORMAT || file.id != *cluster {
-        return Err(wrong(format!("{CLUSTER} in it is of a newer broker, or of another cluster")));
+    let file: ClusterFile = format::read(text.as_bytes(), FORMAT).map_err(|unread| match unread {
+        Unread::Newer(_) => wrong(format!("{CLUSTER} in it is of a newer broker: install that release")),
+        Unread::Damaged { words, .. } => wrong(format!("{CLUSTER} in it does not read: {words}")),
+    })?;
+    if file.id != *cluster {
+        return Err(wrong(format!("{CLUSTER} in it is of another cluster")));
     }
     let file = ClusterFile { broker, advertise: Vec::new(), form_until: 0, ledger: true, ..file };
     serde_json::to_string_pretty(&file).map_err(|error| wrong(error.to_string()))

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Found, MOST, Put, Store, StoreError, Version};
 use crate::clock;
+use crate::format::{self, Unread};
 use crate::jwt::{self, PublicKey, Signer};
 
 const NAME: &str = "cluster-record";
@@ -130,18 +131,12 @@ fn sign(record: &Record, issuing: &Issuing) -> Result<Vec<u8>, String> {
 }
 
 fn verify(bytes: &[u8], trust: &Trust<'_>) -> Result<Record, String> {
-    #[derive(Deserialize)]
-    struct Format {
-        format: u32,
-    }
-    let unreadable = |error: serde_json::Error| format!("it does not read: {error}");
-    let Format { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
-    if format > FORMAT {
-        return Err(format!(
-            "a newer broker wrote it (format {format}, this one knows up to {FORMAT}): install that release"
-        ));
-    }
-    let envelope: Envelope = serde_json::from_slice(bytes).map_err(unreadable)?;
+    let envelope: Envelope = format::read(bytes, FORMAT).map_err(|unread| match unread {
+        Unread::Newer(found) => {
+            format!("a newer broker wrote it (format {found}, this one knows up to {FORMAT}): install that release")
+        }
+        Unread::Damaged { words, .. } => format!("it does not read: {words}"),
+    })?;
     let decode = |text: &String| STANDARD.decode(text).map(CertificateDer::from);
     let chain: Vec<CertificateDer<'_>> =
         envelope.chain.iter().map(decode).collect::<Result<_, _>>().map_err(|_| "its certificates do not read")?;
