@@ -10,6 +10,7 @@ use protocol::BrokerAddress;
 use super::serve::{self, Logged};
 use crate::config::{Flags, Settings};
 use crate::exit::Failure;
+use crate::state::KeySource;
 use crate::up::{self, FormOptions, JoinOptions, Order};
 
 /// Make the swarm or bring this machine into it as a manager, then serve
@@ -41,10 +42,11 @@ pub(super) struct Up {
     /// from the environment only, `AWS_SECRET_ACCESS_KEY` and the like
     #[arg(long, value_name = "K=V", env = "BROKER_STORE_OPTION", requires = "store", value_delimiter = ',', value_parser = option)]
     store_option: Vec<(String, String)>,
-    /// With --store: a file of mode 0600 with the cluster's keys, as 'broker init --keys-file' wrote it. A machine without it
-    /// joins by an invite, and never makes the swarm
-    #[arg(long, value_name = "FILE", env = "BROKER_KEYS_FILE", requires = "store")]
-    keys_file: Option<PathBuf>,
+    /// With --store: where the cluster's keys are, as 'broker init --keys-file' wrote them: a file of mode 0600, or
+    /// credential:NAME, or command:LINE for whose output they are. A machine without that file joins by an invite, and never makes
+    /// the swarm
+    #[arg(long, value_name = "FILE", env = "BROKER_KEYS_FILE", hide_env_values = true, requires = "store", value_parser = KeySource::or_path)]
+    keys_file: Option<KeySource>,
     /// Wait until joiner.service, or somebody, has made this machine a manager of the swarm
     #[arg(long, env = "BROKER_WAIT", conflicts_with_all = ["form", "invite", "invite_file"])]
     wait: bool,

@@ -2,7 +2,6 @@
 //!
 //! Must not hold the root's key, nor a broker's own: each machine makes one, so that brokers with the same file differ.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use protocol::{ClusterId, HandoverReply};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Cluster, PrivateFile, StateError, folder};
+use super::{Cluster, KeySource, KeySourceError, PrivateFile, StateError};
 use crate::format::{self, Unread};
 
 const FORMAT: u32 = 1;
@@ -31,15 +30,17 @@ pub(crate) struct Brought {
 }
 
 impl Brought {
-    /// Reads the file, which must be private. None if it is not there.
-    pub(crate) fn read(path: &Path) -> Result<Option<Self>, StateError> {
-        match folder::check_file(path) {
-            Err(StateError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            checked => checked?,
-        }
-        let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| StateError::io(path, error))?;
+    /// Reads them from there; a file must be private. None if it is a file that is not there.
+    pub(crate) fn read(source: &KeySource) -> Result<Option<Self>, StateError> {
+        let text = match source.read() {
+            Err(StateError::KeySource(KeySourceError::Unreadable(_, error))) if error.kind() == ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            read => read?,
+        };
+        let Some(text) = text else { return Ok(None) };
         let read = format::read(text.as_bytes(), FORMAT).map_err(|unread| {
-            let path = path.to_owned();
+            let path = source.shown().into();
             match unread {
                 Unread::Newer(found) => StateError::Newer { path, found, known: FORMAT },
                 // What the error says could be a piece of a key: its place must do.
@@ -67,6 +68,7 @@ impl Brought {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
     use std::time::Duration;
 
@@ -82,13 +84,17 @@ mod tests {
         (folder, file)
     }
 
+    fn read(file: &Path) -> Result<Option<Brought>, StateError> {
+        Brought::read(&KeySource::File(file.to_owned()))
+    }
+
     #[test]
     fn machines_with_the_same_file_are_different_brokers_of_one_cluster() {
         let (folder, file) = written();
         let operator = Cluster::open(&folder.path().join("operator")).expect("opens");
         let taken = ["one", "other"].map(|name| {
             let state = folder.path().join(name);
-            let brought = Brought::read(&file).expect("reads").expect("is there");
+            let brought = read(&file).expect("reads").expect("is there");
             Waiting::at(&state).and_then(|waiting| waiting.take_brought(&brought)).expect("taken");
             assert!(!state.join("root.key").exists(), "the root's key stays where it is");
             Cluster::open(&state).expect("opens")
@@ -105,7 +111,7 @@ mod tests {
     #[test]
     fn keys_with_a_void_issuing_ca_are_not_kept() {
         let (folder, file) = written();
-        let (keys, state) = (Brought::read(&file).expect("reads").expect("is there").keys, folder.path().join("one"));
+        let (keys, state) = (read(&file).expect("reads").expect("is there").keys, folder.path().join("one"));
         let pin = Cluster::open(&folder.path().join("operator")).expect("opens").issuing.pin();
         let waiting = Waiting::at(&state).expect("waits");
         let told = waiting.take(&keys, &pin, 2, Vec::new()).expect_err("refused").to_string();
@@ -121,13 +127,24 @@ mod tests {
         assert_eq!(mode, 0o600);
         let text = fs::read_to_string(&file).expect("reads");
         fs::write(&file, &text[..text.len() - 40]).expect("written");
-        let told = Brought::read(&file).err().expect("refused").to_string();
+        let told = read(&file).err().expect("refused").to_string();
         assert!(told.contains("--keys-file") && !told.contains("PRIVATE"), "{told}");
         fs::write(&file, r#"{"format":2,"keys":[]}"#).expect("written");
-        let told = Brought::read(&file).err().expect("refused").to_string();
+        let told = read(&file).err().expect("refused").to_string();
         assert!(told.contains("newer broker"), "{told}");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("set");
-        assert!(Brought::read(&file).err().expect("refused").to_string().contains("chmod 0600"));
-        assert!(Brought::read(&folder.path().join("nowhere")).expect("no error").is_none());
+        assert!(read(&file).err().expect("refused").to_string().contains("chmod 0600"));
+        assert!(read(&folder.path().join("nowhere")).expect("no error").is_none());
+    }
+
+    #[test]
+    fn they_may_be_what_a_command_prints_whose_words_are_not_shown() {
+        let (_folder, file) = written();
+        let of = |line: String| Brought::read(&KeySource::or_path(&format!("command:{line}")).expect("a source"));
+        let brought = of(format!("cat {}", file.display())).expect("reads").expect("is there");
+        let known = read(&file).expect("reads").expect("is there");
+        assert_eq!(brought.cluster(), known.cluster());
+        let told = of(format!("cut -c 30- {} # secret", file.display())).err().expect("refused").to_string();
+        assert!(told.contains("the command") && !told.contains("secret") && !told.contains("PRIVATE"), "{told}");
     }
 }

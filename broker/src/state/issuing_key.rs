@@ -1,4 +1,5 @@
-//! Where the issuing key comes from: the state directory, or a file, a credential of systemd, or what a command prints.
+//! Where the issuing key comes from, or all of a cluster's: the state directory, or a file, a credential of systemd, or what a
+//! command prints.
 //!
 //! Keeps DESIGN §3b: the key may live in any secret store. Keeps promise 7: neither the key nor the command's words are
 //! shown, also not where they are wrong. Must not wait or read without a bound.
@@ -43,7 +44,7 @@ pub(crate) enum KeySource {
 /// The key could not be had from there.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeySourceError {
-    #[error("the issuing key in {0} cannot be read: {1}")]
+    #[error("the key in {0} cannot be read: {1}")]
     Unreadable(PathBuf, std::io::Error),
     #[error(
         "there are no credentials here ($CREDENTIALS_DIRECTORY is not set), so none is called '{0}': only a service of systemd has them, with LoadCredential={0}:FILE in its unit"
@@ -51,13 +52,13 @@ pub(crate) enum KeySourceError {
     NoCredentials(String),
     #[error("systemd passed no credential '{0}': give it to the unit with LoadCredential={0}:FILE")]
     NoCredential(String),
-    #[error("the command of --issuing-key cannot be run: {0}")]
+    #[error("the command that gives the key cannot be run: {0}")]
     NotRun(std::io::Error),
-    #[error("the command of --issuing-key failed ({0}); what it said stands above")]
+    #[error("the command that gives the key failed ({0}); what it said stands above")]
     Failed(ExitStatus),
-    #[error("the command of --issuing-key did not end within {} s, and was killed", .0.as_secs())]
+    #[error("the command that gives the key did not end within {} s, and was killed", .0.as_secs())]
     Late(Duration),
-    #[error("the issuing key from {0} is not text, or longer than a key can be: it must be a private key in PEM form")]
+    #[error("what {0} gives for a key is not text, or longer than a key can be")]
     NotText(&'static str),
 }
 
@@ -94,6 +95,21 @@ impl FromStr for KeySource {
 }
 
 impl KeySource {
+    /// The same, where a path alone stands for a file.
+    pub(crate) fn or_path(text: &str) -> Result<Self, &'static str> {
+        let is_named = ["file:", "credential:", "command:"].iter().any(|kind| text.starts_with(kind));
+        if is_named { text.parse() } else { Ok(Self::File(text.into())) }
+    }
+
+    /// What it is, without the line, which may hold what is the operator's alone.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Credential(name) => format!("the credential {name}"),
+            Self::State | Self::Command(_) => format!("the {}", self.kind()),
+        }
+    }
+
     /// What it is, without the path, the name or the line: those are the operator's.
     pub(crate) fn kind(&self) -> &'static str {
         match self {

@@ -13,7 +13,6 @@ mod plan;
 mod recorded;
 mod store;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,7 +25,7 @@ use crate::exit::{Code, Failure};
 use crate::handover::{self, Giver, Taker};
 use crate::ledger;
 use crate::start;
-use crate::state::Cluster;
+use crate::state::{Cluster, KeySource};
 use crate::swarm::{Engine, EngineError};
 
 use elect::Election;
@@ -53,8 +52,8 @@ pub(crate) struct Order {
     pub(crate) join: JoinOptions,
     /// Where managers that come up together find each other: a URL, and options of its kind.
     pub(crate) store: Option<(String, Vec<(String, String)>)>,
-    /// A file with the cluster's keys, for a machine that may make its swarm.
-    pub(crate) keys_file: Option<PathBuf>,
+    /// Where the cluster's keys are, for a machine that may make its swarm.
+    pub(crate) keys_file: Option<KeySource>,
     /// Something else brings this machine in, as a manager.
     pub(crate) wait: bool,
     /// For everything before the broker serves.
