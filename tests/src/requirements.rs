@@ -17,7 +17,7 @@ use crate::error::{Error, Result, Trying};
 type Needed = (&'static str, &'static str);
 
 /// What hosts with an engine need.
-const HOSTS: [Needed; 13] = [
+const HOSTS: [Needed; 14] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("containerd", "containerd"),
@@ -31,6 +31,7 @@ const HOSTS: [Needed; 13] = [
     ("tar", "tar"),
     ("timeout", "coreutils"),
     ("faketime", "faketime"),
+    ("strace", "strace"),
 ];
 
 /// What whole machines need besides.

@@ -25,6 +25,7 @@ mod managers;
 mod never_shows;
 mod object_store;
 mod one_key;
+mod order;
 mod peers;
 mod raft_writes;
 mod recovery;
@@ -147,6 +148,7 @@ fn main() -> ExitCode {
             never_shows::the_token_shows_nowhere_at_trace,
             object_store::three_managers_make_one_swarm_through_s3_and_the_holder_may_die,
             object_store::a_store_that_ignores_conditions_is_refused_by_name,
+            order::no_answer_is_sent_before_its_record_is_on_disk_and_signed,
             one_key::a_grant_redeemed_64_times_at_once_is_one_claim_and_one_answer,
             one_key::another_key_is_refused_and_an_alarm,
             one_key::a_newer_certificate_of_the_same_key_asks_again_without_alarm,
