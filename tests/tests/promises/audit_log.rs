@@ -7,6 +7,8 @@ use lab::cluster::{Broker, Cluster, run};
 use lab::{Failed, LONG, Pool, until};
 use serde_json::Value;
 
+use crate::killed::killed_under_load;
+
 /// `broker audit verify --json` of these folders, with the key in this file.
 fn verify(broker: &Broker<'_>, key: &Path, folders: &[&Path]) -> Result<(i32, Value), Failed> {
     let mut command = broker.command();
@@ -76,6 +78,12 @@ pub(crate) fn a_changed_record_is_named_by_whoever_kept_the_key(pool: &Pool) -> 
     fs::write(state.join("audit.jsonl"), &text)?;
     broker.serve()?;
     until(LONG, "it to be ready", || broker.json(&["status", "--json"]).ok().filter(|status| status["ready"] == true))?;
+    Ok(())
+}
+
+pub(crate) fn a_broker_that_is_killed_under_load_has_recorded_every_answer(pool: &Pool) -> Result<(), Failed> {
+    let answered = killed_under_load(pool, 4)?;
+    println!("killed under load: {answered} answers, each recorded");
     Ok(())
 }
 

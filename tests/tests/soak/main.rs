@@ -2,6 +2,9 @@
 //! `./run soak` runs it; `cargo test` by itself does not.
 
 mod claims;
+#[path = "../promises/killed.rs"]
+mod killed;
+mod logs;
 mod storms;
 
 use std::process::ExitCode;
@@ -15,6 +18,7 @@ fn main() -> ExitCode {
             storms::thirty_boots_while_every_key_and_the_issuing_ca_are_replaced,
             claims::a_grant_redeemed_64_times_at_three_brokers_is_one_claim_a_thousand_times,
             claims::two_hundred_machines_at_three_brokers_are_ten,
+            logs::a_broker_killed_under_load_fifty_times_has_recorded_every_answer,
         ],
     )
 }
