@@ -26,4 +26,6 @@ pub(crate) use rotation_words::{
 };
 pub(crate) use server::serve;
 pub(crate) use unlock_key::{UnlockKeyReplaced, UnlockKeyShown};
-pub(crate) use words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, JoinersShown, Revoked, Status};
+pub(crate) use words::{
+    AdoptOrder, Adopted, ClaimedInvite, InviteLineReply, InviteShown, JoinersShown, Revoked, Status,
+};

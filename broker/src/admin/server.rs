@@ -18,7 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::arrivals::arrivals;
 use super::order::assert_fit;
-use super::words::{AdoptOrder, Adopted, InviteLineReply, InviteShown, Revoked};
+use super::words::{AdoptOrder, Adopted, ClaimedInvite, InviteLineReply, InviteShown, Revoked};
 use super::{joiners, keys, operator, recover, rotate, status, unlock_key};
 use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
 use crate::broker::Broker;
@@ -120,6 +120,7 @@ async fn answer(broker: &Arc<Broker>, operator: String, request: Request<Incomin
         (&Method::GET, "/v1/status") => status::status(broker).await,
         (&Method::GET, "/v1/nodes") => fleet::report(broker).await.map(|report| json(&report)),
         (&Method::GET, "/v1/invites") => invites(broker).await,
+        (&Method::GET, "/v1/ledger/claims") => claims(broker).await,
         (&Method::POST, "/v1/invites") => create(broker, operator, &body).await,
         (&Method::POST, witness::LOOK) => Ok(json(&witness::look(broker).await)),
         (&Method::POST, "/v1/arrivals") => arrived(broker, &body).await,
@@ -176,6 +177,11 @@ async fn invites(broker: &Broker) -> Result<Reply, Denial> {
         broker.invites.list().await?.iter().map(|state| InviteShown::of(state, now)).collect();
     shown.sort_by(|a, b| (&a.made, &a.id).cmp(&(&b.made, &b.id)));
     Ok(json(&serde_json::json!({ "invites": shown })))
+}
+
+async fn claims(broker: &Broker) -> Result<Reply, Denial> {
+    let claims: Vec<ClaimedInvite> = broker.invites.list().await?.iter().map(ClaimedInvite::of).collect();
+    Ok(json(&claims))
 }
 
 fn revoked_id(path: &str) -> Option<InviteId> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
-use protocol::{BrokerAddress, ClusterId, Invite, InviteId, NodeId, Pin, Role, SwarmId};
+use protocol::{BrokerAddress, ClusterId, Invite, InviteId, KeyHash, NodeId, Pin, Role, SwarmId};
 use serde::{Deserialize, Serialize};
 
 use super::rotation_words::TokenShown;
@@ -73,6 +73,30 @@ impl InviteShown {
             labels: invite.map(|invite| invite.labels.clone()).unwrap_or_default(),
             brokers: invite.map(|invite| invite.brokers.clone()).unwrap_or_default(),
         }
+    }
+}
+
+/// An invite's claims, for a look at whether the logs say the same.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ClaimedInvite {
+    pub(crate) id: InviteId,
+    pub(crate) uses: Vec<ClaimedUse>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ClaimedUse {
+    pub(crate) key: KeyHash,
+    /// In seconds since 1970.
+    pub(crate) claimed: u64,
+}
+
+impl ClaimedInvite {
+    /// What the ledger has.
+    pub(crate) fn of(state: &InviteState) -> Self {
+        let uses = state.claims.uses.iter();
+        let uses = uses.map(|(key, taken)| ClaimedUse { key: key.clone(), claimed: taken.claimed }).collect();
+        Self { id: state.policy.id().clone(), uses }
     }
 }
 

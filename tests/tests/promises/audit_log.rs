@@ -123,3 +123,32 @@ pub(crate) fn records_are_chosen_by_time_event_node_and_invite(pool: &Pool) -> R
     assert!(broker.ok(&["audit", "list", "--table"])?.contains("node.joined"));
     Ok(())
 }
+
+pub(crate) fn what_no_log_says_of_the_cluster_is_named(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 2)?;
+    let manager = cluster.manager();
+    let broker = Broker::start(manager)?;
+    let invite = broker.invite(&["--uses", "1"])?;
+    lab::cluster::Joiner::new(&cluster[1], &invite).joins()?;
+    let look = || -> Result<(i32, Value), Failed> {
+        let told = broker.run(&["audit", "verify", "--cluster", "--json"])?;
+        Ok((told.code, serde_json::from_str::<Value>(&told.stdout).map_err(|_| told.stderr)?["cluster"].clone()))
+    };
+    let (code, told) = look()?;
+    assert_eq!((code, &told["nodes"], &told["claims"]), (0, &2.into(), &1.into()), "{told}");
+
+    // Joined by hand; then labelled by hand, as if somebody had adopted it.
+    cluster[2].join(manager, &manager.join_token(lab::Role::Worker)?)?;
+    let id = cluster[2].node_id()?;
+    for (label, what) in [(None, "nothing explains"), (Some("swarm-broker.adopted=mine"), "anybody adopted")] {
+        if let Some(label) = label {
+            manager.docker(&["node", "update", "--label-add", label, &id])?;
+        }
+        let (code, told) = look()?;
+        let mismatches = told["mismatches"].as_array().ok_or("no list")?;
+        assert_eq!((code, mismatches.len()), (65, 1), "{told}");
+        let named = |field: &str, word: &str| mismatches[0][field].as_str().is_some_and(|text| text.contains(word));
+        assert!(named("node", &id) && named("what", what), "{told}");
+    }
+    Ok(())
+}

@@ -56,6 +56,7 @@ fn main() -> ExitCode {
             at_most_n::two_brokers_at_once_admit_sixty_of_a_hundred_keys,
             audit_log::a_changed_record_is_named_by_whoever_kept_the_key,
             audit_log::a_broker_that_is_killed_under_load_has_recorded_every_answer,
+            audit_log::what_no_log_says_of_the_cluster_is_named,
             audit_log::records_are_chosen_by_time_event_node_and_invite,
             backups::a_backup_serves_beside_the_broker_that_it_is_of,
             backups::old_user_data_boots_into_a_new_swarm,

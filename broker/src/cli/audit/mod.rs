@@ -1,6 +1,7 @@
 //! `broker audit`.
 
 mod choice;
+mod cluster;
 mod folders;
 mod follow;
 mod list;

@@ -29,12 +29,12 @@ impl Others {
 
     /// Has the running broker fetch what is new, without a word.
     pub(super) fn refresh(&self) {
-        let _ = self.admin.open().within(PATIENCE).post::<_, Vec<Watched>>(witness::LOOK, &());
+        let _ = bring_up(&self.admin);
     }
 
     /// Has the running broker fetch what is new. A broker that does not answer is named: what is here of it is shown.
     pub(super) fn bring_up(&self, state: &Path) -> Result<(), Failure> {
-        match self.admin.open().within(PATIENCE).post::<_, Vec<Watched>>(witness::LOOK, &()) {
+        match bring_up(&self.admin) {
             Ok(watched) => watched.iter().for_each(tell),
             // Copies may be all that is left of a cluster.
             Err(why) if !folders::copies(state)?.is_empty() => {
@@ -46,7 +46,13 @@ impl Others {
     }
 }
 
-fn tell(Watched { broker, records, copied, problem }: &Watched) {
+/// Has the running broker fetch what is new.
+pub(super) fn bring_up(admin: &AdminSocket) -> Result<Vec<Watched>, Failure> {
+    admin.open().within(PATIENCE).post(witness::LOOK, &())
+}
+
+/// Says which log is not all here.
+pub(super) fn tell(Watched { broker, records, copied, problem }: &Watched) {
     let Some(problem) = problem else { return };
     let here = match copied {
         Some(copied) => format!("its {records} records that were here at {copied} are shown"),

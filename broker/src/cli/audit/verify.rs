@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::cluster::{self, Cluster, Reconciled};
 use super::folders::Folders;
+use super::merged::Merged;
+use super::others;
 use crate::audit::{self, AuditError, Checked, Files, Head, PublicLogKey};
+use crate::cli::AdminSocket;
 use crate::exit::{Code, Failure};
 
 #[derive(clap::Args)]
@@ -19,6 +23,12 @@ pub(in crate::cli) struct Verify {
     /// A head that was kept, as in audit.head: its log must go on from there
     #[arg(long = "head", value_name = "FILE")]
     heads: Vec<PathBuf>,
+    /// Hold the logs against the ledger and the swarm, too: asks the running broker. Names a node that no log explains, a
+    /// claim without a record, and a record whose claim is gone
+    #[arg(long)]
+    cluster: bool,
+    #[command(flatten)]
+    admin: AdminSocket,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -31,6 +41,8 @@ struct Report {
     logs: usize,
     records: u64,
     checked: Vec<Log>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<Reconciled>,
 }
 
 /// How a look at a log ended.
@@ -67,29 +79,35 @@ struct Log {
 impl Verify {
     pub(super) fn run(self) -> Result<(), Failure> {
         let keys = self.keys.iter().map(|file| read_keys(file)).collect::<Result<Vec<_>, _>>()?.concat();
+        let cluster = self.cluster.then(|| self.ask()).transpose()?;
         let mut checked: Vec<Log> = self.folders.all()?.iter().map(|folder| check(folder, &keys)).collect();
         for head in &self.heads {
             hold_against(&mut checked, head)?;
         }
         compare(&mut checked);
         cosigned(&mut checked, &keys);
+        let cluster = cluster.map(|cluster| reconcile(&cluster, &checked)).transpose()?;
         let report = Report {
-            ok: checked.iter().all(|log| log.ok),
+            ok: checked.iter().all(|log| log.ok) && cluster.as_ref().is_none_or(|cluster| cluster.ok),
             logs: checked.len(),
             records: checked.iter().map(|log| log.records).sum(),
             checked,
+            cluster,
         };
         if self.json {
             super::super::print_json(&report)?;
         } else {
-            super::super::print(&report.checked.iter().map(told).collect::<Vec<_>>().join("\n"))?;
+            let logs = report.checked.iter().map(told);
+            let lines: Vec<String> = logs.chain(report.cluster.as_ref().map(cluster::told)).collect();
+            super::super::print(&lines.join("\n"))?;
         }
         let count = |kind: Look| report.checked.iter().filter(|log| log.look == kind).count();
         let told = |count: usize, one: &str, more: &str| {
             if count == 1 { format!("a log {one}") } else { format!("{count} logs {more}") }
         };
         match (count(Look::Wrong), count(Look::Missing), count(Look::Failed)) {
-            (0, 0, 0) => Ok(()),
+            (0, 0, 0) if report.ok => Ok(()),
+            (0, 0, 0) => Err(Failure::new(Code::Data, "the cluster is not what the logs say")),
             (0, missing, 0) => Err(Failure::new(Code::NoInput, told(missing, "is not there", "are not there"))),
             (0, missing, failed) => {
                 Err(Failure::new(Code::Io, told(missing + failed, "cannot be read", "cannot be read")))
@@ -99,6 +117,24 @@ impl Verify {
             }
         }
     }
+}
+
+impl Verify {
+    /// What the cluster says; and then, so that they know all of it, what the logs of all brokers say.
+    fn ask(&self) -> Result<Cluster, Failure> {
+        let cluster = Cluster::ask(&self.admin.open())?;
+        others::bring_up(&self.admin)?.iter().for_each(others::tell);
+        Ok(cluster)
+    }
+}
+
+/// What the logs say together, held against the cluster.
+fn reconcile(cluster: &Cluster, checked: &[Log]) -> Result<Reconciled, Failure> {
+    let mut merged = Merged::default();
+    for log in checked.iter().filter(|log| log.files.records.exists()) {
+        merged.add(&log.files.records, false)?;
+    }
+    cluster.reconcile(std::iter::from_fn(|| merged.next().transpose()))
 }
 
 fn read_keys(file: &Path) -> Result<Vec<PublicLogKey>, Failure> {
