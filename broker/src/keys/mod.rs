@@ -5,6 +5,7 @@
 
 mod behind;
 mod ca;
+mod cut_off;
 mod ends;
 mod followed;
 mod invite_key;
@@ -17,6 +18,7 @@ mod unlock_key;
 
 pub(crate) use behind::{Behind, behind};
 pub(crate) use ca::{Failed, Plan, enlist, follow, is_believed, is_newest, plan, put_back as put_back_cas, request};
+pub(crate) use cut_off::tell as tell_cut_off;
 pub(crate) use ends::{ending, warn};
 pub(crate) use followed::take_up;
 pub(crate) use invite_key::{assert_not_void, refuse_void};

@@ -2,7 +2,7 @@
 //!
 //! Must not carry anything of a private key; a public one is named by its id.
 
-use super::{Asked, Rotated, What};
+use super::{Asked, Rotated, What, cut_off};
 use crate::audit::{AuditError, Event, Outcome, Record};
 use crate::broker::Broker;
 use crate::denial::Denial;
@@ -12,7 +12,9 @@ pub(crate) const AFTER_A_LEAK: &str = "manual, --now";
 
 /// A key is about to be replaced.
 pub(super) async fn rotating(broker: &Broker, what: What, asked: &Asked) -> Result<(), AuditError> {
-    broker.audit.record(about(what, asked, Event::KeyRotating)).await.map(drop)
+    let record = about(what, asked, Event::KeyRotating);
+    let detail = record.detail.map(|reason| cut_off::begins(broker, what, reason));
+    broker.audit.record(Record { detail, ..record }).await.map(drop)
 }
 
 /// It was replaced.

@@ -67,7 +67,7 @@ impl Server {
         self.served.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn shown(&self) -> Rotated {
+    pub(super) fn shown(&self) -> Rotated {
         let Served { thumbprint, generation, since, .. } = self.served();
         Rotated::new(generation.into(), since, thumbprint)
     }

@@ -121,6 +121,7 @@ pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<
     if !cluster.has_ledger() {
         cluster.remember_ledger()?;
     }
+    keys::tell_cut_off(&broker).await?;
     steps::tokens(&broker).await?;
     let beside = beside.map(|beside| beside(broker.clone()));
     let ended = run(broker, tls_config, socket, metrics, &settings).await;

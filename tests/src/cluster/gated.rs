@@ -35,6 +35,14 @@ impl<'h> Gated<'h> {
         Ok(Self { broker, gate })
     }
 
+    /// A broker that comes up by itself with these words, ready: `broker up`.
+    pub fn up(mut broker: Broker<'h>, arguments: &[&str]) -> Result<Self> {
+        let gate = Gate::start(broker.host(), "gate.sock")?;
+        broker.with("BROKER_DOCKER", &gate.socket().display().to_string());
+        broker.up_with(&[arguments, &["--rotate-worker", "manual", "--rotate-manager", "manual"]].concat())?;
+        Ok(Self { broker, gate })
+    }
+
     /// The gate.
     #[must_use]
     pub fn gate(&self) -> &Gate {
@@ -44,6 +52,12 @@ impl<'h> Gated<'h> {
     /// Kills it at this step of this command, and serves again. Where the engine gets the request, it is killed once the
     /// engine has done it, as this tells. Who gave the command must not be told that all is well.
     pub fn cut_off(&mut self, command: &[&str], step: &Held, is_done: impl Fn() -> bool) -> Result<()> {
+        self.kill_at(command, step, is_done)?;
+        self.broker.serve()
+    }
+
+    /// The same, and it is not started again.
+    pub fn kill_at(&mut self, command: &[&str], step: &Held, is_done: impl Fn() -> bool) -> Result<()> {
         self.gate.hold(step.clone());
         let mut asked = self.broker.command();
         asked.args(command);
@@ -53,6 +67,11 @@ impl<'h> Gated<'h> {
         self.gate.lose();
         let told = asking.wait(LONG)?;
         assert_ne!(told.code(), Some(0), "{command:?} was cut off at {step:?}, and who asked is told that all is well");
+        Ok(())
+    }
+
+    /// Serves again as the last time, until it is ready.
+    pub fn serve(&mut self) -> Result<()> {
         self.broker.serve()
     }
 

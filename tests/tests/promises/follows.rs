@@ -16,7 +16,7 @@ use crate::managers::{follow, found_behind_a_relay, three};
 use crate::verify_then_spend::{decoded, signed};
 
 /// Waits until a broker has these keys.
-fn follows(broker: &Broker<'_>, generation: u64, kid: &Value) -> Result<(), Failed> {
+pub(crate) fn follows(broker: &Broker<'_>, generation: u64, kid: &Value) -> Result<(), Failed> {
     until(LONG, "the broker to follow", || {
         let status = broker.json(&["status", "--json"]).ok()?;
         let current = status["generation"] == generation && status["behind"].as_array()?.is_empty();

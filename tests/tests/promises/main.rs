@@ -18,6 +18,7 @@ mod issuing_key;
 mod joiners;
 mod keys;
 mod killed;
+mod kills;
 mod labels;
 mod leaks;
 mod locks;
@@ -128,6 +129,7 @@ fn main() -> ExitCode {
             keys::invites_of_a_former_key_are_good_and_those_of_a_void_one_admit_nobody,
             keys::boots_while_every_key_is_replaced_all_join,
             keys::a_broker_killed_at_any_step_of_replacing_a_key_starts_and_admits,
+            kills::any_of_three_brokers_that_is_killed_at_any_step_of_a_rotation_says_what_became_of_it,
             labels::a_node_gets_no_task_before_it_is_labelled,
             labels::a_node_that_never_confirmed_stays_drained_and_is_shown,
             labels::a_node_joined_by_hand_is_unexplained_within_seconds,

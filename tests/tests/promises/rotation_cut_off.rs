@@ -7,14 +7,14 @@ use lab::{Failed, Host, LONG, Pool, Role, until};
 use serde_json::Value;
 
 /// The rotation's object in the ledger.
-const OBJECT: &str = "swarm-broker.rotation";
+pub(crate) const OBJECT: &str = "swarm-broker.rotation";
 
-fn is_under_way(manager: &Host) -> lab::Result<bool> {
+pub(crate) fn is_under_way(manager: &Host) -> lab::Result<bool> {
     Ok(!manager.config(OBJECT)?["Spec"]["Labels"]["swarm-broker.rotating"].is_null())
 }
 
 /// The last thing that the log says of the worker token.
-fn last_word(broker: &Broker<'_>) -> Result<(String, u64), Failed> {
+pub(crate) fn last_word(broker: &Broker<'_>) -> Result<(String, u64), Failed> {
     let told = |record: &Value| {
         let event = record["event"].as_str().filter(|event| event.starts_with("token."))?;
         (record["role"] == "worker").then(|| Some((event.to_owned(), record["generation"].as_u64()?)))?
