@@ -208,7 +208,7 @@ pub(crate) async fn put_back(broker: &Broker, lowest: u32) -> Result<(), Denial>
     let issuing = broker.keys.issuing.get();
     let lowest = lowest.max(broker.keys.generations.get().lowest);
     let change = |known: &Generations| {
-        let after = with_own(known, &issuing, &broker.id, lowest);
+        let after = with_own(known, &issuing, &broker.id, lowest, clock::now());
         // Another broker's CA has this number: that is told at the next start, and stands in no recovery's way.
         after.unwrap_or_else(|| known.only_from(lowest))
     };
@@ -241,7 +241,7 @@ async fn list(broker: &Broker, issuing: &Issuing, lowest: u32) -> Result<Option<
         let read = broker.issuing_cas.find().await?;
         let before = read.as_ref().map(|read| read.generations.clone());
         let known = before.clone().unwrap_or_else(|| (*broker.keys.generations.get()).clone());
-        let Some(after) = with_own(&known, issuing, &broker.id, lowest) else { return Ok(None) };
+        let Some(after) = with_own(&known, issuing, &broker.id, lowest, clock::now()) else { return Ok(None) };
         if before.as_ref() == Some(&after) || broker.issuing_cas.write(read.as_ref(), &after).await? {
             return Ok(Some(after));
         }
@@ -249,14 +249,14 @@ async fn list(broker: &Broker, issuing: &Issuing, lowest: u32) -> Result<Option<
     Err(Denial::Unavailable("others keep changing the list of issuing CAs".into()))
 }
 
-/// With this CA, unless it is void, and with nothing below `lowest`. None if another one has its number.
-fn with_own(known: &Generations, issuing: &Issuing, by: &str, lowest: u32) -> Option<Generations> {
+/// With this CA, unless it is void or has ended, and with nothing below `lowest`. None if another one has its number.
+fn with_own(known: &Generations, issuing: &Issuing, by: &str, lowest: u32, now: u64) -> Option<Generations> {
     let (known, generation) = (known.only_from(lowest), issuing.public().generation);
-    if generation < known.lowest || is_listed(&known, issuing) {
+    if !known.trusts(generation, now) || is_listed(&known, issuing) {
         return Some(known);
     }
     let free = known.of(generation).is_none();
-    free.then(|| known.with(generation, issuing.certificate_pem(), by, clock::now()))
+    free.then(|| known.with(generation, issuing.certificate_pem(), by, now))
 }
 
 /// Whether it is this very CA, by its key, that the ledger lists under its number.
@@ -333,4 +333,32 @@ async fn accepting_less_than(broker: &Broker, generation: u32) -> Result<(Vec<Ma
 
 fn unavailable(error: &StateError) -> Denial {
     Denial::Unavailable(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use certs::Root;
+    use protocol::ClusterId;
+
+    use super::*;
+
+    #[test]
+    fn a_broker_that_comes_back_lists_its_ca_only_if_that_is_good_still() {
+        const NOW: u64 = 1_800_000_000;
+        let root = Root::create(&ClusterId::random(), "test", clock::unix(NOW)).expect("a root");
+        let issue = |generation| root.issue(generation, clock::unix(NOW)).expect("an issuing CA");
+        let cas = [issue(1), issue(2), issue(3)];
+        let listed = |known: &Generations, ca: &Issuing, now| with_own(known, ca, "b", 1, now);
+        let first = listed(&Generations::default(), &cas[0], NOW).expect("free");
+        let second = listed(&first, &cas[1], NOW).expect("free");
+        assert_eq!(listed(&second, &cas[0], NOW), Some(second.clone()), "it is listed");
+        assert_eq!(listed(&second, &issue(2), NOW), None, "another one has its number");
+        // Of the first one the certificate is dropped: it comes back for no other overlap.
+        let ended = NOW + OVERLAP;
+        let third = listed(&second, &cas[2], ended).expect("free");
+        assert!(!is_listed(&third, &cas[0]) && is_listed(&third, &cas[2]));
+        assert_eq!(listed(&third, &cas[0], ended), Some(third.clone()));
+        assert!(!is_believed(&third, &cas[0], ended));
+        assert_eq!(with_own(&third, &cas[1], "b", 3, ended), Some(third.only_from(3)), "void");
+    }
 }

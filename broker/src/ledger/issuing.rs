@@ -39,7 +39,7 @@ pub(crate) struct Generations {
 /// An issuing CA. Times are in seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ListedCa {
-    /// Its certificate, PEM.
+    /// Its certificate, PEM; empty once it has ended and there is another one.
     pub(crate) certificate: String,
     /// The broker that listed it.
     pub(crate) by: String,
@@ -56,14 +56,18 @@ impl Default for Generations {
 }
 
 impl Generations {
-    /// With this one, at `now`: from then on those before it are trusted for an overlap.
+    /// With this one, at `now`: from then on those before it are trusted for an overlap. Of those that have ended only the
+    /// certificate is dropped, which grows with each generation: that they were there stays known, so that nobody lists one
+    /// of them anew, and nothing that it signed is believed again.
     pub(crate) fn with(&self, generation: u32, certificate: &str, by: &str, now: u64) -> Self {
         let mut next = self.clone();
         let listed = ListedCa { certificate: certificate.to_owned(), by: by.to_owned(), since: now, until: None };
         next.listed.insert(generation, listed);
         let newest = next.newest();
         for (_, former) in next.listed.iter_mut().filter(|(number, _)| **number < newest) {
-            former.until.get_or_insert(now.saturating_add(OVERLAP));
+            if *former.until.get_or_insert(now.saturating_add(OVERLAP)) <= now {
+                former.certificate.clear();
+            }
         }
         next
     }
@@ -220,6 +224,21 @@ mod tests {
         let late = both.with(1, "one", "b", NOW + 5);
         assert!(late.trusts(1, NOW + 5) && late.of(2).is_some_and(|listed| listed.until.is_none()));
         assert!(late.of(1).is_some_and(|listed| listed.until.is_some()));
+    }
+
+    #[test]
+    fn of_one_that_has_ended_no_more_is_kept_than_that_it_was_there() {
+        let both = Generations::default().with(1, "one", "a", NOW).with(2, "two", "a", NOW);
+        let third = both.with(3, "three", "a", NOW + OVERLAP - 1);
+        assert!(third.of(1).is_some_and(|listed| listed.certificate == "one"), "it is trusted for a second");
+        let fourth = third.with(4, "four", "a", NOW + OVERLAP);
+        let certificates: Vec<&str> = fourth.listed.values().map(|listed| listed.certificate.as_str()).collect();
+        assert_eq!(certificates, ["", "two", "three", "four"]);
+        assert!(!fourth.trusts(1, NOW + OVERLAP) && fourth.of(1).is_some_and(|listed| listed.until.is_some()));
+        assert_eq!(
+            Generations::from_labels(&fourth.to_labels().expect("writes")).expect("reads").listed,
+            fourth.listed
+        );
     }
 
     #[test]
