@@ -125,7 +125,7 @@ fn discover(text: &str) -> Result<BrokerAddress, String> {
     text.trim().parse().map_err(|error: protocol::AddressError| error.to_string())
 }
 
-fn option(text: &str) -> Result<(String, String), &'static str> {
+pub(super) fn option(text: &str) -> Result<(String, String), &'static str> {
     text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).ok_or("write it as NAME=VALUE")
 }
 

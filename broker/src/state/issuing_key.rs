@@ -101,6 +101,11 @@ impl KeySource {
         if is_named { text.parse() } else { Ok(Self::File(text.into())) }
     }
 
+    /// Whether it is a file that depends on where it is asked for.
+    pub(crate) fn is_relative(&self) -> bool {
+        matches!(self, Self::File(path) if path.is_relative())
+    }
+
     /// What it is, without the line, which may hold what is the operator's alone.
     pub(super) fn shown(&self) -> String {
         match self {

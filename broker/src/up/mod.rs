@@ -34,6 +34,7 @@ pub(crate) use join::JoinOptions;
 use plan::{Held, Place, Recorded, Step};
 use recorded::Known;
 use store::Store;
+pub(crate) use store::checked as checked_store;
 
 /// How often to look at something that will change by itself.
 const POLL: Duration = Duration::from_millis(500);

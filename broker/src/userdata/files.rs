@@ -51,17 +51,17 @@ pub(super) struct Files {
 
 /// What has a manager's broker come up by itself, from the package in the image: it waits for the joiner.
 const UP: &str = include_str!("../../../cloud-init/units/broker.service.d/up.conf");
-const UP_FILE: &str = "/etc/systemd/system/broker.service.d/up.conf";
+pub(super) const UP_FILE: &str = "/etc/systemd/system/broker.service.d/up.conf";
 
 /// What starts the boot, once the files are there. The units are not waited for: they may need what comes after
 /// cloud-init.
-const COMMANDS: [&[&str]; 3] = [
+pub(super) const COMMANDS: [&[&str]; 3] = [
     &["systemctl", "daemon-reload"],
     &["systemctl", "enable", "joiner.service"],
     &["systemctl", "start", "--no-block", "joiner.service"],
 ];
 /// The same of the broker, on a manager. Without the broker's package they fail, and the machine says so.
-const BROKER_COMMANDS: [&[&str]; 2] =
+pub(super) const BROKER_COMMANDS: [&[&str]; 2] =
     [&["systemctl", "enable", "broker.service"], &["systemctl", "start", "--no-block", "broker.service"]];
 
 impl Files {
@@ -107,7 +107,7 @@ fn unit(place: &Place) -> String {
 }
 
 /// Room is short in user-data, and the comments stand in the product's source.
-fn without_comments(text: &str) -> String {
+pub(super) fn without_comments(text: &str) -> String {
     let kept = |line: &&str| !line.trim_start().starts_with('#') || line.starts_with("#!");
     let mut lines: Vec<&str> = text.lines().filter(kept).collect();
     lines.dedup_by(|next, line| next.is_empty() && line.is_empty());

@@ -8,11 +8,12 @@ use super::files::{File, Files, INVITE};
 
 pub(super) fn write(files: &Files) -> String {
     // Where the image has the unit, it is enabled only.
+    let joins = files.plain.iter().any(|file| file.path == INVITE);
     let unit = match &files.unit {
         Some(unit) => json!({ "name": "joiner.service", "enabled": true, "contents": unit.content }),
         None => json!({ "name": "joiner.service", "enabled": true }),
     };
-    let mut units = vec![unit];
+    let mut units = if joins { vec![unit] } else { Vec::new() };
     // What Ignition calls a drop-in is the same file.
     units.extend(files.up.as_ref().map(|up| {
         let dropins = json!([{ "name": "up.conf", "contents": up.content }]);

@@ -3,6 +3,7 @@
 //! Keeps promise 7 (the token never shows): an invite is the only secret in it, which is asked once more before the text
 //! is given away. Must not do I/O: a pure function of what was ordered.
 
+mod by_store;
 mod cloud_config;
 mod environment;
 mod files;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 
 use protocol::{InviteLine, Role};
 
+pub(crate) use by_store::{ByStore, render_by_store};
 use environment::Quoted;
 use files::Files;
 
@@ -81,6 +83,12 @@ pub(crate) enum UserDataError {
     /// There is nothing to install with.
     #[error("--install-docker is for machines that fetch the joiner too: leave --embed or --install-docker away")]
     NothingFetches,
+    /// The environment variable has commas between options.
+    #[error("--store-option: a value with a comma in it cannot be written into user-data")]
+    Comma,
+    /// Systemd reads it as more than a path.
+    #[error("--store file:///FOLDER: in user-data, name a folder of letters, digits and . _ - only")]
+    Folder,
 }
 
 impl Order {
@@ -109,14 +117,19 @@ impl Order {
 pub(crate) fn render(order: &Order, invite: &InviteLine, format: Format) -> Result<String, UserDataError> {
     order.check(invite.unverified().role, format)?;
     let files = Files::of(order, invite, if format == Format::Ignition { &files::OPT } else { &files::LOCAL })?;
-    let text = match format {
-        Format::CloudConfig => cloud_config::write(&files),
-        Format::Shell => shell::write(&files),
-        Format::Ignition => ignition::write(&files),
-        Format::Multipart => multipart::write(&files),
-        Format::Tfvars => tfvars::write(order, invite),
-    };
+    let text = if format == Format::Tfvars { tfvars::write(order, invite) } else { written(&files, format)? };
     if text.len() > LIMIT { Err(UserDataError::TooLarge(text.len())) } else { Ok(text) }
+}
+
+/// The files and commands, in a form that is for a machine.
+fn written(files: &Files, format: Format) -> Result<String, UserDataError> {
+    Ok(match format {
+        Format::CloudConfig => cloud_config::write(files),
+        Format::Shell => shell::write(files),
+        Format::Ignition => ignition::write(files),
+        Format::Multipart => multipart::write(files),
+        Format::Tfvars => return Err(UserDataError::ManagersByTerraform),
+    })
 }
 
 #[cfg(test)]

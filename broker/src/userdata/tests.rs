@@ -175,3 +175,48 @@ fn a_managers_broker_comes_up_behind_its_joiner_and_a_workers_does_not() {
     let fetched = render(&order(), &invite_for(Role::Manager, 2), Format::CloudConfig).expect("renders");
     assert!(fetched.len() <= LIMIT && fetched.contains("  - [systemctl, start, --no-block, broker.service]\n"));
 }
+
+fn by_store() -> ByStore {
+    ByStore {
+        store: "file:///mnt/managers".into(),
+        folder: Some("/mnt/managers".into()),
+        options: Vec::new(),
+        keys: "command:aws secretsmanager get-secret-value --secret-id \"prod\" | jq -r .SecretString".into(),
+        advertise: Some("10.0.0.0/8".into()),
+    }
+}
+
+#[test]
+fn managers_by_a_store_are_told_where_their_keys_are_and_get_no_invite() {
+    for format in [Format::CloudConfig, Format::Shell, Format::Ignition, Format::Multipart] {
+        let text = render_by_store(&by_store(), format).expect("renders");
+        assert!(text.len() <= LIMIT && !text.contains("joiner.service") && !text.contains("SWINV"), "{text}");
+        assert!(text.contains("ExecStart=/usr/bin/broker up") && !text.contains("--wait"), "{text}");
+        assert!(text.contains("RequiresMountsFor=/mnt/managers") && text.contains("ReadWritePaths=/mnt/managers"));
+    }
+    let files = ignition_files(&render_by_store(&by_store(), Format::Ignition).expect("renders"));
+    let expected = "BROKER_STORE=\"file:///mnt/managers\"\n\
+        BROKER_KEYS_FILE=\"command:aws secretsmanager get-secret-value --secret-id \\\"prod\\\" | jq -r .SecretString\"\n\
+        BROKER_SWARM_ADVERTISE_ADDR=\"10.0.0.0/8\"\n";
+    assert_eq!(files["/etc/broker/up.environment"], (0o600, expected.into()));
+    let bucket = ByStore {
+        store: "s3://managers/prod".into(),
+        folder: None,
+        options: vec![("region".into(), "eu".into()), ("allow_http".into(), "true".into())],
+        ..by_store()
+    };
+    let text = render_by_store(&bucket, Format::CloudConfig).expect("renders");
+    assert!(
+        text.contains("BROKER_STORE_OPTION=\"region=eu,allow_http=true\"") && !text.contains("ReadWritePaths"),
+        "{text}"
+    );
+
+    let refused = |order: &ByStore, format| render_by_store(order, format).expect_err("refused");
+    assert_eq!(refused(&by_store(), Format::Tfvars), UserDataError::ManagersByTerraform);
+    let comma = ByStore { options: vec![("region".into(), "a,b".into())], ..bucket };
+    assert_eq!(refused(&comma, Format::Shell), UserDataError::Comma);
+    let folder = ByStore { folder: Some("/mnt/a b%n".into()), ..by_store() };
+    assert_eq!(refused(&folder, Format::Shell), UserDataError::Folder);
+    let lines = ByStore { keys: "command:a\nb".into(), ..by_store() };
+    assert_eq!(refused(&lines, Format::Shell), UserDataError::SeveralLines("BROKER_KEYS_FILE"));
+}

@@ -196,6 +196,7 @@ fn main() -> ExitCode {
             unit::a_packaged_broker_runs_hardened_and_machines_join,
             unit::a_broker_that_comes_up_by_itself_reads_its_nodes_key_wherever_docker_has_it,
             unit::a_packaged_broker_is_started_again_unless_that_changes_nothing,
+            unit::managers_with_one_user_data_and_a_store_make_one_swarm,
             verify_then_spend::a_forged_grant_with_a_real_jti_spends_nothing,
             verify_then_spend::an_altered_or_revoked_invite_spends_nothing,
             verify_then_spend::every_step_asks_again_whether_the_invite_is_revoked,

@@ -7,7 +7,7 @@ use lab::cluster::{Broker, finish};
 use lab::{Failed, Host, LONG, Lease, Pool, Process, Role, until};
 
 /// What the machines have in their environment, as a cloud's tools would.
-const SECRET: &str = "wJalrXUtnFEMI-lab-secret-of-the-store";
+pub(crate) const SECRET: &str = "wJalrXUtnFEMI-lab-secret-of-the-store";
 /// The lease of a lock whose holder is gone, and all that comes after it.
 const TAKEN_OVER: Duration = Duration::from_secs(90);
 
@@ -48,7 +48,7 @@ impl Scene {
 }
 
 /// The S3 server of `tests/s3`, which `./run test` gets.
-fn serve(host: &Host, words: &[&str]) -> Result<Process, Failed> {
+pub(crate) fn serve(host: &Host, words: &[&str]) -> Result<Process, Failed> {
     let house = Path::new(env!("CARGO_MANIFEST_DIR"));
     let libraries = house.join("../target/moto");
     if !libraries.is_dir() {

@@ -3,14 +3,18 @@
 use std::path::Path;
 use std::time::Duration;
 
-use lab::cluster::{Joiner, Run};
+use lab::cluster::{Broker, Joiner, Run};
 use lab::whole::{Root, WholeMachine};
 use lab::{Failed, Host, Pool, Role, programs, until};
 use serde_json::Value;
 
+use crate::object_store;
+
 /// The most that `systemd-analyze security` may find, in tenths.
 const EXPOSURE: &str = "20";
 const LONG: Duration = Duration::from_mins(1);
+/// From power-on to brokers that serve; for a machine that is busy with other things.
+const UP: Duration = Duration::from_mins(3);
 const UNIT: &str = "/usr/lib/systemd/system/broker.service";
 
 /// A machine with the broker's program and unit, as its package leaves them, that was never on.
@@ -212,5 +216,50 @@ pub(crate) fn a_packaged_broker_is_started_again_unless_that_changes_nothing(poo
     machine.ok(&["cp", "-a", "/root/issuing.key", "/var/lib/broker"])?;
     machine.ok(&["systemctl", "start", "broker"])?;
     assert_eq!(status(&machine)?["ready"], true);
+    Ok(())
+}
+
+pub(crate) fn managers_with_one_user_data_and_a_store_make_one_swarm(pool: &Pool) -> Result<(), Failed> {
+    let (hosts, stores, root) = (pool.lease_bare(3)?, pool.lease(1)?, Root::ready()?);
+    let (_server, operator) = (object_store::serve(&stores[0], &[])?, Broker::nowhere(&stores[0])?);
+    let file = |name: &str| stores[0].folder().join(name).display().to_string();
+    operator.ok(&["init", "--cluster", "lab", "--state", &file("operator"), "--keys-file", &file("keys")])?;
+    let endpoint = format!("endpoint=http://{}:9000", stores[0].reached_at());
+    let network = format!("{}/24", hosts[0].address());
+    let store = ["cloud-init", "manager", "--store", "s3://managers/prod", "--store-option", &endpoint];
+    let keys = ["--keys-file", "command:cat /etc/broker/prod.keys", "--advertise-addr", &network];
+    let user_data = operator.ok(&[&store[..], &["--store-option", "allow_http=true"], &keys].concat())?;
+
+    // What such an image carries, or its machine gets by its role.
+    let role = format!("AWS_ACCESS_KEY_ID=lab\nAWS_SECRET_ACCESS_KEY={}\nAWS_REGION=us-east-1\n", object_store::SECRET);
+    let booted = hosts.iter().map(|host| {
+        let mut machine = machine(host, &root)?;
+        machine.disk().put("/etc/broker/prod.keys", &std::fs::read(file("keys"))?, 0o600)?;
+        machine.disk().put("/etc/broker/environment", role.as_bytes(), 0o600)?;
+        machine.boot(&user_data)?;
+        Ok(machine)
+    });
+    let machines = booted.collect::<Result<Vec<_>, Failed>>()?;
+    for machine in &machines {
+        assert_eq!(machine.settled()?, "done");
+        machine.ok(&["cloud-init", "schema", "--system"])?;
+        let mut last = None;
+        let all = until(UP, "three ready brokers", || {
+            last = status(machine).ok();
+            let brokers = last.as_ref()?["brokers"].as_array()?;
+            (brokers.iter().filter(|broker| broker["ready"] == true).count() == 3).then_some(())
+        });
+        all.map_err(|late| format!("{late}: {last:?}\n{}", machine.disk().journal().unwrap_or_default()))?;
+    }
+    let nodes = machines[0].ok(&["docker", "node", "ls", "--filter", "role=manager", "--quiet"])?;
+    assert_eq!(nodes.lines().count(), 3, "{nodes}");
+    let told: Value = serde_json::from_str(&machines[1].ok(&["broker", "nodes", "--json"])?)?;
+    assert!(told["nodes"].as_array().is_some_and(|all| all.iter().all(|node| node["explained"] == true)), "{told}");
+
+    let analyse = ["systemd-analyze", "security", "--no-pager", "--threshold", EXPOSURE, "broker.service"];
+    let found = machines[2].run(&analyse)?;
+    assert_eq!(found.code, 0, "{}{}", found.stdout, found.stderr);
+    let verified = machines[2].run(&["systemd-analyze", "verify", "broker.service"])?;
+    assert!(verified.code == 0 && !verified.stderr.contains("broker.service"), "{}", verified.stderr);
     Ok(())
 }

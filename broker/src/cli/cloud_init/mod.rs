@@ -1,5 +1,6 @@
 //! `broker cloud-init`: user-data for machines that join by themselves.
 
+mod by_store;
 mod programs;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use crate::userdata::{Format, LIMIT, Order, Program, render};
 /// it has joined), /etc/joiner/environment, /usr/local/bin/joiner and joiner.service.
 ///
 /// For a manager, the image must carry the broker's package: its broker then comes up by itself ('broker up --wait'), and
-/// gets the cluster's keys from one that serves.
+/// gets the cluster's keys from one that serves. With --store there need be no swarm yet: machines with the same user-data make one.
 #[derive(clap::Args)]
 pub(super) struct CloudInit {
     /// What the machines join as
@@ -54,6 +55,8 @@ pub(super) struct CloudInit {
     #[arg(long, conflicts_with = "output")]
     json: bool,
     #[command(flatten)]
+    place: by_store::Place,
+    #[command(flatten)]
     terms: Terms,
 }
 
@@ -69,6 +72,12 @@ struct Shown<'a> {
 
 impl CloudInit {
     pub(super) fn run(self) -> Result<(), Failure> {
+        if let Some(order) = self.place.order(self.advertise_addr.as_ref())? {
+            if self.role != Role::Manager {
+                return Err(failure("--store is for managers: a worker joins by an invite"));
+            }
+            return by_store::run(&self, &order);
+        }
         // Whatever may be wrong is found before an invite is made.
         let order = Order { program: self.program()?, install_docker: self.install_docker, settings: self.settings() };
         order.check(self.role, self.format).map_err(failure)?;
@@ -88,16 +97,9 @@ impl CloudInit {
                 Program::InImage => BTreeMap::new(),
                 Program::Fetched(joiners) => joiners,
             };
-            let format = clap::ValueEnum::to_possible_value(&self.format).map(|value| value.get_name().to_owned());
             let (user_data, bytes) = (text.as_str(), text.len());
             let shown = InviteShown::unclaimed(invite);
-            return super::print_json(&Shown {
-                format: format.unwrap_or_default(),
-                user_data,
-                bytes,
-                invite: shown,
-                joiners,
-            });
+            return super::print_json(&Shown { format: self.format_name(), user_data, bytes, invite: shown, joiners });
         }
         match &self.output {
             Some(path) => super::write_output(path, &text)?,
@@ -106,6 +108,11 @@ impl CloudInit {
         let (uses, ends) = (invite.uses, crate::clock::shown(invite.exp));
         eprintln!("broker: {} of {LIMIT} bytes; invite {}, uses: {uses}, until {ends}", text.len(), invite.jti);
         Ok(())
+    }
+
+    fn format_name(&self) -> String {
+        let named = clap::ValueEnum::to_possible_value(&self.format);
+        named.map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
     /// The invite that was given, if it is for this role.

@@ -29,6 +29,24 @@ const MOST: usize = 64 * 1024;
 /// For one call, with what the store's own client tries again by itself.
 const CALL: Duration = Duration::from_secs(6);
 
+/// Looks whether this can be the URL of a store, with options that may be arguments. Gives the folder, if it is one. Nothing is
+/// asked: it may be another machine's.
+pub(crate) fn checked<'u>(url: &'u str, options: &[(String, String)]) -> Result<Option<&'u str>, Failure> {
+    let wrong = |what: &str| Failure::new(Code::Usage, format!("--store {url}: {what}"));
+    let Some((scheme, folder)) = url.split_once("://") else {
+        return Err(wrong(
+            "write a folder that all managers share as file:///FOLDER, or s3://BUCKET/PREFIX and the like",
+        ));
+    };
+    if scheme != "file" {
+        return check_remote(url, options).map(|()| None).map_err(|what| wrong(&what));
+    }
+    if !folder.starts_with('/') || !options.is_empty() {
+        return Err(wrong("a folder is named by its whole path, file:///FOLDER, and has no --store-option"));
+    }
+    Ok(Some(folder))
+}
+
 /// Where the cluster's record and the formation lock are.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
@@ -99,18 +117,9 @@ impl From<StoreError> for Failure {
 impl Store {
     /// The store with this URL, and options of its kind.
     pub(super) fn open(url: &str, options: &[(String, String)]) -> Result<Self, Failure> {
-        let wrong = |what: &str| Failure::new(Code::Usage, format!("--store {url}: {what}"));
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(wrong(
-                "write a folder that all managers share as file:///FOLDER, or s3://BUCKET/PREFIX and the like",
-            ));
+        let Some(rest) = checked(url, options)? else {
+            return remote(url, options).map_err(|what| Failure::new(Code::Usage, format!("--store {url}: {what}")));
         };
-        if scheme != "file" {
-            return remote(url, options).map_err(|what| wrong(&what));
-        }
-        if !rest.starts_with('/') || !options.is_empty() {
-            return Err(wrong("a folder is named by its whole path, file:///FOLDER, and has no --store-option"));
-        }
         let folder = Folder::at(PathBuf::from(rest));
         // It may be mounted later: the unit starts the broker again.
         folder.check().map_err(|what| Failure::new(Code::TryAgain, format!("--store {url}: {what}")))?;
@@ -192,10 +201,23 @@ fn remote(url: &str, options: &[(String, String)]) -> Result<Store, String> {
     Ok(Store { shown: url.to_owned(), place: Place::Remote(remote) })
 }
 
+#[cfg(feature = "store")]
+fn check_remote(url: &str, options: &[(String, String)]) -> Result<(), String> {
+    remote::check(url, options).map(drop)
+}
+
 #[cfg(not(feature = "store"))]
 fn remote(_url: &str, _options: &[(String, String)]) -> Result<Store, String> {
-    Err("this broker knows folders only, file:///FOLDER: it was built without object stores. Build one that knows them with: cargo build --locked --release --package broker --features store".into())
+    Err(FOLDERS_ONLY.into())
 }
+
+#[cfg(not(feature = "store"))]
+fn check_remote(_url: &str, _options: &[(String, String)]) -> Result<(), String> {
+    Err(FOLDERS_ONLY.into())
+}
+
+#[cfg(not(feature = "store"))]
+const FOLDERS_ONLY: &str = "this broker knows folders only, file:///FOLDER: it was built without object stores. Build one that knows them with: cargo build --locked --release --package broker --features store";
 
 impl std::fmt::Display for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

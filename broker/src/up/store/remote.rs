@@ -35,17 +35,7 @@ impl fmt::Debug for Remote {
 impl Remote {
     /// The store with this URL. Nothing is asked yet.
     pub(super) fn open(url: &str, options: &[(String, String)]) -> Result<Self, String> {
-        let parsed = Url::parse(url).map_err(|error| error.to_string())?;
-        if !parsed.username().is_empty() || parsed.password().is_some() || parsed.query().is_some() {
-            return Err("write it without user, password and options, as s3://BUCKET/PREFIX".into());
-        }
-        // What else the library knows is no place that machines share: memory, say.
-        if !SCHEMES.contains(&parsed.scheme()) {
-            return Err("write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER".into());
-        }
-        for (key, _) in options {
-            options::check(parsed.scheme(), key)?;
-        }
+        let parsed = check(url, options)?;
         let ours = |name: &String| VARIABLES.iter().any(|begin| name.starts_with(begin));
         let variables =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -108,6 +98,22 @@ impl Remote {
     fn path(&self, name: &str) -> Path {
         self.prefix.clone().join(name)
     }
+}
+
+/// Whether this names an object store, with options that may be arguments.
+pub(super) fn check(url: &str, options: &[(String, String)]) -> Result<Url, String> {
+    let parsed = Url::parse(url).map_err(|error| error.to_string())?;
+    if !parsed.username().is_empty() || parsed.password().is_some() || parsed.query().is_some() {
+        return Err("write it without user, password and options, as s3://BUCKET/PREFIX".into());
+    }
+    // What else the library knows is no place that machines share: memory, say.
+    if !SCHEMES.contains(&parsed.scheme()) {
+        return Err("write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER".into());
+    }
+    for (key, _) in options {
+        options::check(parsed.scheme(), key)?;
+    }
+    Ok(parsed)
 }
 
 /// An error's words, with those of its causes that add something, in one line.
