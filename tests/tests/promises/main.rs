@@ -148,6 +148,7 @@ fn main() -> ExitCode {
             managers::a_broker_that_waits_takes_the_keys_of_a_node_that_was_refused_and_adopted,
             managers::a_demoted_managers_broker_stops_and_says_why,
             managers::a_swarm_is_in_the_log_once_however_its_making_was_cut_off,
+            managers::what_can_only_be_set_when_a_swarm_is_made_is_set,
             managers::what_up_cannot_do_has_words_and_a_code,
             managers::brokers_are_found_where_the_operator_says_besides,
             never_shows::the_token_shows_nowhere_at_trace,

@@ -349,3 +349,37 @@ pub(crate) fn brokers_are_found_where_the_operator_says_besides(pool: &Pool) -> 
     assert!(cloud.code == 64 && cloud.stderr.contains("give addresses or a DNS name"), "{cloud:?}");
     Ok(())
 }
+
+pub(crate) fn what_can_only_be_set_when_a_swarm_is_made_is_set(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(2)?;
+    found(&hosts[1])?;
+    let mut broker = Broker::init(&hosts[0])?;
+    let pools = ["--default-addr-pool", "10.77.0.0/16", "--default-addr-pool-mask-length", "26"];
+    broker.up_with(&[&["--form", "--data-path-port", "7789", "--cert-expiry", "36h"], &pools[..]].concat())?;
+    let cluster = |host: &Host| host.json(&["info", "--format", "{{json .Swarm.Cluster}}"]);
+    let (made, usual) = (cluster(&hosts[0])?, cluster(&hosts[1])?);
+    assert_eq!(made["DefaultAddrPool"], serde_json::json!(["10.77.0.0/16"]), "{made}");
+    assert_eq!((&made["SubnetSize"], &made["DataPathPort"]), (&26.into(), &7789.into()), "{made}");
+    let hours = |cluster: &Value| {
+        cluster["Spec"]["CAConfig"]["NodeCertExpiry"].as_u64().map(|length| length / 3_600_000_000_000)
+    };
+    assert_eq!((hours(&made), hours(&usual)), (Some(36), Some(90 * 24)));
+    // All else is as Docker has it by itself.
+    for part in ["Orchestration", "Raft", "Dispatcher", "EncryptionConfig", "TaskDefaults"] {
+        assert_eq!(made["Spec"][part], usual["Spec"][part], "{part}");
+    }
+    // And it is what networks come of.
+    hosts[0].docker(&["network", "create", "--driver", "overlay", "--attachable", "made"])?;
+    let subnet = hosts[0].docker(&["network", "inspect", "made", "--format", "{{(index .IPAM.Config 0).Subnet}}"])?;
+    assert!(subnet.starts_with("10.77.") && subnet.trim().ends_with("/26"), "{subnet}");
+    for (words, told) in [
+        (&["--form", "--cert-expiry", "59m"][..], "1h at the least"),
+        (&["--form", "--data-path-port", "80"], "1024..=49151"),
+        (&["--form", "--default-addr-pool", "10.77.0.0"], "invalid"),
+        (&["--data-path-port", "7789"], "--form"),
+    ] {
+        let refused = finish(broker.spawn_up(words)?)?;
+        assert!(refused.code == 64 && refused.stderr.contains(told), "{refused:?}");
+    }
+    Ok(())
+}
