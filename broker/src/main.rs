@@ -22,6 +22,7 @@ mod ledger;
 mod metrics;
 mod peers;
 mod recover;
+mod review;
 mod rotation;
 mod server;
 mod start;

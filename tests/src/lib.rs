@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod addresses;
+mod browser;
 pub mod cluster;
 mod docker;
 mod engine;
@@ -49,6 +50,7 @@ mod until;
 mod usage;
 pub mod whole;
 
+pub use browser::{Browser, Look};
 pub use error::{Error, Result};
 pub use host::Host;
 pub use image::BUSYBOX;

@@ -45,7 +45,7 @@ pub fn shipped(file: &str) -> Result<PathBuf> {
 }
 
 /// The folder of everything that was built, `target`.
-pub(crate) fn target() -> Result<PathBuf> {
+pub fn target() -> Result<PathBuf> {
     let profile = profile()?;
     Ok(profile.parent().unwrap_or(&profile).to_owned())
 }

@@ -41,6 +41,12 @@ const MACHINES: [Needed; 3] =
 /// What programs for arm64 need to run here.
 const ARM: [Needed; 1] = [("qemu-aarch64-static", "qemu-user-static")];
 
+/// The browser without a window. It is smaller than the one with, and needs no driver.
+pub(crate) const BROWSER: &str = "chromium-headless-shell";
+
+/// What pages need to be looked at.
+const BROWSERS: [Needed; 1] = [(BROWSER, "chromium-headless-shell")];
+
 /// Debian's switch against services that start when they are installed: a program that is asked
 /// first, and answers 101, "forbidden".
 const POLICY: &str = "/usr/sbin/policy-rc.d";
@@ -59,6 +65,11 @@ pub fn meet() -> Result<()> {
 /// The same for whole machines.
 pub(crate) fn meet_for_machines() -> Result<()> {
     meet_all(&MACHINES)
+}
+
+/// The same for a browser.
+pub(crate) fn meet_for_browsers() -> Result<()> {
+    meet_all(&BROWSERS)
 }
 
 /// What runs programs for arm64 here, installed if it is missing.

@@ -31,4 +31,5 @@ pub(crate) use reason::Reason;
 pub(crate) use record::{Event, Outcome, Record};
 pub(crate) use refusals::Refusals;
 pub(crate) use sightings::Sighting;
+pub(crate) use tree::{Hash, Tree, leaf};
 pub(crate) use verify::{Checked, check, continues, differ};

@@ -31,7 +31,7 @@ pub(in crate::cli) struct Choice {
 }
 
 /// A time, in seconds since 1970: so long ago, or as RFC 3339 says it.
-fn time(text: &str) -> Result<u64, String> {
+pub(super) fn time(text: &str) -> Result<u64, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
         return Ok(clock::now().saturating_sub(ago.as_secs()));
     }

@@ -5,8 +5,10 @@ mod cluster;
 mod folders;
 mod follow;
 mod list;
+mod logs;
 mod merged;
 mod others;
+mod report;
 mod shown;
 mod verify;
 
@@ -21,6 +23,9 @@ pub(super) enum Audit {
     Follow(follow::Follow),
     /// Check logs, without a broker: that each record is the one that was signed
     Verify(verify::Verify),
+    /// Write a page for whoever reviews the cluster, without a broker: who joined and on whose invitation, what was
+    /// refused and replaced, and whether the logs are those that were signed
+    Report(report::Report),
 }
 
 impl Audit {
@@ -29,6 +34,7 @@ impl Audit {
             Self::List(list) => list.run(),
             Self::Follow(follow) => follow.run(),
             Self::Verify(verify) => verify.run(),
+            Self::Report(report) => report.run(),
         }
     }
 }

@@ -137,7 +137,7 @@ fn reconcile(cluster: &Cluster, checked: &[Log]) -> Result<Reconciled, Failure> 
     cluster.reconcile(std::iter::from_fn(|| merged.next().transpose()))
 }
 
-fn read_keys(file: &Path) -> Result<Vec<PublicLogKey>, Failure> {
+pub(super) fn read_keys(file: &Path) -> Result<Vec<PublicLogKey>, Failure> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::new(Code::NoInput, format!("{}: {error}", file.display())))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));

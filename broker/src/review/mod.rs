@@ -1,0 +1,13 @@
+//! What a reviewer does with audit logs: tell what happened, from files alone.
+//!
+//! Keeps promise 11: whatever is told says by which record, and whether that is the one that was signed. Must not need
+//! a running broker, and must not change anything.
+
+mod logs;
+mod page;
+mod story;
+mod together;
+
+pub(crate) use logs::{Entry, Log, read_all};
+pub(crate) use page::page;
+pub(crate) use story::{Span, Story};
