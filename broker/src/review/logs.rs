@@ -45,6 +45,9 @@ pub(crate) struct Signed {
 pub(crate) struct Entry {
     pub(crate) number: u64,
     pub(crate) leaf: Hash,
+    /// Its line, without the newline.
+    pub(crate) line: String,
+    /// The same, read.
     pub(crate) fields: Value,
     /// When it was written.
     pub(crate) time: jiff::Timestamp,
@@ -53,10 +56,11 @@ pub(crate) struct Entry {
 impl Entry {
     /// A record's line. None if it is no record.
     fn read(line: &[u8]) -> Option<Self> {
-        let fields: Value = serde_json::from_slice(line).ok()?;
+        let text = std::str::from_utf8(line).ok()?.to_owned();
+        let fields: Value = serde_json::from_str(&text).ok()?;
         let (number, time) = (fields.get("number")?.as_u64()?, fields.get("time")?.as_str()?);
         let (time, leaf) = (time.parse().ok()?, leaf(line));
-        Some(Self { number, leaf, fields, time })
+        Some(Self { number, leaf, line: text, fields, time })
     }
 
     /// A field's text; empty where there is none.

@@ -3,11 +3,13 @@
 //! Keeps promise 11: whatever is told says by which record, and whether that is the one that was signed. Must not need
 //! a running broker, and must not change anything.
 
+mod export;
 mod logs;
 mod page;
 mod story;
 mod together;
 
+pub(crate) use export::{Format, export};
 pub(crate) use logs::{Entry, Log, read_all};
 pub(crate) use page::page;
-pub(crate) use story::{Span, Story};
+pub(crate) use story::{Span, Story, Told, in_order};

@@ -7,6 +7,7 @@ mod boots;
 mod bounded;
 mod by_store;
 mod downloads;
+mod exports;
 mod fail_closed;
 mod followed;
 mod follows;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
             downloads::a_slow_link_gets_its_joiner_in_the_end,
             downloads::two_hundred_downloads_at_once_keep_nobody_out,
             downloads::downloads_that_nobody_reads_keep_nobody_out,
+            exports::records_leave_as_lines_as_a_table_and_as_ocsf,
             fail_closed::a_manager_cut_off_from_quorum_hands_out_nothing,
             fail_closed::a_manager_cut_off_from_quorum_refuses_nobody,
             fail_closed::deleted_configs_give_no_revoked_invite_back,

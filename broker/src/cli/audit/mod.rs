@@ -2,6 +2,7 @@
 
 mod choice;
 mod cluster;
+mod export;
 mod folders;
 mod follow;
 mod list;
@@ -26,6 +27,8 @@ pub(super) enum Audit {
     /// Write a page for whoever reviews the cluster, without a broker: who joined and on whose invitation, what was
     /// refused and replaced, and whether the logs are those that were signed
     Report(report::Report),
+    /// Write records for other programs, without a broker: each with its proof
+    Export(export::Export),
 }
 
 impl Audit {
@@ -35,6 +38,7 @@ impl Audit {
             Self::Follow(follow) => follow.run(),
             Self::Verify(verify) => verify.run(),
             Self::Report(report) => report.run(),
+            Self::Export(export) => export.run(),
         }
     }
 }

@@ -119,7 +119,7 @@ impl<'l> Story<'l> {
 }
 
 /// All records of all logs, as they were written.
-fn in_order<'l>(logs: &'l [Log]) -> Vec<Told<'l>> {
+pub(crate) fn in_order<'l>(logs: &'l [Log]) -> Vec<Told<'l>> {
     let of_one = |(log, found): (usize, &'l Log)| found.entries.iter().map(move |entry| Told { log, entry });
     let mut all: Vec<Told<'l>> = logs.iter().enumerate().flat_map(of_one).collect();
     all.sort_by_key(|told| (told.entry.time, told.log, told.entry.number));

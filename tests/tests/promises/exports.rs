@@ -1,0 +1,51 @@
+//! Promise 11, for other programs: records leave with what it takes to check them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lab::cluster::Broker;
+use lab::{Failed, Pool};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::report_log;
+
+/// A state directory with a log of two hundred nodes, signed.
+fn state(host: &lab::Host) -> Result<Broker<'_>, Failed> {
+    let broker = Broker::init(host)?;
+    report_log::write(broker.state())?;
+    broker.ok(&["invite", "create", "--offline", "--uses", "1", "--broker", "10.0.0.1"])?;
+    Ok(broker)
+}
+
+pub(crate) fn records_leave_as_lines_as_a_table_and_as_ocsf(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(1)?;
+    let broker = state(&hosts[0])?;
+    let records = broker.records()?;
+    let export = |arguments: &[&str]| broker.ok(&[&["audit", "export", "--format"], arguments].concat());
+
+    let lines = export(&["jsonl"])?;
+    assert_eq!(lines.lines().count(), records.len());
+    for line in lines.lines() {
+        let proof: Value = serde_json::from_str::<Value>(line)?["proof"].clone();
+        let (record, _) = line.rsplit_once(",\"proof\":").ok_or("no proof")?;
+        // RFC 6962, section 2.1: the hash of a leaf.
+        let hash = Sha256::new().chain_update([0]).chain_update(record).chain_update("}").finalize();
+        assert_eq!(proof["hash"], STANDARD.encode(hash), "{line}");
+        assert_eq!(proof["signed"], true);
+        assert!(proof["head"].as_str().is_some_and(|head| head.starts_with("swarm-broker/")), "{proof}");
+    }
+
+    let table = export(&["csv", "--event", "node.joined"])?;
+    assert_eq!(table.matches("\r\n").count(), 201, "a head, and 200 nodes");
+    assert!(table.starts_with("time,event,outcome,reason,hostname,node,"));
+    let chosen = export(&["csv", "--node", "worker-7"])?;
+    assert!(chosen.lines().skip(1).all(|line| line.contains("worker-7")), "{chosen}");
+
+    let file = hosts[0].folder().join("events.ocsf");
+    export(&["ocsf", "--since", "2026-11-01T00:00:00Z", "--output", &file.display().to_string()])?;
+    let events: Vec<Value> =
+        std::fs::read_to_string(&file)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    assert_eq!(events.len(), records.len());
+    assert_eq!(events.iter().filter(|event| event["class_uid"] == 2004).count(), 3, "three alarms are findings");
+    Ok(())
+}
