@@ -6,10 +6,12 @@
 mod export;
 mod logs;
 mod page;
+mod proof;
 mod story;
 mod together;
 
 pub(crate) use export::{Format, export};
 pub(crate) use logs::{Entry, Log, read_all};
-pub(crate) use page::page;
+pub(crate) use page::{page, visible};
+pub(crate) use proof::Proof;
 pub(crate) use story::{Span, Story, Told, in_order};

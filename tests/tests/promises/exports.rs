@@ -49,3 +49,29 @@ pub(crate) fn records_leave_as_lines_as_a_table_and_as_ocsf(pool: &Pool) -> Resu
     assert_eq!(events.iter().filter(|event| event["class_uid"] == 2004).count(), 3, "three alarms are findings");
     Ok(())
 }
+
+pub(crate) fn a_record_is_proved_to_whoever_has_the_key_and_no_log(pool: &Pool) -> Result<(), Failed> {
+    let hosts = pool.lease(1)?;
+    let broker = state(&hosts[0])?;
+    let records = broker.records()?;
+    let (file, key) = (hosts[0].folder().join("record.tlog-proof"), broker.state().join("audit.pub"));
+    let (file, key) = (file.display().to_string(), key.display().to_string());
+    let check = || broker.run(&["audit", "prove", "--json", "--check", &file, "--key", &key]);
+    for number in [0, 77, records.len() - 1] {
+        let proof = broker.ok(&["audit", "prove", &number.to_string()])?;
+        std::fs::write(&file, &proof)?;
+        let told = check()?;
+        assert_eq!(told.code, 0, "{}", told.stderr);
+        assert_eq!(serde_json::from_str::<Value>(&told.stdout)?["record"], records[number]);
+        // The same proof of another record proves nothing.
+        std::fs::write(&file, proof.replace(&format!("\nindex {number}\n"), "\nindex 5\n"))?;
+        let told = check()?;
+        assert_eq!(told.code, 65, "{}", told.stdout);
+    }
+    let json = broker.json(&["audit", "prove", "77", "--json"])?;
+    assert_eq!(json["number"], 77);
+    assert!(json["path"].as_array().is_some_and(|path| path.len() == 11), "{json}");
+    let beyond = broker.run(&["audit", "prove", &records.len().to_string()])?;
+    assert_eq!(beyond.code, 64, "{}", beyond.stderr);
+    Ok(())
+}

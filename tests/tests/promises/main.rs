@@ -81,6 +81,7 @@ fn main() -> ExitCode {
             downloads::a_slow_link_gets_its_joiner_in_the_end,
             downloads::two_hundred_downloads_at_once_keep_nobody_out,
             downloads::downloads_that_nobody_reads_keep_nobody_out,
+            exports::a_record_is_proved_to_whoever_has_the_key_and_no_log,
             exports::records_leave_as_lines_as_a_table_and_as_ocsf,
             fail_closed::a_manager_cut_off_from_quorum_hands_out_nothing,
             fail_closed::a_manager_cut_off_from_quorum_refuses_nobody,

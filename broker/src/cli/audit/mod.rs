@@ -9,6 +9,7 @@ mod list;
 mod logs;
 mod merged;
 mod others;
+mod prove;
 mod report;
 mod shown;
 mod verify;
@@ -29,6 +30,8 @@ pub(super) enum Audit {
     Report(report::Report),
     /// Write records for other programs, without a broker: each with its proof
     Export(export::Export),
+    /// Prove one record to whoever has the log's public key and not the log, or check such a proof
+    Prove(prove::Prove),
 }
 
 impl Audit {
@@ -39,6 +42,7 @@ impl Audit {
             Self::Verify(verify) => verify.run(),
             Self::Report(report) => report.run(),
             Self::Export(export) => export.run(),
+            Self::Prove(prove) => prove.run(),
         }
     }
 }

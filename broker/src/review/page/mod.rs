@@ -17,6 +17,8 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use text::visible;
+
 use super::{Log, Span, Story};
 
 /// How the page looks.
