@@ -7,7 +7,7 @@ use lab::cluster::{Broker, Cluster, run};
 use lab::{Failed, LONG, Pool, until};
 use serde_json::Value;
 
-use crate::killed::killed_under_load;
+use crate::under_load::killed_under_load;
 
 /// `broker audit verify --json` of these folders, with the key in this file.
 fn verify(broker: &Broker<'_>, key: &Path, folders: &[&Path]) -> Result<(i32, Value), Failed> {

@@ -2,7 +2,7 @@
 
 use lab::{Failed, Pool};
 
-use crate::killed::killed_under_load;
+use crate::under_load::killed_under_load;
 
 pub(crate) fn a_broker_killed_under_load_fifty_times_has_recorded_every_answer(pool: &Pool) -> Result<(), Failed> {
     let answered = killed_under_load(pool, 50)?;

@@ -2,10 +2,10 @@
 //! `./run soak` runs it; `cargo test` by itself does not.
 
 mod claims;
-#[path = "../promises/killed.rs"]
-mod killed;
 mod logs;
 mod storms;
+#[path = "../promises/under_load.rs"]
+mod under_load;
 
 use std::process::ExitCode;
 
