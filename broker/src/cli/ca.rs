@@ -135,6 +135,13 @@ pub(super) fn open_root(folder: &Path, name: &str) -> Result<Root, Failure> {
     let opened = Folder::open(folder).and_then(|folder| state::open_root(&folder, name));
     opened.map_err(|error| match error {
         StateError::Missing { path } | StateError::NotInitialised(path, _) => missing(&path),
+        StateError::Authority(_) | StateError::Key(_) => {
+            let what = format!(
+                "{}: root.key and root.crt are no root: {error}. Put them back from where they are kept, or name the folder that holds them with --root DIR",
+                folder.display()
+            );
+            Failure::new(Code::Data, what)
+        }
         error => error.into(),
     })
 }

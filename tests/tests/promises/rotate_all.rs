@@ -140,6 +140,8 @@ pub(crate) fn what_cannot_be_replaced_here_is_named_and_the_rest_is_done(pool: &
     let told: Value = serde_json::from_str(&ended.stdout)?;
     assert_eq!((replaced(&told), ended.code), (ALL[1..].to_vec(), 75), "{told}");
     assert_eq!(told["not_done"][0]["commands"], json!(["broker rotate ca"]), "{told}");
+    let why = told["not_done"][0]["why"].as_str().unwrap_or_default();
+    assert!(why.contains(&broker.state().display().to_string()) && why.contains("--root"), "{told}");
     fs::remove_file(broker.state().join("root.key"))?;
 
     let ended = broker.run(&["rotate", "all", "--now", "--json"])?;
