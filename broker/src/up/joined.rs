@@ -13,15 +13,18 @@ use crate::state::Cluster;
 use crate::swarm::Engine;
 
 /// Remembers it, where this machine came in, once the ledger is there or the time is up. `shared` says that other machines can
-/// have the cluster's keys besides those that got them from a broker.
+/// have the cluster's keys besides those that got them from a broker; `named`, that the operator named this one as the founder.
 pub(super) async fn remember(
     cluster: Option<Cluster>,
-    shared: bool,
+    (shared, named): (bool, bool),
     place: &Place,
     engine: &Engine,
     until: Instant,
 ) -> Result<Option<Cluster>, Failure> {
     let (Some(mut cluster), Place::Manager(membership)) = (cluster, place) else { return Ok(None) };
+    if named && cluster.was_brought() && cluster.is_forming() && membership.nodes == 1 {
+        cluster.remember_founding(&membership.swarm)?;
+    }
     let came_in = (shared || cluster.was_brought()) && !cluster.founds(&membership.swarm);
     if came_in && !cluster.has_ledger() && !cluster.was_taken() {
         await_ledger(engine, until).await?;

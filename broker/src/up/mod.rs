@@ -102,7 +102,7 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
         match (plan::next(held.as_ref(), &place, &given, clock::now()), cluster, shared) {
             (Step::Serve, cluster, _) => {
                 let shared = store.is_some() || came_in;
-                break joined::remember(cluster, shared, &place, &engine, until).await?;
+                break joined::remember(cluster, (shared, order.form), &place, &engine, until).await?;
             }
             (Step::Form, Some(mut cluster), _) => form::form(&order, &engine, &mut cluster, until).await?,
             (Step::Elect, Some(cluster), Some((store, known))) => {

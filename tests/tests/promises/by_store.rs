@@ -140,6 +140,10 @@ pub(crate) fn first_starts_that_are_cut_off_between_two_steps_are_gone_on_with(p
         up.kill()?;
         forget_log(broker.state())?;
     }
+    // Where the store is no good after all, the operator names the founder.
+    let mut broker = broker;
+    broker.up_with(&["--form"])?;
+    assert_eq!((broker.count("ledger.made", None)?, broker.count("ledger.lost", None)?), (1, 0));
     Ok(())
 }
 
