@@ -75,8 +75,10 @@ pub(crate) fn a_broker_starts_again_whichever_issuing_ca_signed_the_record(pool:
         // As if it had stopped before its next look at the store.
         fs::write(&record, &before)?;
         broker.serve()?;
-        until(LONG, "the record to be signed anew", || (fs::read(&record).ok()? != before).then_some(()))?;
-        assert!(broker.process()?.stderr().contains(told), "{how:?}: {}", broker.process()?.stderr());
+        until(LONG, "the record to be signed anew, and that told", || {
+            let is_told = broker.process().ok()?.stderr().contains(told);
+            (is_told && fs::read(&record).ok()? != before).then_some(())
+        })?;
     }
     Ok(())
 }
