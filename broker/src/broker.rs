@@ -66,8 +66,8 @@ pub(crate) struct Broker {
     pub(crate) locked: AtomicBool,
     /// The nodes as they were seen last, for those who wait for one.
     pub(crate) looks: Recent<Look>,
-    /// Nodes that an alarm was raised for.
-    pub(crate) alarmed: std::sync::Mutex<std::collections::HashSet<NodeId>>,
+    /// The nodes and the objects of the ledger that an alarm was raised for.
+    pub(crate) alarmed: std::sync::Mutex<std::collections::HashSet<String>>,
 }
 
 /// What no invite may exceed.

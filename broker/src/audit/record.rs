@@ -43,6 +43,9 @@ pub(crate) enum Event {
     /// An invite was made.
     #[serde(rename = "invite.made")]
     InviteMade,
+    /// Something in the ledger passes for an invite, and does not read.
+    #[serde(rename = "invite.unread")]
+    InviteUnread,
     /// An invite was revoked.
     #[serde(rename = "invite.revoked")]
     InviteRevoked,

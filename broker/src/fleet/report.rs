@@ -79,6 +79,8 @@ pub(crate) struct Report {
 pub(crate) struct Look {
     pub(crate) report: Report,
     pub(crate) invites: Vec<InviteState>,
+    /// The names of the ledger's objects that pass for invites and do not read: they explain and admit nobody.
+    pub(crate) unread: Vec<String>,
 }
 
 impl Report {
@@ -95,9 +97,9 @@ pub(crate) async fn report(broker: &Broker) -> Result<Report, Denial> {
 
 /// The report, and the invites that it was made with.
 pub(crate) async fn look(broker: &Broker) -> Result<Look, Denial> {
-    let invites = broker.invites.list().await?;
+    let (invites, unread) = broker.invites.list_each().await?;
     let nodes = broker.engine.nodes().await?;
-    Ok(Look { report: explain(nodes, &invites, clock::now()), invites })
+    Ok(Look { report: explain(nodes, &invites, clock::now()), invites, unread })
 }
 
 fn explain(nodes: Vec<Node>, invites: &[InviteState], now: u64) -> Report {

@@ -161,7 +161,8 @@ impl Invites {
     pub(crate) async fn sweep(&self, raised: Raised, now: u64) -> Result<usize, LedgerError> {
         let mut swept = 0;
         for stored in self.engine.list(names::KIND, names::INVITE).await? {
-            if self.state(&stored)?.is_over(raised.floor(), now) {
+            // One that does not read is an operator's to remove.
+            if self.state(&stored).is_ok_and(|state| state.is_over(raised.floor(), now)) {
                 self.engine.remove(&stored).await?;
                 swept += 1;
             }
@@ -171,8 +172,12 @@ impl Invites {
 
     fn state(&self, stored: &Stored) -> Result<InviteState, LedgerError> {
         self.sentinel.saw(stored.version);
-        let damaged =
-            |_| LedgerError::Unavailable(format!("the ledger's object '{}' does not read", stored.object.name));
+        let damaged = |_| {
+            LedgerError::Unavailable(format!(
+                "the ledger's object '{0}' does not read. If it is none of yours, remove it: docker config rm {0}",
+                stored.object.name
+            ))
+        };
         let policy: Policy = serde_json::from_slice(&stored.object.data).map_err(damaged)?;
         Ok(InviteState { policy, claims: Claims::from_labels(&stored.object.labels)?, version: stored.version })
     }

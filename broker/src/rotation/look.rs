@@ -17,7 +17,7 @@ use crate::{clock, swarm};
 /// At the start: makes the rotation's object in a ledger that has none, ends what was left half done, and writes down
 /// what this broker's log lacks.
 pub(crate) async fn start(broker: &Broker) -> Result<(), Denial> {
-    let invites = broker.invites.list().await?;
+    let (invites, _) = broker.invites.list_each().await?;
     let read = found(broker, &invites).await?;
     let (live, _) = broker.engine.live().await?;
     ended(broker, &read, &live, &[]).await?;

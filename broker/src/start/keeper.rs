@@ -114,10 +114,10 @@ async fn look(broker: &Broker) -> Result<(), EngineError> {
 /// Looks at the nodes and at the tokens, by one reading of the invites. What is done about the tokens is a task of its
 /// own, one at a time: a rotation waits for machines, and nothing else of the keeper's waits for a rotation.
 async fn watch(broker: &Arc<Broker>, tokens: &mut Option<JoinHandle<()>>, lacking: &mut u32) {
-    let Ok(Look { report, invites }) = crate::fleet::look(broker).await else { return };
+    let Ok(Look { report, invites, unread }) = crate::fleet::look(broker).await else { return };
     compare(broker, &invites, lacking).await;
     let stale = handover::to_renew(broker, &report.nodes);
-    crate::fleet::watch(broker, report).await;
+    crate::fleet::watch(broker, report, unread).await;
     if broker.sentinel.check().is_ok() && tokens.as_ref().is_none_or(JoinHandle::is_finished) {
         let broker = broker.clone();
         *tokens = Some(tokio::spawn(async move {
