@@ -155,8 +155,12 @@ pub(crate) fn a_broker_up_that_is_killed_at_any_moment_goes_on(pool: &Pool) -> R
     assert_eq!(nodes.iter().filter(|node| node.state == "ready").count(), 2, "{nodes:?}");
     assert_eq!(first.json(&["invite", "list", "--json"])?["invites"][0]["claimed"], 1);
 
-    // What a kill leaves between the keys and the record of them.
+    // What a kill leaves between the keys and the record of them: no log, here or in the ledger.
     second.stop()?;
+    let id = second.records()?[0]["broker"].as_str().ok_or("no id")?.to_owned();
+    let configs = hosts[0].docker(&["config", "ls", "--format", "{{.Name}}"])?;
+    let entry = configs.lines().find(|name| name.contains(&id)).ok_or("no entry")?;
+    hosts[0].docker(&["config", "rm", entry])?;
     let state = second.state().join("cluster.json");
     for file in std::fs::read_dir(second.state())? {
         let file = file?;
