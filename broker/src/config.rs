@@ -31,6 +31,7 @@ pub(crate) struct Settings {
     pub(crate) admin: PathBuf,
     pub(crate) advertise: Vec<BrokerAddress>,
     pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) on_alarm: Option<String>,
     pub(crate) grant_lifetime: Duration,
     pub(crate) max_uses: u32,
     pub(crate) max_ttl: Duration,
@@ -65,6 +66,9 @@ pub(crate) struct Flags {
     /// Serve Prometheus metrics here (plain HTTP; off unless given)
     #[arg(long, value_name = "ADDR", env = "BROKER_METRICS")]
     metrics: Option<String>,
+    /// Run this by /bin/sh, for 30 s at most, at each alarm, with its record as a line of JSON on standard input
+    #[arg(long, value_name = "CMD", env = "BROKER_ON_ALARM")]
+    on_alarm: Option<String>,
     /// How long a grant is good for, 10s to 5m [default: 60s]
     #[arg(long, value_name = "DURATION", env = "BROKER_GRANT_LIFETIME")]
     grant_lifetime: Option<String>,
@@ -94,13 +98,14 @@ pub(crate) struct Flags {
     rotation_wait: Option<String>,
 }
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "state",
     "listen",
     "docker",
     "admin",
     "advertise",
     "metrics",
+    "on_alarm",
     "grant_lifetime",
     "max_uses",
     "max_ttl",
@@ -145,6 +150,9 @@ impl Settings {
             admin: found.one("admin", "/run/broker/admin.sock", socket),
             advertise: found.many("advertise", |text| text.parse().map_err(|_| "HOST or HOST:PORT")),
             metrics: found.optional("metrics", |text| text.parse().map_err(|_| "an address like 127.0.0.1:9443")),
+            on_alarm: found.hidden("on_alarm", |text| {
+                Some(text.to_owned()).filter(|text| !text.trim().is_empty()).ok_or("a command")
+            }),
             grant_lifetime: found.one("grant_lifetime", "60s", |text| duration(text, 10, 300, "10s to 5m")),
             max_uses: found.one("max_uses", &Limits::default().uses.to_string(), |text| {
                 text.parse().ok().filter(|uses| (1..=2000).contains(uses)).ok_or("a number from 1 to 2000")
@@ -228,6 +236,7 @@ impl Found {
             ("docker", &flags.docker),
             ("admin", &flags.admin),
             ("metrics", &flags.metrics),
+            ("on_alarm", &flags.on_alarm),
             ("grant_lifetime", &flags.grant_lifetime),
             ("max_uses", &flags.max_uses),
             ("max_ttl", &flags.max_ttl),

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 
 use super::files::Files;
 use super::head::LogKey;
@@ -24,12 +24,17 @@ use super::{AuditError, Event, Outcome, Record, reading};
 /// How many records may wait for the disk. More than that, and callers wait for a place.
 const WAITING: usize = 4096;
 
+/// How many alarms may wait to be told.
+const UNTOLD: usize = 64;
+
 /// The audit log of this broker.
 #[derive(Clone)]
 pub(crate) struct Audit {
     sender: SyncSender<Waiting>,
     writable: Arc<AtomicBool>,
     alarms: Arc<AtomicU64>,
+    told: broadcast::Sender<Arc<str>>,
+    broker: Arc<str>,
     path: Arc<PathBuf>,
     durable: Arc<AtomicU64>,
     key: Arc<LogKey>,
@@ -44,6 +49,15 @@ struct Waiting {
 #[derive(Serialize)]
 struct Line<'a> {
     number: u64,
+    time: String,
+    broker: &'a str,
+    #[serde(flatten)]
+    record: &'a Record,
+}
+
+/// What is told of an alarm: as the log has it, but for its number.
+#[derive(Serialize)]
+struct Alarm<'a> {
     time: String,
     broker: &'a str,
     #[serde(flatten)]
@@ -100,7 +114,10 @@ impl Audit {
         let (sender, receiver) = sync_channel(WAITING);
         std::thread::Builder::new().name("audit".into()).spawn(move || writer.run(&receiver)).map_err(io)?;
         let alarms = Arc::new(AtomicU64::new(0));
-        let audit = Self { sender, writable, alarms, path: Arc::new(path.to_owned()), durable, key, signed };
+        let told = broadcast::Sender::new(UNTOLD);
+        let broker = broker.into();
+        let audit =
+            Self { sender, writable, alarms, told, broker, path: Arc::new(path.to_owned()), durable, key, signed };
         Ok((audit, known))
     }
 
@@ -110,6 +127,9 @@ impl Audit {
             self.alarms.fetch_add(1, Ordering::Relaxed);
             // As the log has it: one line of JSON, with its own names.
             tracing::warn!(record = serde_json::to_string(&record).unwrap_or_default(), "alarm");
+            let told = Alarm { time: jiff::Timestamp::now().to_string(), broker: &self.broker, record: &record };
+            // Whether or not it can be written, and anybody listens.
+            let _ = self.told.send(serde_json::to_string(&told).unwrap_or_default().into());
         }
         let (done, answer) = oneshot::channel();
         let sender = self.sender.clone();
@@ -149,6 +169,11 @@ impl Audit {
     /// What was signed last: all of it is on disk.
     pub(crate) fn signed(&self) -> SignedHead {
         self.signed.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The alarms from now on, a line of JSON each.
+    pub(crate) fn alarms_to_come(&self) -> broadcast::Receiver<Arc<str>> {
+        self.told.subscribe()
     }
 
     /// How many alarms were raised since the start.

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use super::parts::Parts;
-use super::{keeper, steps};
+use super::{alarms, keeper, steps};
 use crate::audit::{self, Audit, Event, Record, Refusals};
 use crate::broker::{Broker, Limits};
 use crate::config::Settings;
@@ -152,6 +152,10 @@ async fn run(
     parts.add("what follows keys", tokio::spawn(handover::follow(broker.clone())));
     parts.add("what keeps the joiners", tokio::spawn(joiners::keep(broker.clone())));
     parts.add("what watches the other brokers' logs", tokio::spawn(witness::keep(broker.clone())));
+    if let Some(command) = &settings.on_alarm {
+        let told = alarms::tell(broker.audit.alarms_to_come(), command.clone());
+        parts.add("what tells of alarms", tokio::spawn(told));
+    }
     let seen = |event| Record { version: Some(broker.sentinel.version()), ..Record::new(event) };
     write(&broker.audit, seen(Event::BrokerStarted)).await?;
     parts.add(LISTENER, tokio::spawn(Listener::new(socket, tls_config, broker.clone()).run(stopping)));

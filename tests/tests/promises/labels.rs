@@ -74,10 +74,16 @@ pub(crate) fn a_node_that_never_confirmed_stays_drained_and_is_shown(pool: &Pool
 pub(crate) fn a_node_joined_by_hand_is_unexplained_within_seconds(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 1)?;
     let (manager, thief) = (cluster.manager(), &cluster[1]);
-    let broker = Broker::start(manager)?;
+    let told = manager.folder().join("told");
+    let broker = Broker::start_with(manager, &["--on-alarm", &format!("cat >> {}", told.display())])?;
     thief.join(manager, &manager.join_token(Role::Worker)?)?;
     until(Duration::from_secs(10), "the alarm", || (broker.count("node.unexplained", None).ok()? == 1).then_some(()))?;
     let id = thief.node_id()?;
+    let alarm = until(LONG, "whoever is on call to be told", || {
+        std::fs::read_to_string(&told).ok().filter(|told| !told.is_empty())
+    })?;
+    let alarm: serde_json::Value = serde_json::from_str(&alarm)?;
+    assert_eq!((&alarm["event"], &alarm["node"]), (&"node.unexplained".into(), &id.as_str().into()), "{alarm}");
     let report = broker.json(&["nodes", "--json"])?;
     let node = report["nodes"].as_array().and_then(|nodes| nodes.iter().find(|node| node["id"] == id.as_str()));
     assert_eq!(node.ok_or("the node is not shown")?["state"], "unexplained");

@@ -24,6 +24,34 @@ pub(crate) fn scraped() -> std::io::Result<String> {
     Ok(text)
 }
 
+/// The alert rules that are shipped: each looks at what is served, and names what stands in the page on operations.
+fn assert_rules_are_of_this_broker(metrics: &str) {
+    let rules = include_str!("../../../package/prometheus/broker.rules.yml");
+    let page = include_str!("../../../docs/operations.md");
+    let of = |key: &str| -> Vec<&str> {
+        rules
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix(key))
+            .map(|rest| rest.trim().trim_matches('"'))
+            .collect()
+    };
+    let (expressions, lines) = (of("expr:"), of("runbook:"));
+    assert!(expressions.len() > 5 && expressions.len() == lines.len(), "a line for each");
+    for word in expressions
+        .iter()
+        .flat_map(|expression| expression.split(|letter: char| !letter.is_alphanumeric() && letter != '_'))
+    {
+        let family = word.trim_end_matches("_total");
+        assert!(
+            !word.starts_with("swarm_broker_") || metrics.contains(&format!("# TYPE {family} ")),
+            "no figure {word}"
+        );
+    }
+    for line in lines {
+        assert!(page.contains(line), "nothing in operations.md about: {line}");
+    }
+}
+
 pub(crate) fn ready_means_that_machines_can_be_admitted(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 0)?;
     let manager = cluster.manager();
@@ -35,6 +63,8 @@ pub(crate) fn ready_means_that_machines_can_be_admitted(pool: &Pool) -> Result<(
     assert_eq!(status(&broker, &machine, "/readyz")?, 200);
     let metrics = || -> Result<String, Failed> { Ok(manager.inside(scraped)??) };
     assert!(metrics()?.contains("swarm_broker_ready 1"), "{}", metrics()?);
+
+    assert_rules_are_of_this_broker(&metrics()?);
 
     manager.kill_engine()?;
     until(LONG, "the broker not to be ready", || (status(&broker, &machine, "/readyz").ok()? == 503).then_some(()))?;

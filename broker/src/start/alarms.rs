@@ -1,0 +1,90 @@
+//! `--on-alarm`: what an operator wants done at each alarm, such as telling whoever is on call.
+//!
+//! Keeps promise 7: the command is given the record, as the log has it, on its standard input, and nothing else. Must not
+//! hold anything up: an alarm is in the log before, whatever becomes of the command.
+
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+/// How long it may take.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How often to look whether it has ended.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Runs the command for each alarm, one after the other, for as long as the broker serves.
+pub(super) async fn tell(mut alarms: Receiver<Arc<str>>, command: String) {
+    loop {
+        match alarms.recv().await {
+            Ok(alarm) => {
+                let command = command.clone();
+                let ended = tokio::task::spawn_blocking(move || run(&command, &alarm, LIMIT)).await;
+                match ended {
+                    Ok(Ok(Some(status))) if status.success() => {}
+                    Ok(Ok(Some(status))) => tracing::error!(%status, "on-alarm: the command failed"),
+                    Ok(Ok(None)) => tracing::error!("on-alarm: the command was ended after {} s", LIMIT.as_secs()),
+                    Ok(Err(error)) => tracing::error!(%error, "on-alarm: the command could not be run"),
+                    Err(error) => tracing::error!(%error, "on-alarm"),
+                }
+            }
+            Err(RecvError::Lagged(count)) => {
+                tracing::error!(
+                    count,
+                    "on-alarm: so many alarms were not told: the command is too slow. They are in the log"
+                );
+            }
+            Err(RecvError::Closed) => return std::future::pending().await,
+        }
+    }
+}
+
+/// Runs it to its end; none: it was killed at the limit, with all that it started in its process group.
+fn run(command: &str, alarm: &str, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + limit;
+    let mut child = Command::new("/bin/sh")
+        .arg("-c")
+        .arg(command)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // Shorter than a pipe is deep, and whoever does not read it knows why.
+        let _ = writeln!(stdin, "{alarm}");
+    }
+    loop {
+        match child.try_wait()? {
+            None if Instant::now() < deadline => std::thread::sleep(POLL),
+            None => {
+                let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+                child.wait()?;
+                return Ok(None);
+            }
+            status => return Ok(status),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_gets_the_record_and_ends() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let told = folder.path().join("told");
+        let command = format!("cat > {}", told.display());
+        assert!(run(&command, "{}", LIMIT).expect("run").is_some_and(|status| status.success()));
+        assert_eq!(std::fs::read_to_string(&told).expect("told"), "{}\n");
+        assert!(run("exit 3", "{}", LIMIT).expect("run").is_some_and(|status| status.code() == Some(3)));
+        assert!(
+            run("sleep 60 & wait", "{}", Duration::from_millis(100)).expect("run").is_none(),
+            "ended, with its child"
+        );
+    }
+}
