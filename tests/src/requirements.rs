@@ -17,7 +17,7 @@ use crate::error::{Error, Result, Trying};
 type Needed = (&'static str, &'static str);
 
 /// What hosts with an engine need.
-const HOSTS: [Needed; 14] = [
+const HOSTS: [Needed; 16] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("containerd", "containerd"),
@@ -32,6 +32,8 @@ const HOSTS: [Needed; 14] = [
     ("timeout", "coreutils"),
     ("faketime", "faketime"),
     ("strace", "strace"),
+    ("python3", "python3"),
+    ("openssl", "openssl"),
 ];
 
 /// What whole machines need besides.

@@ -61,7 +61,7 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    /// What it means and what to do, for an operator: docs/operations.md in short.
+    /// What it means and what to do, for an operator: docs/audit-log.md in short.
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::NotSigned => "its invite is not whole, or no key of this cluster signed it: copy the line again",

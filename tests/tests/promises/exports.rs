@@ -1,8 +1,10 @@
 //! Promise 11, for other programs: records leave with what it takes to check them.
 
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lab::cluster::Broker;
+use lab::cluster::{Broker, run};
 use lab::{Failed, Pool};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -73,5 +75,39 @@ pub(crate) fn a_record_is_proved_to_whoever_has_the_key_and_no_log(pool: &Pool) 
     assert!(json["path"].as_array().is_some_and(|path| path.len() == 11), "{json}");
     let beyond = broker.run(&["audit", "prove", &records.len().to_string()])?;
     assert_eq!(beyond.code, 64, "{}", beyond.stderr);
+    Ok(())
+}
+
+pub(crate) fn an_outsider_checks_a_log_with_the_page_alone(pool: &Pool) -> Result<(), Failed> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/audit-log.md");
+    let page = std::fs::read_to_string(page)?;
+    let script = page.split_once("```python\n").and_then(|(_, rest)| rest.split_once("```")).ok_or("no script")?.0;
+    let hosts = pool.lease(1)?;
+    let broker = state(&hosts[0])?;
+    let file = hosts[0].folder().join("check.py");
+    std::fs::write(&file, script)?;
+    let check = |key: &Path| {
+        let mut command = hosts[0].command("python3");
+        command.arg(&file).arg(broker.state()).arg(key);
+        run(command)
+    };
+    let key = broker.state().join("audit.pub");
+    let told = check(&key)?;
+    let count = broker.records()?.len();
+    assert!(told.code == 0 && told.stdout.starts_with(&format!("{count} records, as swarm-broker/")), "{told:?}");
+
+    let other = Broker::init_in(&hosts[0], hosts[0].folder().join("other"))?;
+    assert_ne!(check(&other.state().join("audit.pub"))?.code, 0, "with another broker's key");
+    let (log, head) = (std::fs::read_to_string(broker.log())?, broker.state().join("audit.head"));
+    std::fs::write(broker.log(), log.replacen("worker-77", "worker-78", 1))?;
+    let told = check(&key)?;
+    assert!(told.code != 0 && told.stderr.contains("not what was signed"), "{told:?}");
+    std::fs::write(broker.log(), &log)?;
+    // A signature that is not the key's: one character in the middle of it is another.
+    let signed = std::fs::read_to_string(&head)?;
+    let at = signed.len() - 20;
+    let letter = if signed.as_bytes()[at] == b'A' { "B" } else { "A" };
+    std::fs::write(&head, format!("{}{letter}{}", &signed[..at], &signed[at + 1..]))?;
+    assert_ne!(check(&key)?.code, 0, "with a signature that nobody made");
     Ok(())
 }

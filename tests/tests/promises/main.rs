@@ -37,6 +37,7 @@ mod rotate_all;
 mod rotation;
 mod rotation_cut_off;
 mod rotation_policy;
+mod schema;
 mod serving;
 mod swarm_ca;
 mod thief;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
             downloads::two_hundred_downloads_at_once_keep_nobody_out,
             downloads::downloads_that_nobody_reads_keep_nobody_out,
             exports::a_record_is_proved_to_whoever_has_the_key_and_no_log,
+            exports::an_outsider_checks_a_log_with_the_page_alone,
             exports::records_leave_as_lines_as_a_table_and_as_ocsf,
             fail_closed::a_manager_cut_off_from_quorum_hands_out_nothing,
             fail_closed::a_manager_cut_off_from_quorum_refuses_nobody,

@@ -7,7 +7,7 @@ use lab::cluster::{Broker, Cluster, Machine, REFUSED, on, run};
 use lab::{Browser, Failed, Pool, programs};
 use serde_json::Value;
 
-use super::report_log;
+use super::{report_log, schema};
 
 /// `broker audit report` of the broker's own state, into a file; its exit code and what it says.
 fn report(broker: &Broker<'_>, page: &Path, folder: &Path) -> Result<(i32, String), Failed> {
@@ -49,6 +49,10 @@ pub(crate) fn a_reviewer_reads_who_joined_and_on_whose_invitation(pool: &Pool) -
     })?;
     broker.ok(&["rotate", "worker", "--now", "--reason", "a trial of the report"])?;
 
+    let schema = schema::of_records()?;
+    for record in broker.records()? {
+        assert_eq!(schema::departs(&record, &schema), None, "{record}");
+    }
     let page = cluster.manager().folder().join("report.html");
     let state = broker.state().clone();
     let (code, told) = report(&broker, &page, &state)?;

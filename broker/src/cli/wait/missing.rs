@@ -61,7 +61,7 @@ impl Missing {
             (State::Unknown, _) => "no broker answered",
             (State::Refused, _) => {
                 let reason = serde_json::from_value::<Reason>(self.reason.as_str().into());
-                reason.map_or("see docs/operations.md", Reason::words)
+                reason.map_or("see docs/audit-log.md", Reason::words)
             }
         }
     }
