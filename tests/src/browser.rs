@@ -127,11 +127,12 @@ impl Browser {
         Ok(told["result"]["value"].clone())
     }
 
-    /// Clicks into the middle of the first thing that is selected so.
+    /// Clicks into the middle of the first thing that is selected so, once it is where it stays: what comes into view may
+    /// take another size.
     pub fn click(&mut self, selector: &str) -> Result<()> {
         let place = self.eval(&format!(
-            "(() => {{ const it = document.querySelector({}); it.scrollIntoView({{ block: 'center' }}); \
-             const box = it.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2] }})()",
+            "(async () => {{ const it = document.querySelector({}); it.scrollIntoView({{ block: 'center' }}); \
+             await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))); const box = it.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2] }})()",
             json!(selector)
         ))?;
         for kind in ["mousePressed", "mouseReleased"] {

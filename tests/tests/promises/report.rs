@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lab::cluster::{Broker, Cluster, Machine, REFUSED, on, run};
-use lab::{Browser, Failed, Pool, programs};
+use lab::{Browser, Failed, LONG, Pool, programs, until};
 use serde_json::Value;
 
 use super::{report_log, schema};
@@ -144,7 +144,12 @@ pub(crate) fn a_report_of_two_hundred_nodes_is_found_printed_and_read_in_the_dar
     keep("found.png", &browser.picture(false)?)?;
     // The invite that it came on is a click away, though the filter hides it.
     browser.click(".row.node:not([hidden]) summary a")?;
-    assert_eq!(browser.eval("document.querySelector('.row.invitation:target').open")?, true);
+    until(LONG, "the invite's row to be shown", || {
+        browser
+            .eval("document.querySelector('.row.invitation:target')?.open ?? false")
+            .ok()
+            .filter(|open| *open == true)
+    })?;
     keep("invite.png", &browser.picture(false)?)?;
 
     assert!(browser.requests().iter().all(|url| url.starts_with("file://")), "{:?}", browser.requests());

@@ -131,6 +131,14 @@ pub(crate) fn a_lost_managers_log_verifies_from_the_others_copies(pool: &Pool) -
             .collect::<Result<_, _>>()?;
         assert_eq!(kept, had[..kept.len()]);
     }
+    // A reviewer's page tells what all three saw, each machine once.
+    let mut report = brokers[0].command();
+    report.args(["audit", "report", "--output", "-", "--key"]).arg(&keys);
+    let told = run(report)?;
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    for said in ["All 3 logs are as they were signed", "3 machines joined on", &format!("cosigned by {}", ids[0])] {
+        assert!(told.stdout.contains(said), "'{said}' is not on the page");
+    }
     Ok(())
 }
 
