@@ -184,6 +184,12 @@ fn keep(folder: &Path, proof: &[u8]) -> bool {
     known
 }
 
+/// What is said of a copy whose broker has shown another log, too.
+pub(crate) fn proof_of_fork(folder: &Path) -> Option<String> {
+    let proof = folder.join(FORKED);
+    proof.exists().then(|| format!("its broker has shown another log, too: {} is its head or its key", proof.display()))
+}
+
 /// What a copy's own head covers. A copy that is damaged is moved aside, and begun anew.
 fn found(files: &Files, key: &PublicLogKey) -> Result<Part, AuditError> {
     let here = |error: io::Error| AuditError::io(&files.records, &error);

@@ -131,7 +131,7 @@ impl PublicLogKey {
     }
 
     /// Whether the broker with this key has cosigned a note.
-    pub(crate) fn has_cosigned(&self, note: &[u8]) -> bool {
+    pub(super) fn has_cosigned(&self, note: &[u8]) -> bool {
         Note::from_bytes(note).is_ok_and(|note| is_cosigned(&note, self.name(), self.point))
     }
 
@@ -149,6 +149,12 @@ impl PublicLogKey {
         }
         Ok(Head { size: head.size(), root: *head.hash() })
     }
+}
+
+/// The brokers that have cosigned a note, by these keys.
+pub(crate) fn cosigned_by(note: &[u8], keys: &[PublicLogKey]) -> Vec<String> {
+    let cosigners = keys.iter().filter(|key| key.has_cosigned(note)).map(|key| key.broker().to_owned());
+    cosigners.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 
 /// What a private key's text begins with.

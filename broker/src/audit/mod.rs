@@ -22,10 +22,10 @@ mod sightings;
 mod tree;
 mod verify;
 
-pub(crate) use copy::{COPIES, FORKED, Grown, LogCopy, Untaken, root_of};
+pub(crate) use copy::{COPIES, FORKED, Grown, LogCopy, Untaken, proof_of_fork, root_of};
 pub(crate) use error::AuditError;
 pub(crate) use files::{BESIDE, FILE, Files};
-pub(crate) use head::{BadHead, Head, PublicLogKey};
+pub(crate) use head::{BadHead, Head, PublicLogKey, cosigned_by};
 pub(crate) use log::{Audit, is_empty, record_once, record_one};
 pub(crate) use proof::{leads, path};
 pub(crate) use reading::{Claimed, Known, KnownToken, each};

@@ -1,16 +1,12 @@
 //! What several logs say of each other: that two of one broker are one log, and which brokers have seen a head.
 
 use super::Log;
-use crate::audit::{FORKED, PublicLogKey};
+use crate::audit::{self, PublicLogKey};
 
 /// Names each log that its broker has shown in two forms.
 pub(super) fn compare(logs: &mut [Log]) {
     for log in logs.iter_mut() {
-        let proof = log.folder.join(FORKED);
-        if proof.exists() {
-            log.forked =
-                Some(format!("its broker has shown another log, too: {} is its head or its key", proof.display()));
-        }
+        log.forked = audit::proof_of_fork(&log.folder);
     }
     for second in 1..logs.len() {
         let (before, rest) = logs.split_at_mut(second);
@@ -36,11 +32,6 @@ pub(super) fn cosigned(logs: &mut [Log], given: &[PublicLogKey]) {
     let keys: Vec<PublicLogKey> = given.iter().cloned().chain(beside).collect();
     for log in logs {
         let Some(signed) = &log.signed else { continue };
-        let note = signed.note.as_bytes();
-        let mut brokers: Vec<String> =
-            keys.iter().filter(|key| key.has_cosigned(note)).map(|key| key.broker().to_owned()).collect();
-        brokers.sort();
-        brokers.dedup();
-        log.cosigned_by = brokers;
+        log.cosigned_by = audit::cosigned_by(signed.note.as_bytes(), &keys);
     }
 }

@@ -172,9 +172,8 @@ fn check(folder: &Path, keys: &[PublicLogKey]) -> Log {
     };
     if let Some(wrong) = wrong {
         log.fail(wrong.record, wrong.to_string());
-    } else if folder.join(audit::FORKED).exists() {
-        let proof = folder.join(audit::FORKED);
-        log.fail(None, format!("its broker has shown another log, too: {} is its head or its key", proof.display()));
+    } else if let Some(what) = audit::proof_of_fork(folder) {
+        log.fail(None, what);
     }
     log
 }
@@ -230,11 +229,7 @@ fn cosigned(checked: &mut [Log], given: &[PublicLogKey]) {
     let keys: Vec<PublicLogKey> = given.iter().cloned().chain(beside).collect();
     for log in checked {
         let Some(note) = &log.note else { continue };
-        let mut brokers: Vec<String> =
-            keys.iter().filter(|key| key.has_cosigned(note)).map(|key| key.broker().to_owned()).collect();
-        brokers.sort();
-        brokers.dedup();
-        log.cosigned_by = brokers;
+        log.cosigned_by = audit::cosigned_by(note, &keys);
     }
 }
 
