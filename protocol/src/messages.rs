@@ -24,6 +24,7 @@ pub const HANDOVERS: &str = "/v1/handovers";
 /// hash, which it has from its user-data: who gave the bytes does not matter.
 pub const JOINER: &str = "/v1/joiner/sha256/";
 /// `GET` over mTLS with a manager's swarm node certificate: this broker's audit log, from the byte on whose number follows.
+/// After it comes a nonce, of at most 64 hexadecimal digits, which the answer is signed over.
 pub const LOG: &str = "/v1/log/";
 /// `GET`: the process lives.
 pub const HEALTHZ: &str = "/healthz";
@@ -204,6 +205,8 @@ pub struct LogPage {
     pub head: String,
     /// Whole records that it covers, a line each, from the byte on that was asked for; none, if no record begins there.
     pub records: String,
+    /// The log's key over the nonce and the head, in base64: it is this log's last head, now.
+    pub answer: String,
 }
 
 /// What all brokers of a cluster share. It has no `Debug`: it holds keys.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::AuditError;
 use super::files::{self, FILE, Files};
-use super::head::{BadHead, Head, LogKey, PublicLogKey};
+use super::head::{Head, LogKey, PublicLogKey};
 use super::reading::numbered;
 use super::tree::{Hash, Tree, leaf};
 
@@ -18,6 +18,10 @@ use super::tree::{Hash, Tree, leaf};
 pub(crate) const COPIES: &str = "logs";
 /// Beside a copy: the head that does not go with it.
 pub(crate) const FORKED: &str = "forked.head";
+/// Beside a copy: what came of which no head has been seen yet.
+const PART: &str = "audit.part";
+/// A disk with less room than this, in bytes, takes no more of others' logs: this broker's own needs it.
+const ROOM: u64 = 256 * 1024 * 1024;
 /// The bytes of a hash.
 const HASH: u64 = 32;
 
@@ -27,6 +31,9 @@ pub(crate) struct LogCopy {
     key: PublicLogKey,
     records: File,
     hashes: File,
+    /// The records that came after those which a head covers, and their hashes.
+    part: File,
+    more: Vec<Hash>,
     /// What a head covers.
     whole: Part,
     /// The same, and what came after it, of which no head has been seen yet.
@@ -53,13 +60,16 @@ pub(crate) enum Grown {
 /// Why a page is not taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Untaken {
-    /// It does not continue what is here: somebody put an older log back, or made another one.
+    /// Whoever has the log's key has signed what does not continue it: an older log was put back, or another one made.
     #[error("{what}")]
     Forked {
         what: String,
-        /// Whether this very head was found before.
-        known: bool,
+        /// The head that does not go with the copy.
+        proof: Vec<u8>,
     },
+    /// The ledger lists another key of the log than it did.
+    #[error("the ledger lists another key of its log than when the copy was begun")]
+    OtherKey,
     /// What came is no page of this log.
     #[error("what it gave does not read: {0}")]
     Unfit(String),
@@ -76,10 +86,7 @@ impl LogCopy {
         match files::read(&files.public).map_err(here)? {
             Some(text) if text.trim_ascii() == key.as_str().as_bytes() => {}
             // A broker's log has one key for good: one that is restored is another broker's.
-            Some(_) => {
-                let known = keep(folder, key.as_str().as_bytes());
-                return Err(Untaken::Forked { what: "its log is signed with another key".into(), known });
-            }
+            Some(_) => return Err(Untaken::OtherKey),
             None => files::replace(&files.public, format!("{}\n", key.as_str()).as_bytes()).map_err(here)?,
         }
         let open =
@@ -88,7 +95,9 @@ impl LogCopy {
         let (records, hashes) = (open(&files.records).map_err(here)?, open(&files.hashes).map_err(here)?);
         // What was got after it is got again.
         records.set_len(whole.length).and_then(|()| hashes.set_len(whole.tree.size() * HASH)).map_err(here)?;
-        Ok(Self { files, key: key.clone(), records, hashes, got: whole.clone(), whole })
+        let part = open(&folder.join(PART)).map_err(here)?;
+        part.set_len(0).map_err(here)?;
+        Ok(Self { files, key: key.clone(), records, hashes, part, more: Vec::new(), got: whole.clone(), whole })
     }
 
     /// Where the next page begins, in bytes.
@@ -103,44 +112,47 @@ impl LogCopy {
 
     /// Takes a page: a head as it was signed, and the records that follow what is here. The head is cosigned, if all that
     /// it covers is here and is what it says.
-    pub(crate) fn take(&mut self, head: &[u8], page: &[u8], own: &LogKey, now: u64) -> Result<Grown, Untaken> {
-        let note = head;
-        let head = match self.key.verify(note) {
-            Ok(head) => head,
-            Err(error @ BadHead::Malformed) => return Err(Untaken::Unfit(format!("its head: {error}"))),
-            Err(error) => return Err(self.forked(note, format!("its head: {error}"))),
-        };
+    pub(crate) fn take(&mut self, note: &[u8], page: &[u8], own: &LogKey, now: u64) -> Result<Grown, Untaken> {
+        let taken = self.taken(note, page, own, now);
+        if taken.is_err() {
+            // It is got again from there.
+            self.got = self.whole.clone();
+            self.more.clear();
+        }
+        taken
+    }
+
+    fn taken(&mut self, note: &[u8], page: &[u8], own: &LogKey, now: u64) -> Result<Grown, Untaken> {
+        // What the log's key has not signed says nothing of its broker.
+        let head = self.key.verify(note).map_err(|error| Untaken::Unfit(format!("its head: {error}")))?;
+        let forked = |what: String| Err(Untaken::Forked { what, proof: note.to_vec() });
         if head.size < self.whole.tree.size() {
             let (has, seen) = (head.size, self.whole.tree.size());
-            return Err(self.forked(note, format!("its log has {has} records, and {seen} of them were here already")));
+            return forked(format!("its log has {has} records, and {seen} of them were here already"));
         }
-        let leaves = match self.append(&head, page)? {
-            Ok(leaves) => leaves,
-            Err(what) => return Err(self.forked(note, what)),
+        let count = match self.append(&head, page)? {
+            Ok(count) => count,
+            Err(what) => return forked(what),
         };
-        let here = |error: io::Error| AuditError::io(&self.files.records, &error);
         if self.got.tree.size() < head.size {
-            if leaves == 0 {
-                return Err(self.forked(note, "its log does not go on where the copy of it ends".into()));
-            }
-            return Ok(Grown::Partly);
+            // Nothing more comes, and something is missing.
+            return if count == 0 {
+                forked("its log does not go on where the copy of it ends".into())
+            } else {
+                Ok(Grown::Partly)
+            };
         }
         if self.got.tree.root() != head.root {
             let size = head.size;
-            return Err(
-                self.forked(note, format!("its {size} records are not those that were here, and others after them"))
-            );
+            return forked(format!("its {size} records are not those that were here, and others after them"));
         }
-        self.records.sync_data().and_then(|()| self.hashes.sync_data()).map_err(here)?;
-        let cosigned = own.cosign(note, now).ok_or_else(|| Untaken::Unfit("its head cannot be cosigned".into()))?;
-        files::replace(&self.files.head, &cosigned).map_err(here)?;
-        self.whole = self.got.clone();
+        self.keep(note, own, now)?;
         Ok(Grown::Whole)
     }
 
-    /// Appends a page's records, as far as the head covers them. Gives how many, or why they do not follow.
+    /// Appends a page's records to what came, as far as the head covers them. Gives how many, or why they do not follow.
     fn append(&mut self, head: &Head, page: &[u8]) -> Result<Result<usize, String>, Untaken> {
-        let (mut got, mut bytes, mut hashes, mut count) = (self.got.clone(), Vec::new(), Vec::new(), 0);
+        let (mut got, mut bytes, mut hashes) = (self.got.clone(), Vec::new(), Vec::new());
         for line in page.split_inclusive(|byte| *byte == b'\n') {
             let Some(record) = line.strip_suffix(b"\n") else {
                 return Err(Untaken::Unfit("a record has no end".into()));
@@ -155,39 +167,55 @@ impl LogCopy {
             got.tree.push(hash);
             got.length += line.len() as u64;
             bytes.extend_from_slice(line);
-            hashes.extend_from_slice(&hash.0);
-            count += 1;
+            hashes.push(hash);
         }
-        let here = |path: &Path, error: io::Error| AuditError::io(path, &error);
-        self.records.write_all_at(&bytes, self.got.length).map_err(|error| here(&self.files.records, error))?;
-        let at = self.got.tree.size() * HASH;
-        self.hashes.write_all_at(&hashes, at).map_err(|error| here(&self.files.hashes, error))?;
+        let here = |error: io::Error| AuditError::io(&self.files.records, &error);
+        let disk = rustix::fs::fstatvfs(&self.part).map_err(|error| here(error.into()))?;
+        if disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM {
+            return Err(Untaken::Unfit("there is hardly room on the disk here".into()));
+        }
+        self.part.write_all_at(&bytes, self.got.length - self.whole.length).map_err(here)?;
+        let count = hashes.len();
+        self.more.extend(hashes);
         self.got = got;
         Ok(Ok(count))
     }
 
-    /// Goes back to what is known, and keeps the head that does not go with it.
-    fn forked(&mut self, note: &[u8], what: String) -> Untaken {
-        // What is in the files beyond it is written over, and cut off by the next start.
-        self.got = self.whole.clone();
-        Untaken::Forked { what, known: keep(self.files.folder(), note) }
+    /// Puts what came, and was found to be what the head says, to the copy.
+    fn keep(&mut self, note: &[u8], own: &LogKey, now: u64) -> Result<(), Untaken> {
+        let cosigned = own.cosign(note, now).ok_or_else(|| Untaken::Unfit("its head cannot be cosigned".into()))?;
+        let here = |error: io::Error| AuditError::io(&self.files.records, &error);
+        let hashes: Vec<u8> = self.more.iter().flat_map(|hash| hash.0).collect();
+        let (mut copied, mut chunk) = (self.whole.length, vec![0; 64 * 1024]);
+        while copied < self.got.length {
+            let most = usize::try_from(self.got.length - copied).unwrap_or(usize::MAX).min(chunk.len());
+            self.part.read_exact_at(&mut chunk[..most], copied - self.whole.length).map_err(here)?;
+            self.records.write_all_at(&chunk[..most], copied).map_err(here)?;
+            copied += most as u64;
+        }
+        self.hashes.write_all_at(&hashes, self.whole.tree.size() * HASH).map_err(here)?;
+        self.records.sync_data().and_then(|()| self.hashes.sync_data()).map_err(here)?;
+        files::replace(&self.files.head, &cosigned).map_err(here)?;
+        self.part.set_len(0).map_err(here)?;
+        self.whole = self.got.clone();
+        self.more.clear();
+        Ok(())
     }
 }
 
-/// Keeps what proves a fork. Gives whether it was kept before.
-fn keep(folder: &Path, proof: &[u8]) -> bool {
+/// Keeps the first head that proves a fork, beside the copy in this folder: the next could be made to hide it.
+pub(crate) fn keep_proof(folder: &Path, proof: &[u8]) -> Result<(), AuditError> {
     let path = folder.join(FORKED);
-    let known = files::read(&path).is_ok_and(|kept| kept.as_deref() == Some(proof));
-    if !known && let Err(error) = files::replace(&path, proof) {
-        tracing::error!(%error, path = %path.display(), "what proves a fork cannot be kept");
+    if path.exists() {
+        return Ok(());
     }
-    known
+    files::replace(&path, proof).map_err(|error| AuditError::io(&path, &error))
 }
 
 /// What is said of a copy whose broker has shown another log, too.
 pub(crate) fn proof_of_fork(folder: &Path) -> Option<String> {
     let proof = folder.join(FORKED);
-    proof.exists().then(|| format!("its broker has shown another log, too: {} is its head or its key", proof.display()))
+    proof.exists().then(|| format!("its broker has shown another log, too: {} is its head", proof.display()))
 }
 
 /// What a copy's own head covers. A copy that is damaged is moved aside, and begun anew.

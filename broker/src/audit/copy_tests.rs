@@ -141,17 +141,25 @@ fn a_log_that_was_put_back_cut_or_made_anew_by_its_own_key_is_found() {
         let at = usize::try_from(copy.position()).expect("short");
         // As a broker gives it: nothing, where the copy's end is no end of a record.
         let page = records.get(at..).filter(|_| records[at - 1] == b'\n').unwrap_or_default();
-        for known in [false, true] {
+        for _ in 0..2 {
             match copy.take(&head, page, &log.own, 7) {
-                Err(Untaken::Forked { known: was, .. }) => assert_eq!(was, known, "{what}"),
+                Err(Untaken::Forked { proof, .. }) => assert_eq!(proof, head, "{what}"),
                 other => panic!("{what}: {other:?}"),
             }
         }
-        assert_eq!(fs::read(log.folder.path().join("copy").join(FORKED)).expect("kept"), head, "{what}");
         assert_eq!(copy.records(), 21, "{what}: what was known stays");
+        // Nothing of the other one lies in the copy, at no moment.
+        let files = Files::of(&log.folder.path().join("copy").join(FILE));
+        assert_eq!(fs::read_to_string(&files.records).expect("reads"), text, "{what}");
         log.grow(&mut copy, 1 << 20).expect("the real one goes on");
     }
     assert_eq!(log.copy().records(), 21);
+    let folder = log.folder.path().join("copy");
+    assert_eq!(proof_of_fork(&folder), None);
+    for proof in ["the first", "another"] {
+        keep_proof(&folder, proof.as_bytes()).expect("kept");
+        assert_eq!(fs::read_to_string(folder.join(FORKED)).expect("kept"), "the first", "nobody hides it by the next");
+    }
 }
 
 #[test]
@@ -163,11 +171,22 @@ fn another_key_and_a_page_that_does_not_read_are_not_taken() {
     assert!(matches!(copy.take(b"none", b"", &log.own, 7), Err(Untaken::Unfit(_))));
     assert!(matches!(copy.take(&head, b"{\"number\":0}", &log.own, 7), Err(Untaken::Unfit(_))));
     assert_eq!(copy.records(), 0);
+    // What the log's key has not signed says nothing of its broker: any manager may serve in its place.
     let other = LogKey::make("one").expect("a key").1;
-    let forked = |result| matches!(result, Err(Untaken::Forked { known: false, .. }));
-    assert!(forked(copy.take(&other.sign(&Tree::default()).expect("signed"), b"", &log.own, 7)));
+    let unsigned = copy.take(&other.sign(&Tree::default()).expect("signed"), b"", &log.own, 7);
+    assert!(matches!(unsigned, Err(Untaken::Unfit(_))), "{unsigned:?}");
     log.grow(&mut copy, 1 << 20).expect("taken");
     let folder = log.folder.path().join("copy");
-    assert!(matches!(LogCopy::open(&folder, other.public()), Err(Untaken::Forked { known: false, .. })));
-    assert!(matches!(LogCopy::open(&folder, other.public()), Err(Untaken::Forked { known: true, .. })));
+    assert!(matches!(LogCopy::open(&folder, other.public()), Err(Untaken::OtherKey)));
+}
+
+#[test]
+fn a_long_record_that_is_none_is_named_in_few_words() {
+    let log = Watched::new();
+    let long = format!("{{\"number\":\"{}\"}}\n", "A".repeat(1 << 20));
+    let (head, page) = log.forge(&long);
+    match log.copy().take(&head, &page, &log.own, 7) {
+        Err(Untaken::Forked { what, .. }) => assert!(what.len() < 200, "{} bytes", what.len()),
+        other => panic!("{other:?}"),
+    }
 }

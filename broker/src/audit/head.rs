@@ -5,9 +5,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::{SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, Verifier as _, VerifyingKey};
 use protocol::random;
-use signed_note::{Note, NoteError, StandardSigner, StandardVerifier, Verifier as _, VerifierList};
+use signed_note::{Note, NoteError, StandardSigner, StandardVerifier, Verifier, VerifierList};
 use tlog_tiles::Checkpoint;
 use zeroize::Zeroizing;
 
@@ -48,8 +48,8 @@ pub(crate) enum BadHead {
     NotSigned(String),
     #[error("the signature of the key {0} is not valid")]
     BadSignature(String),
-    #[error("it is of another log: {0}")]
-    OtherLog(String),
+    #[error("it is of another log")]
+    OtherLog,
 }
 
 impl LogKey {
@@ -95,6 +95,11 @@ impl LogKey {
         Some(note.to_bytes())
     }
 
+    /// That a head is the log's last one, to whoever asked with this nonce.
+    pub(crate) fn answer(&self, nonce: &str, note: &[u8]) -> String {
+        STANDARD.encode(self.signing.sign(&answer(nonce, note)).to_bytes())
+    }
+
     /// Another log's head with this key's cosignature on it: it was held against what is known of that log, at `now`,
     /// in seconds since 1970.
     pub(crate) fn cosign(&self, note: &[u8], now: u64) -> Option<Vec<u8>> {
@@ -135,6 +140,12 @@ impl PublicLogKey {
         Note::from_bytes(note).is_ok_and(|note| is_cosigned(&note, self.name(), self.point))
     }
 
+    /// Whether whoever has the log's key has said, to this nonce, that a head is its last one.
+    pub(crate) fn has_answered(&self, nonce: &str, note: &[u8], signature: &str) -> bool {
+        let signature = STANDARD.decode(signature).ok().and_then(|bytes| Signature::from_slice(&bytes).ok());
+        signature.is_some_and(|signature| self.point.verify(&answer(nonce, note), &signature).is_ok())
+    }
+
     /// The head in a note, if this key signed it.
     pub(crate) fn verify(&self, note: &[u8]) -> Result<Head, BadHead> {
         let note = Note::from_bytes(note).map_err(|_| BadHead::Malformed)?;
@@ -145,10 +156,15 @@ impl PublicLogKey {
         })?;
         let head = Checkpoint::from_bytes(note.text()).map_err(|_| BadHead::Malformed)?;
         if head.origin() != self.name() {
-            return Err(BadHead::OtherLog(head.origin().to_owned()));
+            return Err(BadHead::OtherLog);
         }
         Ok(Head { size: head.size(), root: *head.hash() })
     }
+}
+
+/// What is signed of an answer. No head begins so.
+fn answer(nonce: &str, note: &[u8]) -> Vec<u8> {
+    [format!("log-page/v1\nnonce {nonce}\n").as_bytes(), note].concat()
 }
 
 /// The brokers that have cosigned a note, by these keys.
@@ -213,6 +229,12 @@ mod tests {
             let both = log.public().verify(&changed).is_ok() && witness.public().has_cosigned(&changed);
             assert!(!both, "changed at {at}");
         }
+        let answer = log.answer("17", &note);
+        assert!(log.public().has_answered("17", &note, &answer));
+        for (nonce, head) in [("18", &note), ("17", &cosigned)] {
+            assert!(!log.public().has_answered(nonce, head, &answer), "to another question");
+        }
+        assert!(!witness.public().has_answered("17", &note, &answer) && !log.public().has_answered("17", &note, ""));
         let later = witness.cosign(&cosigned, 1_700_000_001).expect("cosigned");
         assert_eq!(later.len(), cosigned.len(), "in place of the one before");
     }

@@ -83,7 +83,7 @@ impl Audit {
         let mut known = reading::read(path)?;
         let before = if known.signed_by.contains(broker) { Before::Signed } else { Before::Not };
         let leaves = std::mem::take(&mut known.leaves);
-        let (seal, unsigned) = Seal::open(files, broker, &leaves, before)?;
+        let (seal, unsigned) = Seal::open(files, broker, &leaves, known.length, before)?;
         file.set_len(known.length).and_then(|()| file.sync_all()).map_err(io)?;
         file.seek(SeekFrom::Start(known.length)).map_err(io)?;
 
@@ -249,13 +249,14 @@ impl Writer {
         }
         // Signed when they are on disk: a head never covers what a crash could take away.
         let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
-        let signed = written.map_err(NotSigned::Before).and_then(|()| self.seal.add(&leaves));
+        let length = self.length + bytes.len() as u64;
+        let signed = written.map_err(NotSigned::Before).and_then(|()| self.seal.add(&leaves, length));
         if let Err(NotSigned::Before(error)) = signed {
             self.torn = true;
             self.take_back()?;
             return Err(error);
         }
-        self.length += bytes.len() as u64;
+        self.length = length;
         self.durable.store(self.length, Ordering::Release);
         let first = self.next;
         self.next += leaves.len() as u64;

@@ -22,7 +22,7 @@ mod sightings;
 mod tree;
 mod verify;
 
-pub(crate) use copy::{COPIES, FORKED, Grown, LogCopy, Untaken, proof_of_fork, root_of};
+pub(crate) use copy::{COPIES, FORKED, Grown, LogCopy, Untaken, keep_proof, proof_of_fork, root_of};
 pub(crate) use error::AuditError;
 pub(crate) use files::{BESIDE, FILE, Files};
 pub(crate) use head::{BadHead, Head, PublicLogKey, cosigned_by};

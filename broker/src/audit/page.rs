@@ -1,30 +1,23 @@
 //! A page of the log, for the brokers that copy it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use serde::Deserialize;
-
 use super::{Audit, AuditError};
 
-/// A page's length in bytes: more than any record has.
-const PAGE: u64 = 512 * 1024;
-
-#[derive(Deserialize)]
-struct Numbered {
-    number: u64,
-}
+/// A page is full with so many bytes.
+const PAGE: usize = 512 * 1024;
 
 impl Audit {
     /// The last signed head, and whole records that it covers, from this byte on; none, if no record begins there.
     pub(crate) async fn page(&self, from: u64) -> Result<(String, String), AuditError> {
-        // The head first: it covers nothing that is not there.
+        // Head and length are of the same moment: a head that covers more than is given would look like a fork.
         let signed = self.signed();
-        let (path, end) = self.written();
+        let (path, _) = self.written();
         let read = move || {
-            let records = page(&path, from, end, signed.head.size).map_err(|error| AuditError::io(&path, &error))?;
+            let records = page(&path, from, signed.length).map_err(|error| AuditError::io(&path, &error))?;
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             Ok((text(&signed.note), text(&records)))
         };
@@ -32,8 +25,8 @@ impl Audit {
     }
 }
 
-fn page(path: &Path, from: u64, end: u64, covered: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+fn page(path: &Path, from: u64, end: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
     let mut before = [b'\n'];
     if from > 0 && from < end {
         file.read_exact_at(&mut before, from - 1)?;
@@ -41,14 +34,10 @@ fn page(path: &Path, from: u64, end: u64, covered: u64) -> io::Result<Vec<u8>> {
     if from >= end || before != *b"\n" {
         return Ok(Vec::new());
     }
-    let length = usize::try_from((end - from).min(PAGE)).map_err(io::Error::other)?;
-    let mut bytes = vec![0; length];
-    file.read_exact_at(&mut bytes, from)?;
-    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let Numbered { number } = serde_json::from_slice(first)?;
-    let most = usize::try_from(covered.saturating_sub(number)).unwrap_or(usize::MAX);
-    let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
-    bytes.truncate(ends.take(most).last().unwrap_or(0));
+    file.seek(SeekFrom::Start(from))?;
+    let (mut lines, mut bytes) = (BufReader::new(file.take(end - from)), Vec::new());
+    // At least one, whatever its length: nobody is stopped by a long one.
+    while bytes.len() < PAGE && lines.read_until(b'\n', &mut bytes)? > 0 {}
     Ok(bytes)
 }
 
@@ -74,8 +63,30 @@ mod tests {
             let begins = from == 0 || text.as_bytes().get(usize::try_from(from - 1).expect("short")) == Some(&b'\n');
             assert_eq!(records, if begins { rest } else { "" }, "from {from}");
         }
-        let covered = page(&path, 0, end, 3).expect("read");
-        assert_eq!(covered.iter().filter(|byte| **byte == b'\n').collect::<Vec<_>>().len(), 3, "no more than the head");
-        assert_eq!(page(&path, 0, end, 0).expect("read"), b"");
+        let third = text.match_indices('\n').nth(2).expect("three records").0 as u64 + 1;
+        let covered = page(&path, 0, third).expect("read");
+        assert_eq!(covered.split(|byte| *byte == b'\n').count(), 4, "three whole records, and no more");
+        let long = format!("{{\"number\":0,\"a\":\"{}\"}}\n", "a".repeat(2 * PAGE));
+        std::fs::write(&path, format!("{long}{long}")).expect("written");
+        let one = page(&path, 0, 2 * long.len() as u64).expect("read");
+        assert_eq!(one.len(), long.len(), "a long one is given whole, and alone");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_page_of_a_log_that_grows_has_all_that_its_head_covers() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (audit, _) = Audit::open(&folder.path().join("audit.jsonl"), "b").expect("opens");
+        let writer = audit.clone();
+        let writing = tokio::spawn(async move {
+            for _ in 0..300 {
+                writer.record(Record::new(Event::BrokerStarted)).await.expect("written");
+            }
+        });
+        while !writing.is_finished() {
+            let (head, records) = audit.page(0).await.expect("read");
+            let size: usize = head.lines().nth(1).expect("a size").parse().expect("a number");
+            assert_eq!(records.lines().count(), size);
+        }
+        writing.await.expect("all are written");
     }
 }

@@ -146,7 +146,8 @@ pub(super) fn numbered(line: &[u8], expected: u64) -> Result<(), String> {
     match serde_json::from_slice(line) {
         Ok(Numbered { number }) if number == expected => Ok(()),
         Ok(Numbered { number }) => Err(format!("it has number {number}, expected {expected}")),
-        Err(error) => Err(error.to_string()),
+        // Its own words may hold what it reads: whatever somebody wrote there.
+        Err(error) => Err(format!("it is no record: it does not read at column {}", error.column())),
     }
 }
 

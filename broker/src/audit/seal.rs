@@ -35,6 +35,8 @@ pub(super) struct Seal {
 pub(crate) struct SignedHead {
     pub(crate) head: Head,
     pub(crate) note: Arc<[u8]>,
+    /// The bytes of the records that it covers.
+    pub(crate) length: u64,
 }
 
 /// Whether a log was signed before this start.
@@ -61,10 +63,11 @@ impl Seal {
         files: Files,
         broker: &str,
         leaves: &[Hash],
+        length: u64,
         before: Before,
     ) -> Result<(Self, Range<u64>), AuditError> {
         let key = key(&files, broker, before)?;
-        let found = head(&files, &key, before)?;
+        let found = head(&files, &key, before)?.map(|found| SignedHead { length, ..found });
         let head = found.as_ref().map(|found| found.head);
         let signed = head.as_ref().map_or(0, |head| head.size);
         let (older, newer) = usize::try_from(signed)
@@ -81,7 +84,7 @@ impl Seal {
         let size = tree.size();
         let signed_now = match found.filter(|found| found.head.size == size) {
             Some(found) => found,
-            None => sign(&files, &key, &tree).map_err(|error| AuditError::io(&files.head, &error))?,
+            None => sign(&files, &key, &tree, length).map_err(|error| AuditError::io(&files.head, &error))?,
         };
         let seal = Self { files, key: Arc::new(key), tree, hashes, signed: Arc::new(RwLock::new(signed_now)) };
         let unsigned = if head.is_some() { signed..size } else { size..size };
@@ -98,15 +101,15 @@ impl Seal {
         &self.signed
     }
 
-    /// Adds records, which are on disk, and signs.
-    pub(super) fn add(&mut self, leaves: &[Hash]) -> Result<(), NotSigned> {
+    /// Adds records, which are on disk, and signs. With them the log has so many bytes.
+    pub(super) fn add(&mut self, leaves: &[Hash], length: u64) -> Result<(), NotSigned> {
         let mut tree = self.tree.clone();
         tree.extend(leaves);
         let bytes: Vec<u8> = leaves.iter().flat_map(|leaf| leaf.0).collect();
         // Over whatever an attempt before this one left there.
         let at = self.tree.size() * HASH;
         self.hashes.write_all_at(&bytes, at).and_then(|()| self.hashes.sync_data()).map_err(NotSigned::Before)?;
-        let signed = sign(&self.files, &self.key, &tree);
+        let signed = sign(&self.files, &self.key, &tree, length);
         if let Err(error) = &signed
             && matches!(self.lies_there(), Some(head) if head.size == self.tree.size())
         {
@@ -125,10 +128,10 @@ impl Seal {
 }
 
 /// Signs a head, and puts it in its place.
-fn sign(files: &Files, key: &LogKey, tree: &Tree) -> io::Result<SignedHead> {
+fn sign(files: &Files, key: &LogKey, tree: &Tree, length: u64) -> io::Result<SignedHead> {
     let note = key.sign(tree).ok_or_else(|| io::Error::other("the log's head cannot be signed"))?;
     files::replace(&files.head, &note)?;
-    Ok(SignedHead { head: Head { size: tree.size(), root: tree.root() }, note: note.into() })
+    Ok(SignedHead { head: Head { size: tree.size(), root: tree.root() }, note: note.into(), length })
 }
 
 /// The log's key; made, if the log was never signed.
@@ -177,7 +180,7 @@ fn head(files: &Files, key: &LogKey, before: Before) -> Result<Option<SignedHead
         Some(note) => key
             .public()
             .verify(&note)
-            .map(|head| Some(SignedHead { head, note: note.into() }))
+            .map(|head| Some(SignedHead { head, note: note.into(), length: 0 }))
             .map_err(|error| AuditError::Damaged(format!("{}: {error}", files.head.display()))),
         None if before == Before::Signed => Err(AuditError::Damaged(format!(
             "{} is missing, though the audit log was signed: whether the log is whole cannot be told. Put it back from \

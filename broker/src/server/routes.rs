@@ -67,8 +67,8 @@ pub(super) async fn answer(
         (Route::Handover, Some(Caller::Node(node))) => {
             with(&body, |request| handover::give(broker, call, node, request)).await
         }
-        (Route::Log(from), Some(Caller::Node(node))) => {
-            witness::give(broker, call, node, from).await.map(|page| json(&page))
+        (Route::Log(from, nonce), Some(Caller::Node(node))) => {
+            witness::give(broker, call, node, from, &nonce).await.map(|page| json(&page))
         }
         (Route::Membership, Some(Caller::Node(node))) => {
             admission::membership(broker, call, node).await.map(|reply| json(&reply))
@@ -80,7 +80,7 @@ pub(super) async fn answer(
             | Route::Join
             | Route::Membership
             | Route::Handover
-            | Route::Log(_),
+            | Route::Log(..),
             _,
         ) => wrong_certificate(broker, call).await,
     };
@@ -97,8 +97,8 @@ enum Route {
     Join,
     Membership,
     Handover,
-    /// From this byte on.
-    Log(u64),
+    /// From this byte on, to this nonce.
+    Log(u64, String),
     Joiner(JoinerHash),
 }
 
@@ -126,8 +126,12 @@ fn named(method: &Method, path: &str) -> Result<(Step, Route), ProblemKind> {
         let hash = hash.parse().map_err(|_| ProblemKind::NotFound)?;
         (Step::joiner, Route::Joiner(hash), get || *method == Method::HEAD)
     } else {
-        let from = path.strip_prefix(LOG).and_then(|from| from.parse().ok()).ok_or(ProblemKind::NotFound)?;
-        (Step::log, Route::Log(from), get)
+        let asked = path.strip_prefix(LOG).and_then(|asked| asked.split_once('/')).ok_or(ProblemKind::NotFound)?;
+        let (from, nonce) = (asked.0.parse().map_err(|_| ProblemKind::NotFound)?, asked.1);
+        if nonce.len() > 64 || !nonce.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(ProblemKind::NotFound);
+        }
+        (Step::log, Route::Log(from, nonce.to_owned()), get)
     };
     if takes { Ok((step, route)) } else { Err(ProblemKind::WrongMethod) }
 }

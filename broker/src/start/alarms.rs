@@ -11,14 +11,36 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::task::JoinHandle;
+
+use crate::audit::Audit;
 
 /// How long it may take.
 const LIMIT: Duration = Duration::from_secs(30);
+/// How long a broker that ends waits for it.
+const LAST: Duration = Duration::from_secs(10);
 /// How often to look whether it has ended.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Runs the command for each alarm, one after the other, for as long as the broker serves.
-pub(super) async fn tell(mut alarms: Receiver<Arc<str>>, command: String) {
+/// What tells of a log's alarms, if that is wanted.
+pub(super) struct Teller(Option<JoinHandle<()>>);
+
+impl Teller {
+    /// From the log's opening on: a start may raise the worst of them.
+    pub(super) fn of(audit: &Audit, command: Option<&String>) -> Self {
+        Self(command.map(|command| tokio::spawn(tell(audit.alarms_to_come(), command.clone()))))
+    }
+
+    /// Tells what was raised last, as far as that can be done soon.
+    pub(super) async fn finish(self) {
+        if let Some(task) = self.0 {
+            let _ = tokio::time::timeout(LAST, task).await;
+        }
+    }
+}
+
+/// Runs the command for each alarm, one after the other, until the log is closed.
+async fn tell(mut alarms: Receiver<Arc<str>>, command: String) {
     loop {
         match alarms.recv().await {
             Ok(alarm) => {
@@ -38,7 +60,7 @@ pub(super) async fn tell(mut alarms: Receiver<Arc<str>>, command: String) {
                     "on-alarm: so many alarms were not told: the command is too slow. They are in the log"
                 );
             }
-            Err(RecvError::Closed) => return std::future::pending().await,
+            Err(RecvError::Closed) => return,
         }
     }
 }
@@ -54,8 +76,9 @@ fn run(command: &str, alarm: &str, limit: Duration) -> std::io::Result<Option<Ex
         .process_group(0)
         .spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
-        // Shorter than a pipe is deep, and whoever does not read it knows why.
-        let _ = writeln!(stdin, "{alarm}");
+        // Whoever does not read it keeps nobody waiting.
+        let alarm = alarm.to_owned();
+        std::thread::spawn(move || writeln!(stdin, "{alarm}"));
     }
     loop {
         match child.try_wait()? {
@@ -82,9 +105,8 @@ mod tests {
         assert!(run(&command, "{}", LIMIT).expect("run").is_some_and(|status| status.success()));
         assert_eq!(std::fs::read_to_string(&told).expect("told"), "{}\n");
         assert!(run("exit 3", "{}", LIMIT).expect("run").is_some_and(|status| status.code() == Some(3)));
-        assert!(
-            run("sleep 60 & wait", "{}", Duration::from_millis(100)).expect("run").is_none(),
-            "ended, with its child"
-        );
+        let long = "a".repeat(1 << 20);
+        let late = run("sleep 60 & wait", &long, Duration::from_millis(100)).expect("run");
+        assert!(late.is_none(), "ended, with its child, though it read nothing");
     }
 }

@@ -5,13 +5,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant;
 
-use certs::ClientTrust;
+use certs::{ClientTrust, Issuing};
 use protocol::INVITE_TYP;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
+use super::alarms::Teller;
 use super::parts::Parts;
-use super::{alarms, keeper, steps};
+use super::{keeper, steps};
 use crate::audit::{self, Audit, Event, Record, Refusals};
 use crate::broker::{Broker, Limits};
 use crate::config::Settings;
@@ -37,7 +38,7 @@ pub(crate) type Beside = Box<dyn FnOnce(Arc<Broker>) -> tokio::task::JoinHandle<
 
 /// Serves until SIGTERM or SIGINT, or until a part of it fails.
 pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<(), Failure> {
-    let mut cluster = Cluster::open(&settings.state)?;
+    let cluster = Cluster::open(&settings.state)?;
     let _lock = cluster.folder().lock()?;
     // An issuing CA that was about to be put to use when the last run ended.
     next_issuing::finish(cluster.folder())?;
@@ -48,6 +49,21 @@ pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<
         return Err(Failure::new(Code::Data, format!("{}: {what}", log.display())));
     }
     let (audit, known) = Audit::open(&log, cluster.broker())?;
+    let teller = Teller::of(&audit, settings.on_alarm.as_ref());
+    let ended = with_log(cluster, issuing, audit, known, settings, beside).await;
+    teller.finish().await;
+    ended
+}
+
+/// From the log on: each step may raise an alarm.
+async fn with_log(
+    mut cluster: Cluster,
+    issuing: Issuing,
+    audit: Audit,
+    known: audit::Known,
+    settings: Settings,
+    beside: Option<Beside>,
+) -> Result<(), Failure> {
     // A run that was cut off between the keys and this record has left a log without it.
     if known.is_new() && (cluster.was_taken() || cluster.was_brought()) {
         let late = "by a run that was cut off before it wrote this down";
@@ -152,10 +168,6 @@ async fn run(
     parts.add("what follows keys", tokio::spawn(handover::follow(broker.clone())));
     parts.add("what keeps the joiners", tokio::spawn(joiners::keep(broker.clone())));
     parts.add("what watches the other brokers' logs", tokio::spawn(witness::keep(broker.clone())));
-    if let Some(command) = &settings.on_alarm {
-        let told = alarms::tell(broker.audit.alarms_to_come(), command.clone());
-        parts.add("what tells of alarms", tokio::spawn(told));
-    }
     let seen = |event| Record { version: Some(broker.sentinel.version()), ..Record::new(event) };
     write(&broker.audit, seen(Event::BrokerStarted)).await?;
     parts.add(LISTENER, tokio::spawn(Listener::new(socket, tls_config, broker.clone()).run(stopping)));

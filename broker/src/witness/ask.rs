@@ -8,7 +8,7 @@ use http_body_util::Full;
 use hyper::{Request, StatusCode};
 use protocol::{BrokerAddress, LOG, LogPage};
 
-use crate::audit::{Grown, LogCopy, Untaken};
+use crate::audit::{Grown, LogCopy, PublicLogKey, Untaken};
 use crate::broker::Broker;
 use crate::clock;
 use crate::ledger::Peer;
@@ -18,6 +18,8 @@ use crate::peers::{Peers, body};
 const ONE: Duration = Duration::from_secs(5);
 /// For all that is asked of one broker in one look; what is left is asked for in the next.
 const WHOLE: Duration = Duration::from_secs(30);
+/// A broker has a few addresses.
+const MOST_ADDRESSES: usize = 16;
 /// The longest page, in bytes, as JSON.
 const MOST: usize = 2 * 1024 * 1024;
 
@@ -28,11 +30,12 @@ pub(super) async fn bring_up(
     peer: &Peer,
     mut copy: LogCopy,
 ) -> (Option<LogCopy>, Result<(), Untaken>) {
-    let began = tokio::time::Instant::now();
+    let deadline = tokio::time::Instant::now() + WHOLE;
     loop {
-        let page = match page(broker, peers, peer, copy.position()).await {
-            Ok(page) => page,
-            Err(why) => return (Some(copy), Err(Untaken::Unfit(why))),
+        let page = match tokio::time::timeout_at(deadline, page(broker, peers, peer, copy.position())).await {
+            Ok(Ok(page)) => page,
+            Ok(Err(why)) => return (Some(copy), Err(Untaken::Unfit(why))),
+            Err(_) => return (Some(copy), Err(Untaken::Unfit("it did not come in time".into()))),
         };
         let (own, now) = (broker.audit.key().clone(), clock::now());
         let taken = tokio::task::spawn_blocking(move || {
@@ -47,8 +50,7 @@ pub(super) async fn bring_up(
         };
         match grown {
             Ok(Grown::Whole) => return (Some(copy), Ok(())),
-            Ok(Grown::Partly) if began.elapsed() < WHOLE => {}
-            Ok(Grown::Partly) => return (Some(copy), Err(Untaken::Unfit("there is more than came in time".into()))),
+            Ok(Grown::Partly) => {}
             Err(untaken) => return (Some(copy), Err(untaken)),
         }
     }
@@ -57,8 +59,8 @@ pub(super) async fn bring_up(
 /// A page, from the first of its addresses that answers.
 async fn page(broker: &Broker, peers: &Peers, peer: &Peer, from: u64) -> Result<LogPage, String> {
     let mut failures = Vec::new();
-    for address in &peer.addresses {
-        match tokio::time::timeout(ONE, ask(broker, peers, address, from)).await {
+    for address in peer.addresses.iter().take(MOST_ADDRESSES) {
+        match tokio::time::timeout(ONE, ask(broker, peers, peer, address, from)).await {
             Ok(Ok(page)) => return Ok(page),
             Ok(Err(why)) => failures.push(format!("{address}: {why}")),
             Err(_) => failures.push(format!("{address}: no answer within {} s", ONE.as_secs())),
@@ -67,14 +69,30 @@ async fn page(broker: &Broker, peers: &Peers, peer: &Peer, from: u64) -> Result<
     Err(if failures.is_empty() { "the ledger lists no address of it".into() } else { failures.join("; ") })
 }
 
-async fn ask(broker: &Broker, peers: &Peers, address: &BrokerAddress, from: u64) -> Result<LogPage, String> {
+async fn ask(
+    broker: &Broker,
+    peers: &Peers,
+    peer: &Peer,
+    address: &BrokerAddress,
+    from: u64,
+) -> Result<LogPage, String> {
+    let nonce = format!("{:032x}", u128::from_be_bytes(protocol::random()));
     // The engine renews these files while it runs: they are read anew for each try.
     let node = broker.engine.node_key().await?;
-    let request = Request::get(format!("{LOG}{from}")).body(Full::default()).map_err(|error| error.to_string())?;
+    let request =
+        Request::get(format!("{LOG}{from}/{nonce}")).body(Full::default()).map_err(|error| error.to_string())?;
     let reply = peers.ask_as(node, address, request).await?;
     let status = reply.status();
     if status != StatusCode::OK {
         return Err(format!("it answered {}", status.as_u16()));
     }
-    serde_json::from_slice(&body(reply, MOST).await?).map_err(|_| "its reply does not read".into())
+    let page: LogPage =
+        serde_json::from_slice(&body(reply, MOST).await?).map_err(|_| "its reply does not read".to_owned())?;
+    // Any manager may serve at an address that the ledger lists. Only its own broker has the log's key.
+    let key = peer.log.as_ref().and_then(|listed| PublicLogKey::read(&listed.key));
+    if key.is_some_and(|key| key.has_answered(&nonce, page.head.as_bytes(), &page.answer)) {
+        Ok(page)
+    } else {
+        Err("who answers there has not got the log's key".into())
+    }
 }

@@ -1,4 +1,4 @@
-//! `GET /v1/log/{from}`: this broker's log, for the brokers on other managers.
+//! `GET /v1/log/{from}/{nonce}`: this broker's log, for the brokers on other managers.
 //!
 //! Must not be given to anybody but a manager of this swarm on which the ledger lists a broker.
 
@@ -16,6 +16,7 @@ pub(crate) async fn give(
     call: &Call,
     certificate: &NodeCertificate,
     from: u64,
+    nonce: &str,
 ) -> Result<LogPage, Denial> {
     if let Err(denial) = may_read(broker, certificate).await {
         if let Denial::Refused(reason) = denial {
@@ -31,7 +32,8 @@ pub(crate) async fn give(
         return Err(denial);
     }
     let (head, records) = broker.audit.page(from).await?;
-    Ok(LogPage { head, records })
+    let answer = broker.audit.key().answer(nonce, head.as_bytes());
+    Ok(LogPage { head, records, answer })
 }
 
 async fn may_read(broker: &Broker, certificate: &NodeCertificate) -> Result<(), Denial> {

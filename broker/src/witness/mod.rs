@@ -8,7 +8,8 @@ mod ask;
 mod give;
 mod own;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use tokio::task::JoinSet;
 pub(crate) use give::give;
 pub(crate) use own::assert_continued;
 
-use crate::audit::{COPIES, Event, LogCopy, PublicLogKey, Record, Untaken};
+use crate::audit::{self, COPIES, Event, LogCopy, PublicLogKey, Record, Untaken};
 use crate::broker::Broker;
 use crate::clock;
 use crate::ledger::Peer;
@@ -35,6 +36,8 @@ const EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Witness {
     /// Those that are open, by broker. One look at a time.
     open: Mutex<BTreeMap<String, LogCopy>>,
+    /// The brokers whose log has another key now, of which an alarm was raised since the start.
+    other_keys: RwLock<BTreeSet<String>>,
     seen: RwLock<BTreeMap<String, Watched>>,
 }
 
@@ -71,7 +74,9 @@ pub(crate) async fn look(broker: &Arc<Broker>) -> Vec<Watched> {
             (peer.id, copy, ended)
         });
     }
-    for (id, copy, ended) in asked.join_all().await {
+    let asked = asked.join_all().await;
+    broker.witness.forget_all_but(&asked.iter().map(|(id, ..)| id.as_str()).collect());
+    for (id, copy, ended) in asked {
         broker.witness.told(&id, copy.as_ref(), ended);
         open.extend(copy.map(|copy| (id, copy)));
     }
@@ -106,28 +111,52 @@ async fn one(
 }
 
 async fn open(broker: &Broker, peer: &Peer, key: &str) -> Result<LogCopy, Untaken> {
-    // An id names a folder, and comes from the ledger: it follows from a key, and is hexadecimal.
-    let plain = !peer.id.is_empty() && peer.id.len() <= 64 && peer.id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let key = PublicLogKey::read(key).filter(|key| plain && key.broker() == peer.id);
+    let key = PublicLogKey::read(key).filter(|key| is_plain(&peer.id) && key.broker() == peer.id);
     let key = key.ok_or_else(|| Untaken::Unfit("the ledger lists no key of its log that reads".into()))?;
-    let folder = broker.state.join(COPIES).join(&peer.id);
+    let folder = folder(broker, peer);
     tokio::task::spawn_blocking(move || LogCopy::open(&folder, &key))
         .await
         .unwrap_or_else(|error| Err(Untaken::Unfit(error.to_string())))
 }
 
-/// What is said of a log that was not taken; once in the audit log, if it is a fork.
+/// An id names a folder, and comes from the ledger: it follows from a key, and is hexadecimal.
+fn is_plain(id: &str) -> bool {
+    !id.is_empty() && id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn folder(broker: &Broker, peer: &Peer) -> PathBuf {
+    broker.state.join(COPIES).join(&peer.id)
+}
+
+/// What is said of a log that was not taken; once in the audit log, if its broker has shown another one.
 async fn told(broker: &Broker, peer: &Peer, untaken: Untaken) -> String {
     let words = untaken.to_string();
-    if let Untaken::Forked { what, known: false } = untaken {
-        let record = Record {
-            peer: Some(peer.id.clone()),
-            node: Some(peer.node.clone()),
-            ..Record::alarm(Event::LogForked, what)
-        };
-        if let Err(error) = broker.audit.record(record).await {
-            tracing::error!(%error, broker = peer.id, "a log that was forked cannot be written down");
+    let alarm = |what: &str| Record {
+        peer: Some(peer.id.clone()),
+        node: Some(peer.node.clone()),
+        ..Record::alarm(Event::LogForked, what)
+    };
+    let raised = match untaken {
+        Untaken::Forked { what, proof } => {
+            let folder = folder(broker, peer);
+            if audit::proof_of_fork(&folder).is_some() {
+                return words;
+            }
+            // The proof last: where it is, the alarm was written down.
+            let written = broker.audit.record(alarm(&what)).await;
+            written.and_then(|_| audit::keep_proof(&folder, &proof))
         }
+        Untaken::OtherKey => {
+            if broker.witness.has_another_key(&peer.id) {
+                broker.audit.record(alarm(&words)).await.map(drop)
+            } else {
+                Ok(())
+            }
+        }
+        Untaken::Unfit(_) | Untaken::Here(_) => Ok(()),
+    };
+    if let Err(error) = raised {
+        tracing::error!(%error, broker = peer.id, "a log that was forked cannot be written down");
     }
     words
 }
@@ -136,6 +165,16 @@ impl Witness {
     /// What is known of each other broker's log.
     pub(crate) fn watched(&self) -> Vec<Watched> {
         self.seen.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Remembers that the log of this broker has another key. Whether that is new.
+    fn has_another_key(&self, id: &str) -> bool {
+        self.other_keys.write().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned())
+    }
+
+    /// Brokers that left the ledger are watched no more.
+    fn forget_all_but(&self, listed: &BTreeSet<&str>) {
+        self.seen.write().unwrap_or_else(PoisonError::into_inner).retain(|id, _| listed.contains(id.as_str()));
     }
 
     fn told(&self, id: &str, copy: Option<&LogCopy>, ended: Result<(), String>) {

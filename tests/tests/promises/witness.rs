@@ -101,11 +101,11 @@ pub(crate) fn a_lost_managers_log_verifies_from_the_others_copies(pool: &Pool) -
     // It is given to managers only.
     let asks = |host: &Host| -> Result<u16, Failed> {
         let wire = Machine::new(&invite, brokers[0].address()).with_node(node_key(host)?);
-        Ok(on(host, || async { wire.send(Method::GET, "/v1/log/0", Bytes::new()).await })??.0)
+        Ok(on(host, || async { wire.send(Method::GET, "/v1/log/0/00", Bytes::new()).await })??.0)
     };
     assert_eq!((asks(&hosts[1])?, asks(&hosts[3])?), (200, 403));
     let wire = Machine::new(&invite, brokers[0].address()).anonymous();
-    let (status, _) = on(&hosts[1], || async { wire.send(Method::GET, "/v1/log/0", Bytes::new()).await })??;
+    let (status, _) = on(&hosts[1], || async { wire.send(Method::GET, "/v1/log/0/00", Bytes::new()).await })??;
     assert_eq!(status, 403);
     assert_eq!(brokers[0].count("refused", Some("wrong-role"))?, 1);
     assert_eq!(brokers[0].count("refused", Some("wrong-certificate"))?, 1);
