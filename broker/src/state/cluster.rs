@@ -250,7 +250,7 @@ impl Cluster {
         self.file.brought
     }
 
-    /// Whether this machine has published that swarm as the cluster's, or was about to.
+    /// Whether this machine has published that swarm as the cluster's, or was named as its founder.
     pub(crate) fn founds(&self, swarm: &SwarmId) -> bool {
         self.file.founds.as_ref() == Some(swarm)
     }
@@ -262,7 +262,7 @@ impl Cluster {
         !self.has_ledger() && !self.was_taken() && (alone_with_the_keys || self.founds(swarm))
     }
 
-    /// Remembers that this machine publishes the swarm that it is in as the cluster's.
+    /// Remembers that the swarm which this machine is in is the cluster's by its doing, and the ledger its to begin.
     pub(crate) fn remember_founding(&mut self, swarm: &SwarmId) -> Result<(), StateError> {
         self.file.founds = Some(swarm.clone());
         self.file.write(&self.folder)

@@ -41,7 +41,7 @@ pub(super) struct ClusterFile {
     /// The operator brought the keys, to other machines as well: any of them may have made the swarm.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) brought: bool,
-    /// The swarm that this machine has published as the cluster's, or was about to.
+    /// The swarm that this machine has published as the cluster's, or that the operator named it the founder of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) founds: Option<SwarmId>,
 }

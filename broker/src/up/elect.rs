@@ -91,7 +91,7 @@ impl Election {
             return Ok(());
         };
         let Some(membership) = made? else { return Ok(()) };
-        publish(order, store, &mut cluster, &mut lock, &membership).await
+        publish(order, store, &cluster, &mut lock, &membership).await
     }
 }
 
@@ -113,7 +113,7 @@ async fn make(order: &Order, engine: &Engine, cluster: &mut Cluster, until: Inst
 async fn publish(
     order: &Order,
     store: &Store,
-    cluster: &mut Cluster,
+    cluster: &Cluster,
     lock: &mut Lock<'_>,
     membership: &Membership,
 ) -> Result<(), Failure> {
@@ -132,8 +132,8 @@ async fn publish(
     if !lock.still_ours().await? {
         return Ok(());
     }
-    // Before the record can be seen: whose record it is, begins the ledger, and nobody else does.
-    cluster.remember_founding(&membership.swarm)?;
+    // Whose record it is, begins the ledger. That is read from the record itself at the next look: said on disk before, it
+    // would also be said by a machine that was cut off here, and whose lock another one has taken over since.
     if record.publish(store, &issuing).await? {
         tracing::info!(%store, swarm = %membership.swarm, "published the cluster record");
         lock.set_formed(&membership.swarm).await?;

@@ -101,8 +101,9 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
         };
         match (plan::next(held.as_ref(), &place, &given, clock::now()), cluster, shared) {
             (Step::Serve, cluster, _) => {
-                let shared = store.is_some() || came_in;
-                break joined::remember(cluster, (shared, order.form), &place, &engine, until).await?;
+                let (shared, by_store) = (store.is_some() || came_in, store.is_some());
+                let known = joined::Known { shared, named: order.form, by_store, record: record.as_ref() };
+                break joined::remember(cluster, &known, &place, &engine, until).await?;
             }
             (Step::Form, Some(mut cluster), _) => form::form(&order, &engine, &mut cluster, until).await?,
             (Step::Elect, Some(cluster), Some((store, known))) => {

@@ -7,7 +7,7 @@ use std::process::Command;
 use lab::cluster::{Broker, REFUSED, UNAVAILABLE, finish};
 use lab::{Failed, Host, LONG, Pool, Role, until};
 
-use crate::formation::{LOCK, RECORD, Scene};
+use crate::formation::{LOCK, RECORD, Scene, swarm};
 use crate::recovery::{admits_exactly, asked, lost, remove_configs};
 
 fn has_ledger(manager: &Host) -> Result<bool, Failed> {
@@ -59,6 +59,35 @@ pub(crate) fn managers_of_a_swarm_that_was_there_before_begin_one_ledger(pool: &
         begun += broker.count("ledger.made", None)?;
     }
     assert_eq!(begun, 1, "the one that published the swarm begins its ledger");
+    Ok(())
+}
+
+pub(crate) fn who_was_cut_off_before_it_published_begins_no_ledger_in_place_of_a_lost_one(
+    pool: &Pool,
+) -> Result<(), Failed> {
+    let scene = Scene::new(pool, 2)?;
+    lab::form(&scene.hosts.iter().collect::<Vec<_>>(), &[])?;
+    let cut_off = Broker::nowhere(&scene.hosts[0])?;
+    let mut electing = cut_off.spawn_up(&scene.words())?;
+    until(LONG, "its lock", || scene.path(LOCK).exists().then_some(()))?;
+    electing.kill()?;
+    // As a release before left it that was killed just before the record: sure that the swarm is its own.
+    let (file, swarm) = (cut_off.state().join("cluster.json"), swarm(&scene.hosts[0])?);
+    let text = fs::read_to_string(&file)?;
+    fs::write(&file, text.replacen('{', &format!("{{ \"founds\": \"{swarm}\","), 1))?;
+
+    let mut second = Broker::nowhere(&scene.hosts[1])?;
+    second.up_with(&scene.words())?;
+    let invite = second.invite(&["--uses", "1"])?;
+    assert_eq!((second.count("ledger.made", None)?, asked(&second, &invite, 1)?), (1, vec![Ok(())]));
+    remove_configs(&scene.hosts[1])?;
+    lost(&second)?;
+
+    let mut first = cut_off;
+    first.up_with(&[&scene.words()[..], &["--timeout", "3s"]].concat())?;
+    assert!(!has_ledger(&scene.hosts[0])?, "nobody began another ledger");
+    lost(&first)?;
+    assert_eq!(asked(&first, &invite, 1)?, [Err(UNAVAILABLE)]);
     Ok(())
 }
 

@@ -115,7 +115,7 @@ fn place(host: &Host, name: &str) -> Result<(PathBuf, String), Failed> {
     Ok((folder, keys))
 }
 
-fn swarm(host: &Host) -> Result<String, Failed> {
+pub(crate) fn swarm(host: &Host) -> Result<String, Failed> {
     Ok(host.docker(&["info", "--format", "{{.Swarm.Cluster.ID}}"])?.trim().to_owned())
 }
 

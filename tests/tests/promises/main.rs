@@ -75,6 +75,7 @@ fn main() -> ExitCode {
             bounded::slow_huge_and_endless_requests_keep_nobody_out,
             by_store::whoever_came_into_the_swarm_begins_no_ledger_in_place_of_a_lost_one,
             by_store::managers_of_a_swarm_that_was_there_before_begin_one_ledger,
+            by_store::who_was_cut_off_before_it_published_begins_no_ledger_in_place_of_a_lost_one,
             by_store::a_broker_starts_again_whichever_issuing_ca_signed_the_record,
             by_store::a_store_that_hangs_keeps_no_broker_from_serving_and_stopping,
             by_store::first_starts_that_are_cut_off_between_two_steps_are_gone_on_with,
