@@ -98,8 +98,7 @@ fn cut_off(state: &Path, name: &str) -> Result<Option<Cluster>, Failure> {
     }
     let cluster = Cluster::open(state)?;
     let made_elsewhere = cluster.was_taken() || cluster.was_brought();
-    // A log that was lost is no init that was cut off: with another one in its place the broker would start again.
-    let lost_its_log = cluster.has_ledger() && audit::is_empty(&cluster.folder().path(audit::FILE));
-    let may_be = !made_elsewhere && !lost_its_log && cluster.name() == name;
+    // A log that was lost is no init that was cut off.
+    let may_be = !made_elsewhere && !cluster.lost_its_log() && cluster.name() == name;
     Ok((may_be && !cluster.has_logged(Event::ClusterMade)?).then_some(cluster))
 }

@@ -44,7 +44,7 @@ pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<
     next_issuing::finish(cluster.folder())?;
     let issuing = cluster.issuing_key(&settings.issuing_key)?;
     let log = cluster.folder().path(audit::FILE);
-    if cluster.has_ledger() && audit::is_empty(&log) {
+    if cluster.lost_its_log() {
         let what = "the audit log is missing or empty, though this broker has served before. Restore it from a backup";
         return Err(Failure::new(Code::Data, format!("{}: {what}", log.display())));
     }

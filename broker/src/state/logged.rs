@@ -14,6 +14,12 @@ struct Logged {
 }
 
 impl Cluster {
+    /// Whether the log is gone of a broker that has served. Nothing begins another in its place: with that one the broker
+    /// would start as if nothing had happened, and what the other said would be forgotten.
+    pub(crate) fn lost_its_log(&self) -> bool {
+        self.has_ledger() && audit::is_empty(&self.folder().path(audit::FILE))
+    }
+
     /// Whether the log has a record of this event.
     pub(crate) fn has_logged(&self, wanted: Event) -> Result<bool, Failure> {
         let mut is_there = false;

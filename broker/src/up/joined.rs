@@ -102,4 +102,4 @@ async fn await_ledger(engine: &Engine, until: Instant) -> Result<(), Failure> {
 
 #[cfg(test)]
 #[path = "joined_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -10,7 +10,7 @@ use crate::state::{self, Brought, KeySource, PrivateFile, Waiting};
 const SWARM: &str = "k9vqn1p0r3a8j2m4x6t5b7c1d";
 
 /// A machine with the keys that the operator brought to several.
-fn brought(folder: &Path) -> Cluster {
+pub(in crate::up) fn brought(folder: &Path) -> Cluster {
     let (operator, keys, state) = (folder.join("operator"), folder.join("keys"), folder.join("state"));
     state::init(&operator, "test", Vec::new(), Duration::from_hours(1)).expect("made");
     let made = Cluster::open(&operator).expect("opens");

@@ -24,9 +24,7 @@ pub(super) async fn take(order: &Order) -> Result<(), Failure> {
             );
             return Err(Failure::new(Code::Config, what));
         }
-        // A run that was cut off between the keys and this record has left a log without it.
-        let is_recorded = !cluster.was_brought() || cluster.has_logged(Event::KeysTaken)?;
-        return if is_recorded { Ok(()) } else { record(&cluster).await };
+        return record_late(&cluster).await;
     }
     let Some(brought) = Brought::read(source)? else { return Ok(()) };
     Waiting::at(state)?.take_brought(&brought)?;
@@ -36,8 +34,43 @@ pub(super) async fn take(order: &Order) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Records what a run did not that was cut off after it took the keys. A log that was lost is left alone: the start says so.
+async fn record_late(cluster: &Cluster) -> Result<(), Failure> {
+    if !cluster.was_brought() || cluster.lost_its_log() || cluster.has_logged(Event::KeysTaken)? {
+        return Ok(());
+    }
+    record(cluster).await
+}
+
 async fn record(cluster: &Cluster) -> Result<(), Failure> {
     let _lock = cluster.folder().lock()?;
     let record = Record { detail: Some(FROM_KEYS_FILE.into()), ..Record::new(Event::KeysTaken) };
     Ok(audit::record_one(&cluster.folder().path(audit::FILE), cluster.broker(), record).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::joined::tests::brought;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_run_that_was_cut_off_is_recorded_once_and_a_lost_log_stays_lost() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut cluster = brought(folder.path());
+        let log = cluster.folder().path(audit::FILE);
+        record_late(&cluster).await.expect("recorded");
+        let written = std::fs::read(&log).expect("is there");
+        record_late(&cluster).await.expect("nothing is left to do");
+        assert_eq!(std::fs::read(&log).expect("is there"), written);
+
+        cluster.remember_ledger().expect("written");
+        for entry in std::fs::read_dir(folder.path().join("state")).expect("lists") {
+            let path = entry.expect("an entry").path();
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("audit.")) {
+                std::fs::remove_file(path).expect("removed");
+            }
+        }
+        record_late(&cluster).await.expect("the start says what is wrong");
+        assert!(cluster.lost_its_log() && !log.exists(), "no other log is begun in its place");
+    }
 }
