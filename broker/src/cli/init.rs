@@ -1,15 +1,16 @@
 //! `broker init`.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::BrokerAddress;
+use rustix::fs::{Access, access};
 
 use crate::admin::operator;
 use crate::audit::{self, Event, Record};
 use crate::exit::{Code, Failure};
-use crate::state::{self, Cluster, PrivateFile};
+use crate::state::{self, Brought, Cluster, KeySource, PrivateFile};
 
 /// Make the root, an issuing CA and the cluster's identity
 ///
@@ -47,12 +48,14 @@ impl Init {
                 "--cluster must be a name of 1 to 40 bytes, without control characters",
             ));
         }
-        // Before anything is made: a place that cannot be written to leaves no cluster behind without its file.
-        let keys_file = self.keys_file.as_deref().map(new_file).transpose()?;
         let operator = operator(rustix::process::getuid().as_raw());
         let begun = cut_off(&self.state, name)?;
+        // Before anything is made: a place that cannot be written to leaves no cluster behind without its file.
+        if let Some(path) = &self.keys_file {
+            assert_free(path, begun.as_ref())?;
+        }
         // The run that was cut off may have written a file.
-        let detail = (keys_file.is_some() || begun.is_some()).then(|| state::INTO_KEYS_FILE.to_owned());
+        let detail = (self.keys_file.is_some() || begun.is_some()).then(|| state::INTO_KEYS_FILE.to_owned());
         let cluster = if let Some(cluster) = begun {
             cluster
         } else {
@@ -61,8 +64,9 @@ impl Init {
         };
         // No broker writes into the log meanwhile.
         let _lock = cluster.folder().lock()?;
-        if let (Some(path), Some(file)) = (&self.keys_file, keys_file) {
-            state::Brought::write(&cluster, file, path)?;
+        if let Some(path) = &self.keys_file {
+            let file = PrivateFile::replace(path).map_err(|error| refused(path, &unmade(&error), KEPT))?;
+            Brought::write(&cluster, file, path)?;
         }
         // Last: until it is there, the same command again does what is left.
         let record = Record { operator: Some(operator), detail, ..Record::new(Event::ClusterMade) };
@@ -80,15 +84,35 @@ impl Init {
     }
 }
 
-/// A file for the keys, which nobody else can read.
-fn new_file(path: &Path) -> Result<PrivateFile, Failure> {
-    PrivateFile::create(path).map_err(|error| {
-        let what = match error.kind() {
-            ErrorKind::AlreadyExists => "it is there already. Give another place, or remove it".into(),
-            _ => format!("it cannot be made: {error}. No cluster was made"),
-        };
-        Failure::new(Code::CannotCreate, format!("--keys-file {}: {what}", path.display()))
-    })
+/// That the keys can be written there, over nothing but the file of the run that was cut off.
+fn assert_free(path: &Path, begun: Option<&Cluster>) -> Result<(), Failure> {
+    let state = if begun.is_some() { KEPT } else { "No cluster was made" };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let found = access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from);
+    found.map_err(|error| refused(path, &unmade(&error), state))?;
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(refused(path, &unmade(&error), state)),
+        Ok(_) if begun.is_some_and(|cluster| is_of(path, cluster)) => Ok(()),
+        Ok(_) => Err(refused(path, "it is there already. Give another place, or remove it", state)),
+    }
+}
+
+/// Whether the file there has this cluster's keys.
+fn is_of(path: &Path, cluster: &Cluster) -> bool {
+    let read = Brought::read(&KeySource::File(path.to_owned()));
+    read.is_ok_and(|read| read.is_some_and(|keys| keys.cluster() == cluster.id()))
+}
+
+/// What becomes of a cluster that an earlier run made.
+const KEPT: &str = "The cluster is made: the same again, with a place that is free, does what is left";
+
+fn unmade(error: &io::Error) -> String {
+    format!("it cannot be made: {error}")
+}
+
+fn refused(path: &Path, what: &str, state: &str) -> Failure {
+    Failure::new(Code::CannotCreate, format!("--keys-file {}: {what}. {state}", path.display()))
 }
 
 /// The cluster of that name that an earlier run made, if that was cut off before its end.

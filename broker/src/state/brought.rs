@@ -52,7 +52,7 @@ impl Brought {
         read.map(Some)
     }
 
-    /// Writes the keys of a cluster into a new file at this path.
+    /// Writes the keys of a cluster into this file, which is for this path.
     pub(crate) fn write(cluster: &Cluster, file: PrivateFile, path: &Path) -> Result<(), StateError> {
         let brought = Self { format: FORMAT, form_until: cluster.form_until(), keys: cluster.shared()? };
         let corrupt = |error: serde_json::Error| StateError::Corrupt { path: path.to_owned(), what: error.to_string() };

@@ -152,9 +152,18 @@ pub(crate) fn first_starts_that_are_cut_off_between_two_steps_are_gone_on_with(p
     assert_eq!(init("second.keys")?.code, 73, "it was finished");
     // As a kill leaves it before the record: with keys, and with nothing in the log.
     forget_log(&state)?;
+    let keys = |name: &str| fs::read(host.folder().join(name));
+    let before = keys("first.keys")?;
+    let again = init("first.keys")?;
+    assert_eq!((again.code, &again.stdout), (0, &first.stdout), "the same command finishes it: {}", again.stderr);
+    assert_eq!(keys("first.keys")?, before);
+    forget_log(&state)?;
+    fs::write(host.folder().join("a-file-of-others"), "text")?;
+    let others = init("a-file-of-others")?;
+    assert!(others.code == 73 && !others.stderr.contains("No cluster was made"), "{others:?}");
+    assert_eq!(keys("a-file-of-others")?, b"text");
     let second = init("second.keys")?;
     assert_eq!((second.code, &second.stdout), (0, &first.stdout), "the same cluster");
-    let keys = |name: &str| fs::read(host.folder().join(name));
     assert_eq!(keys("first.keys")?, keys("second.keys")?);
     assert!(fs::read_to_string(state.join("audit.jsonl"))?.contains("cluster.made"));
 
