@@ -61,6 +61,10 @@ async fn hand_over(
         Some(_) => None,
     };
     assert_signed_by(broker, &request, certificate, &key)?;
+    // Every node of the swarm can ask: one that is given nothing, whatever the ledger says, takes no turn from a manager.
+    if certificate.role != Role::Manager {
+        return Err(Reason::WrongRole.into());
+    }
     // From here to the end nobody replaces a key, nor what is trusted: what is given is what was checked.
     let _turn = broker.keys.turn.lock().await;
     broker.sentinel.check()?;
@@ -205,9 +209,6 @@ async fn manager(
     certificate: &NodeCertificate,
     request: &HandoverRequest,
 ) -> Result<(Node, Option<KeyHash>), Denial> {
-    if certificate.role != Role::Manager {
-        return Err(Reason::WrongRole.into());
-    }
     let membership = broker.engine.membership().await?;
     if certificate.swarm != membership.swarm {
         return Err(Reason::OtherSwarm.into());

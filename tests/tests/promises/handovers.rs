@@ -180,10 +180,11 @@ pub(crate) fn a_managers_keys_are_asked_for_by_the_key_that_joined(pool: &Pool) 
 }
 
 pub(crate) fn a_manager_cut_off_from_quorum_hands_no_key_over(pool: &Pool) -> Result<(), Failed> {
-    let hosts = pool.lease(3)?;
+    let hosts = pool.lease(4)?;
     let broker = found(&hosts[0])?;
     let invite = broker.invite(&[])?;
-    for host in &hosts[1..] {
+    hosts[3].join(&hosts[0], &hosts[0].join_token(Role::Worker)?)?;
+    for host in &hosts[1..3] {
         host.join(&hosts[0], &hosts[0].join_token(Role::Manager)?)?;
     }
     broker.ok(&["adopt", "--all", "--reason", "ours"])?;
@@ -193,18 +194,24 @@ pub(crate) fn a_manager_cut_off_from_quorum_hands_no_key_over(pool: &Pool) -> Re
     let asker = Asker::new(&invite)?;
     let request = asker.request(&id(&hosts[1])?, None);
     let strangers = Asker::new(&invite)?.request(&id(&hosts[2])?, None);
-    let (pair, strangers_pair) = (node_key(&hosts[1])?, node_key(&hosts[2])?);
+    let workers = Asker::new(&invite)?.request(&id(&hosts[3])?, None);
+    let (pair, strangers_pair, workers_pair) = (node_key(&hosts[1])?, node_key(&hosts[2])?, node_key(&hosts[3])?);
     // The leader still answers reads for a while, and commits nothing.
     hosts[0].cut()?;
     thread::scope(|scope| -> Result<(), Failed> {
-        let asks = scope.spawn(|| ask(&broker, &invite, strangers_pair, &strangers));
-        assert_eq!(ask(&broker, &invite, pair, &request)?, Err(UNAVAILABLE));
-        assert_eq!(asks.join().expect("no panic")?, Err(UNAVAILABLE), "a refusal is final");
+        let strangers_ask = scope.spawn(|| ask(&broker, &invite, strangers_pair, &strangers));
+        let asks = scope.spawn(|| ask(&broker, &invite, pair, &request));
+        let handing = || (broker.count("keys.handing-over", None).ok()? == 1).then_some(());
+        until(LONG, "the keys' turn to be taken", handing)?;
+        assert_eq!(ask(&broker, &invite, workers_pair, &workers)?, Err(REFUSED));
+        assert!(!asks.is_finished(), "a worker, who can be given nothing, waits for no turn");
+        assert_eq!(asks.join().expect("no panic")?, Err(UNAVAILABLE));
+        assert_eq!(strangers_ask.join().expect("no panic")?, Err(UNAVAILABLE), "a refusal is final");
         Ok(())
     })?;
     let count = |event| broker.count(event, None);
     let (handing, handed, refused) = (count("keys.handing-over")?, count("keys.handed-over")?, count("refused")?);
-    assert_eq!((handing, handed, refused), (1, 0, 0), "it read, and could not commit");
+    assert_eq!((handing, handed, refused), (1, 0, 1), "it read, and could not commit: it refused the worker only");
 
     hosts[0].heal()?;
     until(LONG, "the keys to be handed over when it is back", || {
