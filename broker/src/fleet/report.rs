@@ -75,6 +75,9 @@ pub(crate) struct Report {
     pub(crate) booting: Vec<Booting>,
 }
 
+/// How long a node that confirmed may wait for its label, in seconds: a call to the engine follows the other.
+const LABELLED: u64 = 30;
+
 /// The report, and the invites that it was made with.
 pub(crate) struct Look {
     pub(crate) report: Report,
@@ -97,8 +100,9 @@ pub(crate) async fn report(broker: &Broker) -> Result<Report, Denial> {
 
 /// The report, and the invites that it was made with.
 pub(crate) async fn look(broker: &Broker) -> Result<Look, Denial> {
-    let (invites, unread) = broker.invites.list_each().await?;
+    // The nodes first: what brought one in was committed before it came, and so is in what is read after it.
     let nodes = broker.engine.nodes().await?;
+    let (invites, unread) = broker.invites.list_each().await?;
     Ok(Look { report: explain(nodes, &invites, clock::now()), invites, unread })
 }
 
@@ -116,7 +120,8 @@ fn explain(nodes: Vec<Node>, invites: &[InviteState], now: u64) -> Report {
             open: now < taken.claimed.saturating_add(WINDOW),
         })
         .collect();
-    let pending = pending(&nodes, &booting);
+    let mut pending = pending(&nodes, &booting);
+    pending.extend(confirming(&nodes, invites, now));
     let nodes = nodes.into_iter().map(|node| line(node, invites, &pending)).collect();
     Report { nodes, booting }
 }
@@ -141,6 +146,16 @@ fn pending(nodes: &[Node], booting: &[Booting]) -> HashSet<NodeId> {
         }
     }
     pending
+}
+
+/// The nodes that confirmed a moment ago: the ledger says so, and the label was on its way when the nodes were read.
+fn confirming(nodes: &[Node], invites: &[InviteState], now: u64) -> HashSet<NodeId> {
+    let uses = invites.iter().flat_map(|state| state.claims.uses.values());
+    let confirmed =
+        uses.filter_map(|taken| taken.joined.as_ref()).filter(|join| now < join.at.saturating_add(LABELLED));
+    let confirmed: HashSet<&NodeId> = confirmed.map(|join| &join.node).collect();
+    let drained = nodes.iter().filter(|node| node.availability == Availability::Drain);
+    drained.filter(|node| confirmed.contains(&node.id)).map(|node| node.id.clone()).collect()
 }
 
 fn line(node: Node, invites: &[InviteState], pending: &HashSet<NodeId>) -> NodeLine {
@@ -234,6 +249,18 @@ mod tests {
         let nodes = [node('x', Availability::Drain, 105), node('y', Availability::Drain, 110)];
         let pending = pending(&nodes, &[boot(100, true, true)]);
         assert_eq!(pending.into_iter().collect::<Vec<_>>(), [nodes[0].id.clone()]);
+    }
+
+    #[test]
+    fn a_node_that_confirmed_a_moment_ago_waits_for_its_label() {
+        let node = node('x', Availability::Drain, 1);
+        let invites = [joined(&node.id, &GrantId::random())];
+        let state = |now| explain(vec![node.clone()], &invites, now).nodes[0].state;
+        assert_eq!(state(1 + LABELLED - 1), NodeState::Pending, "not unexplained: no alarm");
+        assert_eq!(state(1 + LABELLED), NodeState::Unexplained, "nobody labelled it");
+        let mut active = node.clone();
+        active.availability = Availability::Active;
+        assert_eq!(explain(vec![active], &invites, 1).nodes[0].state, NodeState::Unexplained, "it takes tasks");
     }
 
     #[test]
