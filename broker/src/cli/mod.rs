@@ -71,7 +71,7 @@ enum AnyCommand {
 }
 
 /// Where the running broker is.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 struct AdminSocket {
     /// The running broker's admin socket
     #[arg(long = "admin", value_name = "SOCKET", env = "BROKER_ADMIN", default_value = "/run/broker/admin.sock")]

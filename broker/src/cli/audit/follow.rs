@@ -1,16 +1,11 @@
 //! `broker audit follow`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::choice::Choice;
-use super::folders;
-use super::merged::Merged;
+use super::asked::Asked;
 use super::others::Others;
-use super::shown::{Format, Reader};
-use crate::audit;
+use super::shown::Reader;
 use crate::exit::Failure;
-use crate::state;
 
 /// How often this broker's log is looked at.
 const LOOK: Duration = Duration::from_millis(300);
@@ -20,46 +15,22 @@ const OTHERS: Duration = Duration::from_secs(2);
 #[derive(clap::Args)]
 pub(in crate::cli) struct Follow {
     #[command(flatten)]
-    choice: Choice,
-    /// The state directory
-    #[arg(long, value_name = "DIR", env = "BROKER_STATE", default_value = state::DEFAULT)]
-    state: PathBuf,
-    #[command(flatten)]
-    others: Others,
-    #[command(flatten)]
-    format: Format,
+    asked: Asked,
 }
 
 impl Follow {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let Self { choice, state, others, format } = self;
-        let mut merged = Merged::default();
-        let from_end = !choice.has_beginning();
-        merged.add(&state.join(audit::FILE), from_end)?;
-        let local = others.left_out();
-        if !local {
-            others.bring_up(&state)?;
-            for copy in folders::copies(&state)? {
-                merged.add(&copy.join(audit::FILE), from_end)?;
-            }
-            bring_up_again_and_again(others);
+        let asked = self.asked;
+        let mut merged = asked.open(!asked.choice.has_beginning())?;
+        if !asked.others.left_out() {
+            bring_up_again_and_again(asked.others.clone());
         }
-        let mut printer = format.printer();
-        loop {
-            while let Some(record) = merged.next()? {
-                if choice.wants(&record) && printer.print(record)? == Reader::Gone {
-                    return Ok(());
-                }
-            }
-            if printer.flush()? == Reader::Gone {
-                return Ok(());
-            }
+        let mut printer = asked.format.printer();
+        while asked.print(&mut merged, &mut printer)? == Reader::Here {
             std::thread::sleep(LOOK);
-            // A broker that came meanwhile: all of it is new.
-            for copy in if local { Vec::new() } else { folders::copies(&state)? } {
-                merged.add(&copy.join(audit::FILE), false)?;
-            }
+            asked.add_new(&mut merged)?;
         }
+        Ok(())
     }
 }
 

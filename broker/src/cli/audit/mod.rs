@@ -1,5 +1,6 @@
 //! `broker audit`.
 
+mod asked;
 mod choice;
 mod cluster;
 mod export;

@@ -12,7 +12,7 @@ use crate::witness::{self, Watched};
 const PATIENCE: Duration = Duration::from_secs(45);
 
 /// The other brokers' logs
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(in crate::cli) struct Others {
     /// Only this broker's log, and not the others'
     #[arg(long)]
