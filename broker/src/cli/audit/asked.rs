@@ -28,7 +28,7 @@ impl Asked {
     /// This broker's log and, unless they are left out, the others' as they are now. From their ends on, if nothing
     /// before is asked for.
     pub(super) fn open(&self, from_end: bool) -> Result<Merged, Failure> {
-        let mut merged = Merged::default();
+        let mut merged = Merged::since(self.choice.since());
         merged.add(&self.state.join(audit::FILE), from_end)?;
         if !self.others.left_out() {
             self.others.bring_up(&self.state)?;

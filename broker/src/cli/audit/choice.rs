@@ -58,8 +58,8 @@ impl Choice {
             && begins("broker", &self.broker)
     }
 
-    /// Whether it says from when on.
-    pub(super) fn has_beginning(&self) -> bool {
-        self.since.is_some()
+    /// From when on, in seconds since 1970, if it says so.
+    pub(super) fn since(&self) -> Option<u64> {
+        self.since
     }
 }

@@ -21,7 +21,7 @@ pub(in crate::cli) struct Follow {
 impl Follow {
     pub(super) fn run(self) -> Result<(), Failure> {
         let asked = self.asked;
-        let mut merged = asked.open(!asked.choice.has_beginning())?;
+        let mut merged = asked.open(asked.choice.since().is_none())?;
         if !asked.others.left_out() {
             bring_up_again_and_again(asked.others.clone());
         }

@@ -6,18 +6,30 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::clock;
 use crate::exit::{Code, Failure};
 
 /// Logs that are read side by side. What is appended meanwhile comes later.
 #[derive(Default)]
 pub(super) struct Merged {
     sources: Vec<Source>,
+    since: Option<Since>,
 }
+
+/// A time to the second, as records have it, without what follows: times that are written so sort as text.
+#[derive(Clone, Copy)]
+struct Since([u8; SECOND]);
+
+/// The length of `2026-01-31T12:00:00`.
+const SECOND: usize = 19;
+
+/// What is read at once: a log of years is read from its beginning, whatever is wanted of it.
+const CHUNK: usize = 256 * 1024;
 
 struct Source {
     path: PathBuf,
     lines: BufReader<File>,
-    /// The beginning of a record that has no end yet.
+    /// The line that is read, or the beginning of a record that has no end yet.
     begun: Vec<u8>,
     read: u64,
     next: Option<Next>,
@@ -29,15 +41,21 @@ struct Next {
 }
 
 impl Merged {
+    /// Nothing from before this time, in seconds since 1970, is wanted. It is passed over unread, as fast as the disk
+    /// gives it: a clock may have gone back, so that what is wanted can lie anywhere.
+    pub(super) fn since(seconds: Option<u64>) -> Self {
+        Self { sources: Vec::new(), since: seconds.and_then(Since::at) }
+    }
+
     /// Reads this log, too. From its end on, if nothing before is asked for.
     pub(super) fn add(&mut self, path: &Path, from_end: bool) -> Result<(), Failure> {
         if self.sources.iter().any(|source| source.path == path) {
             return Ok(());
         }
         let failed = |error: std::io::Error| Failure::new(Code::NoInput, format!("{}: {error}", path.display()));
-        let lines = BufReader::new(File::open(path).map_err(failed)?);
+        let lines = BufReader::with_capacity(CHUNK, File::open(path).map_err(failed)?);
         let mut source = Source { path: path.to_owned(), lines, begun: Vec::new(), read: 0, next: None };
-        while from_end && source.line()?.is_some() {}
+        while from_end && source.line(None)?.is_some() {}
         self.sources.push(source);
         Ok(())
     }
@@ -45,7 +63,7 @@ impl Merged {
     /// The next record; None if there is no more now.
     pub(super) fn next(&mut self) -> Result<Option<Value>, Failure> {
         for source in &mut self.sources {
-            source.fill()?;
+            source.fill(self.since)?;
         }
         let first = self.sources.iter_mut().filter(|source| source.next.is_some()).min_by(|one, other| {
             let time = |source: &Source| source.next.as_ref().map(|next| next.time.clone());
@@ -55,11 +73,27 @@ impl Merged {
     }
 }
 
+impl Since {
+    fn at(seconds: u64) -> Option<Self> {
+        clock::shown(seconds).as_bytes().first_chunk().copied().map(Self)
+    }
+
+    /// Whether a record's line says by its beginning that it is from before. Any other line is read as a whole.
+    fn passes_over(self, line: &[u8]) -> bool {
+        let time = || {
+            let number = line.strip_prefix(b"{\"number\":")?;
+            let digits = number.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            number[digits..].strip_prefix(b",\"time\":\"")?.first_chunk::<SECOND>()
+        };
+        time().is_some_and(|time| *time < self.0)
+    }
+}
+
 impl Source {
-    /// Reads the next record that reads, if there is one.
-    fn fill(&mut self) -> Result<(), Failure> {
+    /// Reads the next record that reads and may be wanted, if there is one.
+    fn fill(&mut self, since: Option<Since>) -> Result<(), Failure> {
         while self.next.is_none() {
-            let Some(line) = self.line()? else { return Ok(()) };
+            let Some(line) = self.line(since)? else { return Ok(()) };
             let Ok(record) = serde_json::from_slice::<Value>(&line) else {
                 let path = self.path.display();
                 tracing::warn!("line {} of {path} does not read: see 'broker audit verify'", self.read);
@@ -72,15 +106,20 @@ impl Source {
         Ok(())
     }
 
-    /// The next whole line.
-    fn line(&mut self) -> Result<Option<Vec<u8>>, Failure> {
-        let failed = |error: std::io::Error| Failure::new(Code::Io, format!("{}: {error}", self.path.display()));
-        self.lines.read_until(b'\n', &mut self.begun).map_err(failed)?;
-        if self.begun.pop_if(|last| *last == b'\n').is_none() {
-            return Ok(None);
+    /// The next whole line that is not known to be from before.
+    fn line(&mut self, since: Option<Since>) -> Result<Option<Vec<u8>>, Failure> {
+        loop {
+            let failed = |error: std::io::Error| Failure::new(Code::Io, format!("{}: {error}", self.path.display()));
+            self.lines.read_until(b'\n', &mut self.begun).map_err(failed)?;
+            if self.begun.pop_if(|last| *last == b'\n').is_none() {
+                return Ok(None);
+            }
+            self.read += 1;
+            if since.is_none_or(|since| !since.passes_over(&self.begun)) {
+                return Ok(Some(std::mem::take(&mut self.begun)));
+            }
+            self.begun.clear();
         }
-        self.read += 1;
-        Ok(Some(std::mem::take(&mut self.begun)))
     }
 }
 
@@ -116,6 +155,31 @@ mod tests {
         }
         assert_eq!(names(&mut merged), ["a", "b", "c", "d", "d2", "e"]);
         assert!(merged.add(&folder.path().join("none"), false).is_err());
+    }
+
+    #[test]
+    fn what_is_from_before_is_passed_over_wherever_it_lies() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        let record = |number: u64, time: &str, name: &str| {
+            format!("{{\"number\":{number},\"time\":\"{time}\",\"event\":\"{name}\"}}\n")
+        };
+        let text = [
+            record(0, "2026-01-31T11:59:59.999Z", "before"),
+            record(1, "2026-01-31T12:00:00Z", "at"),
+            // The clock went back.
+            record(2, "2026-01-31T11:00:00Z", "back"),
+            record(3, "2026-01-31T12:00:00.5Z", "after"),
+            // Whoever wrote it: it is read, and judged as a whole.
+            line("2020-01-01T00:00:00Z", "another layout"),
+        ];
+        std::fs::write(&path, text.concat()).expect("written");
+        let mut merged = Merged::since(crate::clock::read("2026-01-31T12:00:00Z"));
+        merged.add(&path, false).expect("added");
+        assert_eq!(names(&mut merged), ["at", "after", "another layout"]);
+        let mut all = Merged::since(None);
+        all.add(&path, false).expect("added");
+        assert_eq!(names(&mut all).len(), 5);
     }
 
     #[test]
