@@ -84,7 +84,6 @@ impl Audit {
         let before = if known.signed_by.contains(broker) { Before::Signed } else { Before::Not };
         let leaves = std::mem::take(&mut known.leaves);
         let (seal, unsigned) = Seal::open(files, broker, &leaves, known.length, before)?;
-        file.set_len(known.length).and_then(|()| file.sync_all()).map_err(io)?;
         file.seek(SeekFrom::Start(known.length)).map_err(io)?;
 
         let writable = Arc::new(AtomicBool::new(true));
@@ -109,6 +108,10 @@ impl Audit {
         first.extend(recovered(known.torn, &unsigned));
         if !first.is_empty() {
             writer.write(first.iter()).map_err(io)?;
+        }
+        if known.torn {
+            // What is left of it, now that it was told.
+            writer.file.set_len(writer.length).and_then(|()| writer.file.sync_all()).map_err(io)?;
         }
         let (key, signed) = (writer.seal.key().clone(), writer.seal.signed().clone());
         let (sender, receiver) = sync_channel(WAITING);
@@ -399,6 +402,22 @@ mod tests {
         assert!(told.contains("log.recovered") && told.contains("records 2 to 3 were not signed"), "{told}");
         assert!(Audit::open(&path, "b").is_ok());
         assert_eq!(std::fs::read_to_string(&path).expect("reads"), told, "told once");
+    }
+
+    #[test]
+    fn whoever_is_killed_before_the_telling_leaves_it_to_the_next() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.jsonl");
+        record_once(&path, "b", Record::new(Event::ClusterMade)).expect("written");
+        let more = std::fs::read_to_string(&path).expect("reads");
+        let more = more.lines().nth(1).expect("two records").replacen("\"number\":1", "\"number\":2", 1);
+        let mut file = OpenOptions::new().append(true).open(&path).expect("opens");
+        writeln!(file, "{more}").expect("written");
+        for _ in 0..2 {
+            let known = reading::read(&path).expect("reads");
+            let opened = Seal::open(Files::of(&path), "b", &known.leaves, known.length, Before::Signed);
+            assert_eq!(opened.expect("opens").1, 2..3, "not signed before it is told");
+        }
     }
 
     #[test]

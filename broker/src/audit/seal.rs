@@ -58,7 +58,8 @@ pub(super) enum NotSigned {
 }
 
 impl Seal {
-    /// Takes up what was signed before, and signs what came after: gives the numbers of those records, too.
+    /// Takes up what was signed before. Gives the numbers of the records that came after, too: what is added next is
+    /// signed together with them.
     pub(super) fn open(
         files: Files,
         broker: &str,
@@ -82,8 +83,9 @@ impl Seal {
         tree.extend(newer);
         let hashes = mend(&files.hashes, leaves).map_err(|error| AuditError::io(&files.hashes, &error))?;
         let size = tree.size();
-        let signed_now = match found.filter(|found| found.head.size == size) {
+        let signed_now = match found {
             Some(found) => found,
+            // The head comes before the record that says that the log is signed from there on.
             None => sign(&files, &key, &tree, length).map_err(|error| AuditError::io(&files.head, &error))?,
         };
         let seal = Self { files, key: Arc::new(key), tree, hashes, signed: Arc::new(RwLock::new(signed_now)) };
