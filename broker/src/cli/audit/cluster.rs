@@ -175,6 +175,10 @@ impl Told {
     }
 }
 
+/// A broker has no copy of the log of one that was gone before it came.
+const ELSEWHERE: &str = "cluster: what no log here says, a log of a broker that was gone before this one came may say: \
+                         name the copies that older managers have, too (broker audit verify --cluster DIR…)";
+
 /// In words, a line each.
 pub(super) fn told(reconciled: &Reconciled) -> String {
     let Reconciled { nodes, claims, mismatches, never_joined, .. } = reconciled;
@@ -192,6 +196,9 @@ pub(super) fn told(reconciled: &Reconciled) -> String {
     lines.extend(never_joined.iter().map(|NeverJoined { invite, key, redeemed }| {
         format!("cluster: a machine was handed the token at {redeemed} and never came: invite {invite}, key {key}")
     }));
+    if !mismatches.is_empty() {
+        lines.push(ELSEWHERE.to_owned());
+    }
     if mismatches.is_empty() {
         lines.push(format!("cluster: {nodes} nodes and {claims} claims, all as the logs say"));
     }
