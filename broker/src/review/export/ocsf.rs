@@ -40,6 +40,15 @@ impl Class {
         }
     }
 
+    /// The status' number and name: how it ended, or, of a finding, how far somebody is with it.
+    fn status(self, outcome: &str) -> (u64, &'static str) {
+        match (self, outcome) {
+            (Self::Finding, _) => (1, "New"),
+            (_, "ok") => (1, "Success"),
+            _ => (2, "Failure"),
+        }
+    }
+
     /// The activity's number and name. What has no number in the schema is 99, by its own name.
     fn activity(self, event: &str) -> (u64, &str) {
         let end = event.rsplit('.').next().unwrap_or(event);
@@ -70,7 +79,7 @@ fn event(log: &Log, told: Told<'_>) -> Value {
     let (number, name, category) = class.name();
     let (activity, activity_name) = class.activity(entry.event());
     let (severity, severity_name) = severity(entry.text("outcome"));
-    let succeeded = entry.text("outcome") == "ok";
+    let (status, status_name) = class.status(entry.text("outcome"));
     let mut event = json!({
         "activity_id": activity,
         "activity_name": activity_name,
@@ -82,8 +91,8 @@ fn event(log: &Log, told: Told<'_>) -> Value {
         "type_name": format!("{name}: {activity_name}"),
         "severity_id": severity,
         "severity": severity_name,
-        "status_id": if succeeded { 1 } else { 2 },
-        "status": if succeeded { "Success" } else { "Failure" },
+        "status_id": status,
+        "status": status_name,
         "time": entry.time.as_millisecond(),
         "message": message(told),
         "metadata": {
