@@ -6,7 +6,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::AuditError;
 use super::files::{self, FILE, Files};
@@ -38,6 +38,15 @@ pub(crate) struct LogCopy {
     whole: Part,
     /// The same, and what came after it, of which no head has been seen yet.
     got: Part,
+    /// What lies there is not what its own head says. It stays there until the whole log came anew.
+    damaged: Option<Damaged>,
+}
+
+/// A copy that somebody changed, or the disk.
+#[derive(Clone, Copy, Debug)]
+struct Damaged {
+    /// What its head says, if that reads: what comes anew must continue it.
+    head: Option<Head>,
 }
 
 /// A log from its beginning on.
@@ -91,13 +100,37 @@ impl LogCopy {
         }
         let open =
             |path: &Path| OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-        let whole = found(&files, key)?;
+        let found = found(&files, key)?;
         let (records, hashes) = (open(&files.records).map_err(here)?, open(&files.hashes).map_err(here)?);
-        // What was got after it is got again.
-        records.set_len(whole.length).and_then(|()| hashes.set_len(whole.tree.size() * HASH)).map_err(here)?;
+        let (whole, damaged) = match found {
+            Ok(whole) => (whole, None),
+            Err(damaged) => (Part::default(), Some(damaged)),
+        };
+        if damaged.is_none() {
+            // What was got after it is got again.
+            records.set_len(whole.length).and_then(|()| hashes.set_len(whole.tree.size() * HASH)).map_err(here)?;
+        }
         let part = open(&folder.join(PART)).map_err(here)?;
         part.set_len(0).map_err(here)?;
-        Ok(Self { files, key: key.clone(), records, hashes, part, more: Vec::new(), got: whole.clone(), whole })
+        let (key, more, got) = (key.clone(), Vec::new(), whole.clone());
+        Ok(Self { files, key, records, hashes, part, more, whole, got, damaged })
+    }
+
+    /// Whether it is the copy of the log that is signed with this key.
+    pub(crate) fn is_of(&self, key: &str) -> bool {
+        self.key.as_str() == key
+    }
+
+    /// What is said of a copy that is not what its own head says.
+    pub(crate) fn damage(&self) -> Option<String> {
+        self.damaged.map(|Damaged { head }| {
+            let records = head.map_or_else(String::new, |head| format!(" of {} records", head.size));
+            let path = self.files.records.display();
+            format!(
+                "the copy{records} in {path} is not what was signed: somebody changed it, or the disk did. It stays \
+                 until the log came anew, and is kept as audit.damaged then"
+            )
+        })
     }
 
     /// Where the next page begins, in bytes.
@@ -115,9 +148,10 @@ impl LogCopy {
     pub(crate) fn take(&mut self, note: &[u8], page: &[u8], own: &LogKey, now: u64) -> Result<Grown, Untaken> {
         let taken = self.taken(note, page, own, now);
         if taken.is_err() {
-            // It is got again from there.
+            // It is got again from there. What it takes of the disk may be what is missing.
             self.got = self.whole.clone();
             self.more.clear();
+            let _ = self.part.set_len(0);
         }
         taken
     }
@@ -126,8 +160,9 @@ impl LogCopy {
         // What the log's key has not signed says nothing of its broker.
         let head = self.key.verify(note).map_err(|error| Untaken::Unfit(format!("its head: {error}")))?;
         let forked = |what: String| Err(Untaken::Forked { what, proof: note.to_vec() });
-        if head.size < self.whole.tree.size() {
-            let (has, seen) = (head.size, self.whole.tree.size());
+        let seen = self.whole.tree.size().max(self.signed_before().map_or(0, |before| before.size));
+        if head.size < seen {
+            let has = head.size;
             return forked(format!("its log has {has} records, and {seen} of them were here already"));
         }
         let count = match self.append(&head, page)? {
@@ -146,8 +181,28 @@ impl LogCopy {
             let size = head.size;
             return forked(format!("its {size} records are not those that were here, and others after them"));
         }
+        if let Some(before) = self.signed_before()
+            && self.came_anew(before.size) != before.root
+        {
+            let size = before.size;
+            return forked(format!(
+                "its first {size} records are not those that were signed before, by the copy's head"
+            ));
+        }
         self.keep(note, own, now)?;
         Ok(Grown::Whole)
+    }
+
+    /// What was signed of a log whose copy is damaged.
+    fn signed_before(&self) -> Option<Head> {
+        self.damaged.and_then(|damaged| damaged.head)
+    }
+
+    /// The hash over the first records of what came.
+    fn came_anew(&self, size: u64) -> Hash {
+        let mut tree = Tree::default();
+        tree.extend(usize::try_from(size).ok().and_then(|size| self.more.get(..size)).unwrap_or(&self.more));
+        tree.root()
     }
 
     /// Appends a page's records to what came, as far as the head covers them. Gives how many, or why they do not follow.
@@ -171,7 +226,9 @@ impl LogCopy {
         }
         let here = |error: io::Error| AuditError::io(&self.files.records, &error);
         let disk = rustix::fs::fstatvfs(&self.part).map_err(|error| here(error.into()))?;
-        if disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM {
+        // What came is written once more, where it stays.
+        let needed = ROOM + bytes.len() as u64 + (got.length - self.whole.length);
+        if disk.f_bavail.saturating_mul(disk.f_frsize) < needed {
             return Err(Untaken::Unfit("there is hardly room on the disk here".into()));
         }
         self.part.write_all_at(&bytes, self.got.length - self.whole.length).map_err(here)?;
@@ -184,8 +241,12 @@ impl LogCopy {
     /// Puts what came, and was found to be what the head says, to the copy.
     fn keep(&mut self, note: &[u8], own: &LogKey, now: u64) -> Result<(), Untaken> {
         let cosigned = own.cosign(note, now).ok_or_else(|| Untaken::Unfit("its head cannot be cosigned".into()))?;
-        let here = |error: io::Error| AuditError::io(&self.files.records, &error);
+        let path = self.files.records.clone();
+        let here = |error: io::Error| AuditError::io(&path, &error);
         let hashes: Vec<u8> = self.more.iter().flat_map(|hash| hash.0).collect();
+        if self.damaged.is_some() {
+            self.move_aside().map_err(here)?;
+        }
         let (mut copied, mut chunk) = (self.whole.length, vec![0; 64 * 1024]);
         while copied < self.got.length {
             let most = usize::try_from(self.got.length - copied).unwrap_or(usize::MAX).min(chunk.len());
@@ -196,10 +257,22 @@ impl LogCopy {
         self.hashes.write_all_at(&hashes, self.whole.tree.size() * HASH).map_err(here)?;
         self.records.sync_data().and_then(|()| self.hashes.sync_data()).map_err(here)?;
         files::replace(&self.files.head, &cosigned).map_err(here)?;
-        self.part.set_len(0).map_err(here)?;
         self.whole = self.got.clone();
         self.more.clear();
+        self.damaged = None;
+        self.part.set_len(0).map_err(here)?;
         Ok(())
+    }
+
+    /// Keeps a damaged copy for whoever looks into it, the first one, and begins another one beside its head.
+    fn move_aside(&mut self) -> io::Result<()> {
+        let aside = self.files.records.with_extension("damaged");
+        if !aside.exists() {
+            fs::rename(&self.files.records, aside)?;
+            let mut anew = OpenOptions::new();
+            self.records = anew.read(true).write(true).create_new(true).mode(0o600).open(&self.files.records)?;
+        }
+        self.records.set_len(0).and_then(|()| self.hashes.set_len(0))
     }
 }
 
@@ -218,23 +291,16 @@ pub(crate) fn proof_of_fork(folder: &Path) -> Option<String> {
     proof.exists().then(|| format!("its broker has shown another log, too: {} is its head", proof.display()))
 }
 
-/// What a copy's own head covers. A copy that is damaged is moved aside, and begun anew.
-fn found(files: &Files, key: &PublicLogKey) -> Result<Part, AuditError> {
+/// What a copy's own head covers, or that it is damaged.
+fn found(files: &Files, key: &PublicLogKey) -> Result<Result<Part, Damaged>, AuditError> {
     let here = |error: io::Error| AuditError::io(&files.records, &error);
-    let Some(note) = files::read(&files.head).map_err(here)? else { return Ok(Part::default()) };
-    let whole = key.verify(&note).ok().map(|head| read(&files.records, head)).transpose();
-    match whole.map(Option::flatten) {
-        Ok(Some(whole)) => return Ok(whole),
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(here(error)),
-        Ok(None) | Err(_) => {}
+    let Some(note) = files::read(&files.head).map_err(here)? else { return Ok(Ok(Part::default())) };
+    let head = key.verify(&note).ok();
+    match head.map(|head| read(&files.records, head)).transpose() {
+        Ok(Some(Some(whole))) => Ok(Ok(whole)),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(here(error)),
+        Ok(_) | Err(_) => Ok(Err(Damaged { head })),
     }
-    let aside: PathBuf = files.records.with_extension("damaged");
-    match fs::rename(&files.records, &aside) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(here(error)),
-        Ok(()) | Err(_) => fs::remove_file(&files.head).map_err(here)?,
-    }
-    tracing::error!(path = %aside.display(), "the copy of another broker's log is damaged: it is fetched anew");
-    Ok(Part::default())
 }
 
 /// The records that the head covers; None if they are not those.

@@ -96,20 +96,44 @@ fn what_came_before_a_kill_and_no_head_covers_is_got_again() {
 }
 
 #[test]
-fn a_damaged_copy_is_fetched_anew() {
+fn a_damaged_copy_stays_until_its_log_came_anew_and_continues_its_head() {
     let log = Watched::new();
     log.write(10);
+    let older = log.forge(&log.text());
+    log.write(1);
     log.grow(&mut log.copy(), 1 << 20).expect("taken");
     let files = Files::of(&log.folder.path().join("copy").join(FILE));
+    let verified = || crate::audit::check(&files, std::slice::from_ref(&log.key)).expect("read").wrong;
     let damaged = fs::read_to_string(&files.records).expect("reads").replacen("broker.started", "broker.stopped", 1);
     fs::write(&files.records, &damaged).expect("written");
+    // Its broker may be gone for good: whoever checks the copy must find what was found here.
+    for _ in 0..2 {
+        let copy = log.copy();
+        assert!(copy.damage().is_some_and(|what| what.contains("of 12 records")));
+        assert_eq!((copy.records(), copy.position()), (0, 0));
+        assert_eq!(verified().and_then(|wrong| wrong.record), Some(1));
+    }
+    // What the log's key signs now must go on from the head that is here, whatever the records are.
+    let changed = log.forge(&log.text().replacen("broker.started", "node.joined", 2));
+    for (what, (head, page)) in [("older", older), ("changed", changed)] {
+        let forked = log.copy().take(&head, &page, &log.own, 7);
+        assert!(matches!(forked, Err(Untaken::Forked { .. })), "{what}: {forked:?}");
+        assert_eq!(fs::read_to_string(&files.records).expect("reads"), damaged, "{what}");
+    }
     let mut copy = log.copy();
-    assert_eq!((copy.records(), copy.position()), (0, 0));
-    log.grow(&mut copy, 1 << 20).expect("taken");
-    assert_eq!(fs::read_to_string(&files.records).expect("reads"), log.text());
+    log.grow(&mut copy, 400).expect("taken");
+    assert_eq!(copy.damage(), None);
+    assert_eq!((fs::read_to_string(&files.records).expect("reads"), verified()), (log.text(), None));
     assert_eq!(fs::read_to_string(files.records.with_extension("damaged")).expect("kept"), damaged);
     fs::remove_file(&files.records).expect("removed");
     assert_eq!(log.copy().records(), 0, "gone, and fetched anew");
+    log.grow(&mut log.copy(), 1 << 20).expect("taken");
+    assert_eq!(fs::read_to_string(files.records.with_extension("damaged")).expect("kept"), damaged, "the first one");
+    fs::write(&files.head, "none").expect("written");
+    assert!(log.copy().damage().is_some());
+    log.grow(&mut log.copy(), 1 << 20).expect("taken");
+    assert_eq!(verified(), None);
+    assert!(log.copy().is_of(log.key.as_str()) && !log.copy().is_of(log.own.public().as_str()));
 }
 
 #[test]

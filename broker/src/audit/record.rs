@@ -40,6 +40,9 @@ pub(crate) enum Event {
     /// A log was put back or replaced: another broker's, or this one's own.
     #[serde(rename = "log.forked")]
     LogForked,
+    /// The copy of another broker's log is not what was signed.
+    #[serde(rename = "log.damaged")]
+    LogDamaged,
     /// An invite was made.
     #[serde(rename = "invite.made")]
     InviteMade,

@@ -51,6 +51,8 @@ pub(super) async fn bring_up(
         match grown {
             Ok(Grown::Whole) => return (Some(copy), Ok(())),
             Ok(Grown::Partly) => {}
+            // What lies on the disk now is looked at anew the next time.
+            Err(untaken @ Untaken::Here(_)) => return (None, Err(untaken)),
             Err(untaken) => return (Some(copy), Err(untaken)),
         }
     }

@@ -36,9 +36,18 @@ const EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Witness {
     /// Those that are open, by broker. One look at a time.
     open: Mutex<BTreeMap<String, LogCopy>>,
-    /// The brokers whose log has another key now, of which an alarm was raised since the start.
-    other_keys: RwLock<BTreeSet<String>>,
+    /// What an alarm was raised of since the start, by broker.
+    alarmed: RwLock<BTreeSet<(Alarmed, String)>>,
     seen: RwLock<BTreeMap<String, Watched>>,
+}
+
+/// An alarm that nothing on the disk tells of: it is raised once in each run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Alarmed {
+    /// The broker's log has another key now.
+    OtherKey,
+    /// The copy of it is damaged.
+    Damaged,
 }
 
 /// What is known of another broker's log.
@@ -97,8 +106,8 @@ async fn one(
         );
     };
     let opened = match copy {
-        Some(copy) => Ok(copy),
-        None => open(broker, peer, &listed.key).await,
+        Some(copy) if copy.is_of(&listed.key) => Ok(copy),
+        _ => open(broker, peer, &listed.key).await,
     };
     let ended = match opened {
         Ok(copy) => ask::bring_up(broker, peers, peer, copy).await,
@@ -114,9 +123,20 @@ async fn open(broker: &Broker, peer: &Peer, key: &str) -> Result<LogCopy, Untake
     let key = PublicLogKey::read(key).filter(|key| is_plain(&peer.id) && key.broker() == peer.id);
     let key = key.ok_or_else(|| Untaken::Unfit("the ledger lists no key of its log that reads".into()))?;
     let folder = folder(broker, peer);
-    tokio::task::spawn_blocking(move || LogCopy::open(&folder, &key))
+    let opened = tokio::task::spawn_blocking(move || LogCopy::open(&folder, &key))
         .await
-        .unwrap_or_else(|error| Err(Untaken::Unfit(error.to_string())))
+        .unwrap_or_else(|error| Err(Untaken::Unfit(error.to_string())))?;
+    if let Some(what) = opened.damage()
+        && broker.witness.is_new(Alarmed::Damaged, &peer.id)
+    {
+        broker.audit.record(alarm(peer, Event::LogDamaged, &what)).await?;
+    }
+    Ok(opened)
+}
+
+/// An alarm about another broker's log.
+fn alarm(peer: &Peer, event: Event, what: &str) -> Record {
+    Record { peer: Some(peer.id.clone()), node: Some(peer.node.clone()), ..Record::alarm(event, what) }
 }
 
 /// An id names a folder, and comes from the ledger: it follows from a key, and is hexadecimal.
@@ -131,11 +151,7 @@ fn folder(broker: &Broker, peer: &Peer) -> PathBuf {
 /// What is said of a log that was not taken; once in the audit log, if its broker has shown another one.
 async fn told(broker: &Broker, peer: &Peer, untaken: Untaken) -> String {
     let words = untaken.to_string();
-    let alarm = |what: &str| Record {
-        peer: Some(peer.id.clone()),
-        node: Some(peer.node.clone()),
-        ..Record::alarm(Event::LogForked, what)
-    };
+    let alarm = |what: &str| alarm(peer, Event::LogForked, what);
     let raised = match untaken {
         Untaken::Forked { what, proof } => {
             let folder = folder(broker, peer);
@@ -147,7 +163,7 @@ async fn told(broker: &Broker, peer: &Peer, untaken: Untaken) -> String {
             written.and_then(|_| audit::keep_proof(&folder, &proof))
         }
         Untaken::OtherKey => {
-            if broker.witness.has_another_key(&peer.id) {
+            if broker.witness.is_new(Alarmed::OtherKey, &peer.id) {
                 broker.audit.record(alarm(&words)).await.map(drop)
             } else {
                 Ok(())
@@ -167,9 +183,9 @@ impl Witness {
         self.seen.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Remembers that the log of this broker has another key. Whether that is new.
-    fn has_another_key(&self, id: &str) -> bool {
-        self.other_keys.write().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned())
+    /// Remembers this of the broker's log. Whether it is new.
+    fn is_new(&self, what: Alarmed, id: &str) -> bool {
+        self.alarmed.write().unwrap_or_else(PoisonError::into_inner).insert((what, id.to_owned()))
     }
 
     /// Brokers that left the ledger are watched no more.
