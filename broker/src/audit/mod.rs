@@ -19,6 +19,7 @@ mod record;
 mod refusals;
 mod seal;
 mod sightings;
+pub(crate) mod tiles;
 mod tree;
 mod verify;
 

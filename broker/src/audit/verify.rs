@@ -19,7 +19,7 @@ use super::tree::{Hash, Tree, leaf};
 use crate::state;
 
 /// What became of a look at one log.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Checked {
     /// The broker that signed it.
     pub(crate) broker: Option<String>,

@@ -19,7 +19,7 @@ fn state(host: &lab::Host) -> Result<Broker<'_>, Failed> {
     Ok(broker)
 }
 
-pub(crate) fn records_leave_as_lines_as_a_table_and_as_ocsf(pool: &Pool) -> Result<(), Failed> {
+pub(crate) fn records_leave_as_lines_as_a_table_as_ocsf_and_as_tiles(pool: &Pool) -> Result<(), Failed> {
     let hosts = pool.lease(1)?;
     let broker = state(&hosts[0])?;
     let records = broker.records()?;
@@ -49,6 +49,26 @@ pub(crate) fn records_leave_as_lines_as_a_table_and_as_ocsf(pool: &Pool) -> Resu
         std::fs::read_to_string(&file)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     assert_eq!(events.len(), records.len());
     assert_eq!(events.iter().filter(|event| event["class_uid"] == 2004).count(), 3, "three alarms are findings");
+
+    // To be kept elsewhere, and longer than a broker lives.
+    let archive = hosts[0].folder().join("archive");
+    let export = ["audit", "export", "--format", "tiles", "--output", &archive.display().to_string()];
+    broker.ok(&export)?;
+    assert!(broker.ok(&export)?.contains("0 of them new"));
+    let id = records[0]["broker"].as_str().ok_or("no broker")?;
+    let (tiles, key) = (archive.join(id).display().to_string(), broker.state().join("audit.pub").display().to_string());
+    let verify = || broker.run(&["audit", "verify", "--json", "--key", &key, &tiles]);
+    let first = archive.join(id).join("tile/entries/000");
+    let mut kept = std::fs::read(&first)?;
+    let told: Value = serde_json::from_str(&verify()?.stdout)?;
+    assert_eq!((told["ok"].as_bool(), told["records"].as_u64()), (Some(true), Some(records.len() as u64)), "{told}");
+    std::fs::remove_file(&first)?;
+    let told: Value = serde_json::from_str(&verify()?.stdout)?;
+    assert_eq!((&told["ok"], &told["checked"][0]["elsewhere"]), (&Value::Bool(true), &256.into()), "{told}");
+    *kept.last_mut().ok_or("an empty file")? ^= 1;
+    std::fs::write(&first, kept)?;
+    let wrong = verify()?;
+    assert_eq!(wrong.code, 65, "{}", wrong.stdout);
     Ok(())
 }
 

@@ -85,7 +85,7 @@ fn main() -> ExitCode {
             downloads::downloads_that_nobody_reads_keep_nobody_out,
             exports::a_record_is_proved_to_whoever_has_the_key_and_no_log,
             exports::an_outsider_checks_a_log_with_the_page_alone,
-            exports::records_leave_as_lines_as_a_table_and_as_ocsf,
+            exports::records_leave_as_lines_as_a_table_as_ocsf_and_as_tiles,
             fail_closed::a_manager_cut_off_from_quorum_hands_out_nothing,
             fail_closed::a_manager_cut_off_from_quorum_refuses_nobody,
             fail_closed::deleted_configs_give_no_revoked_invite_back,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::clock;
 
 /// Which records
-#[derive(clap::Args)]
+#[derive(Default, PartialEq, clap::Args)]
 pub(in crate::cli) struct Choice {
     /// Only records from this time on: '2h' ago, or 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -56,6 +56,11 @@ impl Choice {
             && self.outcome.as_ref().is_none_or(|outcome| text("outcome") == outcome)
             && begins("invite", &self.invite)
             && begins("broker", &self.broker)
+    }
+
+    /// Whether it leaves none out.
+    pub(super) fn is_all(&self) -> bool {
+        *self == Self::default()
     }
 
     /// From when on, in seconds since 1970, if it says so.

@@ -24,6 +24,11 @@ impl Logs {
         Ok(self.keys.iter().map(|file| read_keys(file)).collect::<Result<Vec<_>, _>>()?.concat())
     }
 
+    /// Where they are.
+    pub(super) fn folders(&self) -> Result<Vec<PathBuf>, Failure> {
+        self.folders.all()
+    }
+
     /// The logs. One that is wrong or cannot be read hides no other.
     pub(super) fn read(&self) -> Result<Vec<Log>, Failure> {
         let logs = read_all(&self.folders.all()?, &self.keys()?);

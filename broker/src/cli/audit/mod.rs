@@ -13,6 +13,7 @@ mod others;
 mod prove;
 mod report;
 mod shown;
+mod tiles;
 mod verify;
 
 use crate::exit::Failure;

@@ -8,6 +8,7 @@ use super::cluster::{self, Cluster, Reconciled};
 use super::folders::Folders;
 use super::merged::Merged;
 use super::others;
+use crate::audit::tiles::{self, CheckedTiles};
 use crate::audit::{self, AuditError, Checked, Files, Head, PublicLogKey};
 use crate::cli::AdminSocket;
 use crate::exit::{Code, Failure};
@@ -62,6 +63,9 @@ struct Log {
     look: Look,
     #[serde(skip)]
     files: Files,
+    /// What it is of, where it is no log but its tiles.
+    #[serde(skip)]
+    tiles: Option<CheckedTiles>,
     #[serde(skip)]
     note: Option<Vec<u8>>,
     broker: Option<String>,
@@ -71,6 +75,9 @@ struct Log {
     cosigned_by: Vec<String>,
     records: u64,
     signed: u64,
+    /// Of tiles: how many records were moved away, and are known by their hashes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elsewhere: Option<u64>,
     /// The number of the first record that is wrong, from 0, where one can be named.
     record: Option<u64>,
     wrong: Option<String>,
@@ -148,10 +155,15 @@ pub(super) fn read_keys(file: &Path) -> Result<Vec<PublicLogKey>, Failure> {
     })
 }
 
-/// One log. One that cannot be read hides no other.
+/// One log, or its tiles. One that cannot be read hides no other.
 fn check(folder: &Path, keys: &[PublicLogKey]) -> Log {
     let files = Files::of(&folder.join(audit::FILE));
-    let Checked { broker, key, trusted, records, signed, note, wrong } = match audit::check(&files, keys) {
+    let checked = if tiles::are_in(folder) {
+        tiles::check(folder, keys).map(|tiles| (tiles.checked.clone(), Some(tiles)))
+    } else {
+        audit::check(&files, keys).map(|checked| (checked, None))
+    };
+    let (Checked { broker, key, trusted, records, signed, note, wrong }, tiles) = match checked {
         Ok(checked) => checked,
         Err(error) => return Log::unread(folder, files, &error),
     };
@@ -160,6 +172,8 @@ fn check(folder: &Path, keys: &[PublicLogKey]) -> Log {
         ok: true,
         look: Look::Right,
         files,
+        elsewhere: tiles.as_ref().map(|tiles| tiles.elsewhere),
+        tiles,
         note,
         broker,
         key,
@@ -186,7 +200,7 @@ fn hold_against(checked: &mut [Log], file: &Path) -> Result<(), Failure> {
     for log in checked.iter_mut().filter(|log| log.look != Look::Missing) {
         let Some(head) = log.public().and_then(|key| key.verify(&note).ok()) else { continue };
         found = true;
-        match audit::continues(&log.files, head) {
+        match log.continues(head) {
             Ok(true) => {}
             Ok(false) => {
                 let size = head.size;
@@ -214,7 +228,7 @@ fn compare(checked: &mut [Log]) {
             }
             let (Some(this), Some(that)) = (one.head(), other.head()) else { continue };
             let (longer, head) = if this.size > that.size { (one, that) } else { (&*other, this) };
-            let same = one.key == other.key && audit::continues(&longer.files, head).unwrap_or(false);
+            let same = one.key == other.key && longer.continues(head).unwrap_or(false);
             if !same {
                 let record = audit::differ(&one.files, &other.files).ok().flatten();
                 let at = record.map_or_else(String::new, |record| format!(": record {record} differs"));
@@ -240,8 +254,10 @@ impl Log {
         Self {
             folder: folder.display().to_string(),
             ok: false,
-            look: if files.records.exists() { Look::Failed } else { Look::Missing },
+            look: if files.records.exists() || tiles::are_in(folder) { Look::Failed } else { Look::Missing },
             files,
+            tiles: None,
+            elsewhere: None,
             note: None,
             broker: None,
             key: None,
@@ -252,6 +268,11 @@ impl Log {
             record: None,
             wrong: Some(error.to_string()),
         }
+    }
+
+    /// Whether it has all that this head covers, and as it says.
+    fn continues(&self, head: Head) -> Result<bool, AuditError> {
+        self.tiles.as_ref().map_or_else(|| audit::continues(&self.files, head), |tiles| Ok(tiles.continues(head)))
     }
 
     /// The first thing that is wrong stays.
@@ -272,6 +293,13 @@ impl Log {
     }
 }
 
+/// What is said of records whose tiles are not here.
+fn away(elsewhere: Option<u64>) -> String {
+    let elsewhere = elsewhere.filter(|records| *records > 0);
+    elsewhere
+        .map_or_else(String::new, |records| format!(" ({records} of them are kept elsewhere; their hashes are here)"))
+}
+
 /// One log in a line for people.
 fn told(log: &Log) -> String {
     let Log { folder, records, .. } = log;
@@ -286,7 +314,7 @@ fn told(log: &Log) -> String {
     }
     match &log.wrong {
         Some(wrong) if log.look != Look::Wrong => format!("{folder}: NOT READ: {wrong}"),
-        None => format!("{folder}: {records} records, all as they were signed; {signed}"),
+        None => format!("{folder}: {records} records, all as they were signed{}; {signed}", away(log.elsewhere)),
         Some(wrong) => format!("{folder}: WRONG: {wrong} ({records} records; {signed})"),
     }
 }

@@ -9,7 +9,7 @@ mod ocsf;
 use super::{Log, Told};
 
 /// What records are written as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// One JSON object a line: the record as it is in the log, and its proof
     Jsonl,
