@@ -28,6 +28,21 @@ impl Log {
         Self { folder, files, records, hashes, head }
     }
 
+    /// The same log, in a folder of its own.
+    fn twin(&self) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = Files::of(&folder.path().join("audit.jsonl"));
+        for (from, to) in [
+            (&self.files.records, &files.records),
+            (&self.files.hashes, &files.hashes),
+            (&self.files.head, &files.head),
+            (&self.files.public, &files.public),
+        ] {
+            fs::copy(from, to).expect("copied");
+        }
+        Self { folder, files, records: self.records.clone(), hashes: self.hashes.clone(), head: self.head.clone() }
+    }
+
     fn lines(&self) -> Vec<&[u8]> {
         self.records.split_inclusive(|byte| *byte == b'\n').collect()
     }
@@ -89,6 +104,31 @@ fn every_byte_that_is_changed_is_found_and_its_record_named() {
         fs::write(path, bytes).expect("written");
     }
     assert_eq!(found(&log.files), None);
+}
+
+/// `./run soak` asks for it by name: a third of a million looks at a log.
+#[test]
+#[ignore = "takes a quarter of an hour: ./run soak"]
+fn every_byte_of_a_thousand_records_that_is_changed_is_found_and_its_record_named() {
+    let log = Log::of(1000);
+    let bytes = log.records.len();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for first in 0..threads {
+            let log = log.twin();
+            scope.spawn(move || {
+                let mut changed = log.records.clone();
+                for at in (first..bytes).step_by(threads) {
+                    let number = log.records[..at].iter().filter(|byte| **byte == b'\n').count() as u64;
+                    changed[at] ^= 1;
+                    let wrong = log.with(&changed).unwrap_or_else(|| panic!("byte {at} was changed unseen"));
+                    assert_eq!(wrong.record, Some(number), "byte {at}: {wrong}");
+                    changed[at] ^= 1;
+                }
+            });
+        }
+    });
+    println!("each of {bytes} bytes of 1,000 records changed, one at a time: all found, each record named");
 }
 
 #[test]

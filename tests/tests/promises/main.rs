@@ -220,6 +220,7 @@ fn main() -> ExitCode {
             witness::a_lost_managers_log_verifies_from_the_others_copies,
             witness::a_log_that_is_put_back_is_an_alarm_on_the_others,
             write_then_answer::a_full_disk_under_the_log_lets_no_secret_out,
+            write_then_answer::a_disk_that_fails_under_the_log_lets_no_secret_out,
             write_then_answer::a_log_that_fills_up_at_any_record_has_every_answer,
             write_then_answer::a_full_disk_under_the_log_labels_no_node,
         ],

@@ -1,10 +1,11 @@
 //! Promise 4: no secret leaves before its record is durable and its claim committed.
 
 use std::io::Write as _;
+use std::process::Command;
 use std::time::Duration;
 
 use lab::cluster::{Broker, Cluster, Machine, REFUSED, Told, UNAVAILABLE, invite, node_key, on};
-use lab::{Failed, Pool, until};
+use lab::{Failed, LONG, Pool, Process, until};
 use protocol::ProblemKind;
 
 pub(crate) fn a_full_disk_under_the_log_lets_no_secret_out(pool: &Pool) -> Result<(), Failed> {
@@ -46,6 +47,40 @@ pub(crate) fn a_full_disk_under_the_log_lets_no_secret_out(pool: &Pool) -> Resul
     assert_eq!(token.token.expose(), manager.join_token(lab::Role::Worker)?);
     let numbers: Vec<_> = broker.records()?.iter().map(|record| record["number"].as_u64()).collect();
     assert!(numbers.iter().enumerate().all(|(at, number)| *number == u64::try_from(at).ok()), "{numbers:?}");
+    Ok(())
+}
+
+pub(crate) fn a_disk_that_fails_under_the_log_lets_no_secret_out(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 0)?;
+    let manager = cluster.manager();
+    let mut broker = Broker::start_with(manager, &["--rotate-worker", "manual"])?;
+    let pid = broker.process()?.pid().to_string();
+    let invite = broker.invite(&["--uses", "2"])?;
+    let address = broker.address();
+    let (machine, grant) = on(manager, || Machine::with_grant(&invite, address))?;
+    let redeem = || async { machine.redeem(&grant).await.map(drop) };
+    let ready = || broker.json(&["status", "--json"]).ok()?["ready"].as_bool();
+    // A sector that is gone; a file system that the kernel made read-only after such a thing.
+    for (times, (call, error)) in (1..).zip([("fdatasync", "EIO"), ("write", "EROFS")]) {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-P"]).arg(broker.log()).args(["-e", &format!("inject={call}:error={error}")]);
+        strace.args(["-o", "/dev/null", "-p", &pid]);
+        let mut strace: Process = manager.spawn("strace", strace)?;
+        until(LONG, "strace to follow each thread", || strace.stderr().contains("attached").then_some(()))?;
+        on(manager, || async {
+            assert_eq!(redeem().await, Err(UNAVAILABLE), "{error}, and a secret left all the same");
+            assert_eq!(Machine::new(&invite, address).identity().await, Err(UNAVAILABLE));
+        })?;
+        assert_eq!(ready(), Some(false), "{error}");
+
+        // The disk is whole again: so is the log, and the broker goes on by itself.
+        strace.interrupt()?;
+        strace.wait(LONG)?;
+        until(LONG, "the broker to admit again", || on(manager, redeem).ok()?.ok())?;
+        assert_eq!(broker.count("grant.redeemed", None)? + broker.count("grant.replayed", None)?, times, "{error}");
+        until(LONG, "the broker to be ready", || ready().filter(|ready| *ready))?;
+        broker.ok(&["audit", "verify"])?;
+    }
     Ok(())
 }
 
