@@ -111,7 +111,7 @@ pub(crate) fn boots_while_somebody_else_rotates_the_token_all_join(pool: &Pool) 
     let manager = cluster.manager();
     let broker = Broker::start(manager)?;
     let invite = broker.invite(&["--uses", "6"])?;
-    let storm = Storm::every(Duration::from_millis(100))
+    let storm = Storm::every(Duration::from_millis(300))
         .while_all_join(&cluster.joiners(&invite), || Ok(manager.rotate_token(Role::Worker).is_ok()))?;
     assert!(storm.times > 1, "the storm was one");
     assert_eq!(broker.count("node.joined", None)?, 6);
