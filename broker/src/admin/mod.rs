@@ -27,5 +27,5 @@ pub(crate) use rotation_words::{
 pub(crate) use server::serve;
 pub(crate) use unlock_key::{UnlockKeyReplaced, UnlockKeyShown};
 pub(crate) use words::{
-    AdoptOrder, Adopted, ClaimedInvite, InviteLineReply, InviteShown, JoinersShown, Revoked, Status,
+    AdoptOrder, Adopted, ClaimedInvite, InviteLineReply, InviteShown, InvitesShown, JoinersShown, Revoked, Status,
 };

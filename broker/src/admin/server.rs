@@ -18,7 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::arrivals::arrivals;
 use super::order::assert_fit;
-use super::words::{AdoptOrder, Adopted, ClaimedInvite, InviteLineReply, InviteShown, Revoked};
+use super::words::{AdoptOrder, Adopted, ClaimedInvite, InviteLineReply, InviteShown, InvitesShown, Revoked};
 use super::{joiners, keys, operator, recover, rotate, status, unlock_key};
 use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
 use crate::broker::Broker;
@@ -173,10 +173,10 @@ async fn create(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply,
 
 async fn invites(broker: &Broker) -> Result<Reply, Denial> {
     let now = clock::now();
-    let mut shown: Vec<InviteShown> =
-        broker.invites.list().await?.iter().map(|state| InviteShown::of(state, now)).collect();
-    shown.sort_by(|a, b| (&a.made, &a.id).cmp(&(&b.made, &b.id)));
-    Ok(json(&serde_json::json!({ "invites": shown })))
+    let (invites, unread) = broker.invites.list_each().await?;
+    let mut invites: Vec<InviteShown> = invites.iter().map(|state| InviteShown::of(state, now)).collect();
+    invites.sort_by(|a, b| (&a.made, &a.id).cmp(&(&b.made, &b.id)));
+    Ok(json(&InvitesShown { invites, unread }))
 }
 
 async fn claims(broker: &Broker) -> Result<Reply, Denial> {

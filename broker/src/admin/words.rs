@@ -76,6 +76,15 @@ impl InviteShown {
     }
 }
 
+/// All invites.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InvitesShown {
+    pub(crate) invites: Vec<InviteShown>,
+    /// Objects of invites that do not read: they admit nobody.
+    #[serde(default)]
+    pub(crate) unread: Vec<String>,
+}
+
 /// An invite's claims, for a look at whether the logs say the same.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ClaimedInvite {

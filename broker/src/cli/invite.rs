@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use protocol::{BrokerAddress, INVITE_TYP, InviteId, InviteLine, Role};
-use serde::{Deserialize, Serialize};
 
 use super::AdminSocket;
-use crate::admin::{InviteLineReply, InviteShown, Revoked, lines, operator};
+use super::rotate::not_read;
+use crate::admin::{InviteLineReply, InviteShown, InvitesShown, Revoked, lines, operator};
 use crate::admission::{InviteOrder, Maker, made, sign};
 use crate::audit::{self, record_once};
 use crate::broker::Limits;
@@ -151,14 +151,9 @@ pub(super) struct List {
     admin: AdminSocket,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Invites {
-    invites: Vec<InviteShown>,
-}
-
 impl List {
     fn run(self) -> Result<(), Failure> {
-        let listed: Invites = self.admin.open().get("/v1/invites")?;
+        let listed: InvitesShown = self.admin.open().get("/v1/invites")?;
         if self.json {
             return super::print_json(&listed);
         }
@@ -175,7 +170,9 @@ impl List {
                 labels.join(","),
             ]
         });
-        super::print(&lines(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))
+        let mut told = lines(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
+        told.push_str(&not_read(&listed.unread).join("\n"));
+        super::print(&told)
     }
 }
 

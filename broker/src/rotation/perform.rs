@@ -113,10 +113,10 @@ impl Carrier<'_> {
         let fresh = Instant::now();
         let read = broker.rotations.read().await?;
         let (live, settings) = broker.engine.live().await?;
-        // Who is on the way matters to a rotation that waits, and to the policy. One that waits for nobody goes on
-        // where an invite in the ledger does not read.
+        // Who is on the way matters to a rotation that waits, and to the policy. An invite that does not read admits
+        // nobody: its machines are not waited for.
         let listed = self.order.is_none() || (self.carrying.is_some() && !self.wait.is_zero());
-        let handed = if listed { plan::handed(&broker.invites.list().await?) } else { Vec::new() };
+        let handed = if listed { plan::handed(&broker.invites.list_each().await?.0) } else { Vec::new() };
 
         let carrying = self.carrying.as_ref().map(|(rotating, since)| (rotating, since.elapsed()));
         let seen = broker.rotation.seen_for(&read);

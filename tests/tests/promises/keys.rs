@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use certs::SigningKey;
 use lab::cluster::{
-    ASK_AGAIN, Broker, Cluster, Gated, Held, Machine, REFUSED, Storm, admitted, assert_admits, invite, on,
+    ASK_AGAIN, Broker, Cluster, Gated, Held, Joiner, Machine, REFUSED, Storm, admitted, assert_admits, invite, on,
 };
 use lab::{Failed, LONG, Pool, Role, until};
 use serde_json::Value;
@@ -210,7 +210,7 @@ pub(crate) fn a_broker_killed_at_any_step_of_replacing_a_key_starts_and_admits(p
 }
 
 pub(crate) fn an_invite_that_does_not_read_keeps_nothing_from_being_replaced(pool: &Pool) -> Result<(), Failed> {
-    let cluster = Cluster::form(pool, 1, 1)?;
+    let cluster = Cluster::form(pool, 1, 2)?;
     let manager = cluster.manager();
     let broker = Broker::start(manager)?;
     let invites = [broker.invite(&["--uses", "2"])?, broker.invite(&["--uses", "2"])?];
@@ -245,5 +245,18 @@ pub(crate) fn an_invite_that_does_not_read_keeps_nothing_from_being_replaced(poo
     assert!(on(manager, || machine.redeem(&grant))?.is_err(), "a boot in flight");
     assert_eq!(broker.count("invite.revoked", None)?, invites.len() + 1);
     assert_eq!(broker.count("key.rotation-failed", None)?, 0);
+
+    // Nor where machines on their way are waited for, nor after a join. And the others are listed.
+    let token = || manager.join_token(Role::Worker);
+    let before = token()?;
+    broker.ok(&["rotate", "worker", "--reason", "a test"])?;
+    let given = token()?;
+    assert_ne!(given, before, "by an order");
+    Joiner::new(&cluster[2], &broker.invite(&["--uses", "1"])?).joins()?;
+    until(LONG, "another token after the join", || (token().ok()? != given).then_some(()))?;
+    assert_eq!(broker.count("token.rotation-failed", None)?, 0);
+    let listed = broker.json(&["invite", "list", "--json"])?;
+    assert_eq!((listed["invites"].as_array().map(Vec::len), &listed["unread"]), (Some(4), &serde_json::json!([name])));
+    assert!(broker.ok(&["invite", "list"])?.contains(&name));
     Ok(())
 }

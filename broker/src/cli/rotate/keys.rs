@@ -51,7 +51,7 @@ pub(in crate::cli) fn told(shown: &KeyShown, now: bool) -> String {
 }
 
 /// Objects of invites that do not read.
-pub(super) fn not_read(objects: &[String]) -> Vec<String> {
+pub(in crate::cli) fn not_read(objects: &[String]) -> Vec<String> {
     let line = |name| {
         format!(
             "the ledger's object '{name}' does not read: as it is it admits nobody. 'docker config inspect {name}' shows it"

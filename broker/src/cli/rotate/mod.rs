@@ -6,7 +6,7 @@ mod keys;
 mod tokens;
 mod unlock_key;
 
-pub(super) use keys::told;
+pub(super) use keys::{not_read, told};
 
 use std::path::PathBuf;
 
