@@ -96,6 +96,11 @@ pub(super) enum StoreError {
         "{name} in the store {store} is not good: {what}. Nothing was made or joined by it. Where a broker of the cluster serves, remove that object: the broker puts the right one back"
     )]
     Bad { store: String, name: &'static str, what: String },
+    /// The record is nobody's word, until a broker that serves has signed it anew.
+    #[error(
+        "cluster-record in the store {0} is signed by an issuing CA that is void, or older than this machine's. Nothing was made or joined by it. A broker of the cluster that serves puts the right one there within a minute"
+    )]
+    Void(String),
     /// It does not keep conditions.
     #[error(
         "the store {0} cannot be used to form a swarm: {1}. Use one that honours conditional writes (If-None-Match and If-Match), or name the founder with --form"
@@ -106,7 +111,7 @@ pub(super) enum StoreError {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match error {
-            StoreError::Unavailable(..) => Code::Unavailable,
+            StoreError::Unavailable(..) | StoreError::Void(_) => Code::Unavailable,
             StoreError::Bad { .. } => Code::Data,
             StoreError::Unfit(..) => Code::Config,
         };
@@ -188,6 +193,10 @@ impl Store {
 
     fn unavailable(&self, error: &dyn std::fmt::Display) -> StoreError {
         StoreError::Unavailable(self.shown.clone(), error.to_string())
+    }
+
+    pub(super) fn void(&self) -> StoreError {
+        StoreError::Void(self.shown.clone())
     }
 
     pub(super) fn bad(&self, name: &'static str, what: impl Into<String>) -> StoreError {
