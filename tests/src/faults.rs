@@ -3,7 +3,8 @@
 //! Must not: touch another host, or pretend a fault that the kernel cannot make.
 
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -94,6 +95,20 @@ impl Host {
         mount("lab", &disk, "tmpfs", MountFlags::empty(), Some(size.as_c_str()))
             .trying(|| format!("mounting {}", disk.display()))?;
         Ok(disk)
+    }
+
+    /// Mounts a folder in the host's folder that answers nobody, as that of a file server which is away, until the file
+    /// is dropped.
+    pub fn hung_folder(&self) -> Result<(PathBuf, File)> {
+        let folder = free_name(&self.folder());
+        fs::create_dir(&folder).trying(|| format!("making {}", folder.display()))?;
+        let server =
+            File::options().read(true).write(true).open("/dev/fuse").trying(|| "opening /dev/fuse".to_owned())?;
+        let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", server.as_raw_fd());
+        let options = CString::new(options).trying(|| "naming a file".to_owned())?;
+        mount("lab", &folder, "fuse", MountFlags::empty(), Some(options.as_c_str()))
+            .trying(|| format!("mounting {}", folder.display()))?;
+        Ok((folder, server))
     }
 }
 

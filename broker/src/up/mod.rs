@@ -66,7 +66,10 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
     let until = Instant::now() + order.timeout;
     let engine = Engine::new(&order.settings.docker);
     let given_invite = order.join.invite()?;
-    let store = order.store.as_ref().map(|(url, options)| Store::open(url, options)).transpose()?;
+    let store = match &order.store {
+        Some((url, options)) => Some(Store::open(url, options).await?),
+        None => None,
+    };
     keys_file::take(&order).await?;
     let mut election = Election::new();
     let (mut came_in, mut told) = (false, false);

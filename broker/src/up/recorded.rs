@@ -105,10 +105,10 @@ mod tests {
 
     use super::*;
 
-    fn store() -> (tempfile::TempDir, Store) {
+    async fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("shared-by-managers"), "").expect("written");
-        let store = Store::open(&format!("file://{}", folder.path().display()), &[]).expect("opens");
+        let store = Store::open(&format!("file://{}", folder.path().display()), &[]).await.expect("opens");
         (folder, store)
     }
 
@@ -126,7 +126,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_record_that_a_void_issuing_ca_signed_is_waited_out_and_not_believed() {
-        let (_folder, store) = store();
+        let (_folder, store) = store().await;
         let cluster = ClusterId::random();
         let root = Root::create(&cluster, "test", clock::unix(clock::now())).expect("made");
         let [void, next] = [1, 2].map(|number| root.issue(number, clock::unix(clock::now())).expect("made"));

@@ -123,6 +123,11 @@ pub(crate) fn a_store_that_hangs_keeps_no_broker_from_serving_and_stopping(pool:
     until(LONG, "it to be told", || broker.process().ok()?.stderr().contains("no answer within 6 s").then_some(()))?;
     assert_eq!(broker.json(&["status", "--json"])?["ready"], true);
     assert_eq!(broker.stop()?.code, 0);
+
+    // One that hangs as a whole before the first look at it.
+    let (folder, _server) = scene.hosts[0].hung_folder()?;
+    let ended = finish(broker.spawn_up(&["--store", &format!("file://{}", folder.display())])?)?;
+    assert!(ended.code == 75 && ended.stderr.contains("no answer within 6 s"), "{ended:?}");
     Ok(())
 }
 

@@ -121,13 +121,14 @@ impl From<StoreError> for Failure {
 
 impl Store {
     /// The store with this URL, and options of its kind.
-    pub(super) fn open(url: &str, options: &[(String, String)]) -> Result<Self, Failure> {
+    pub(super) async fn open(url: &str, options: &[(String, String)]) -> Result<Self, Failure> {
         let Some(rest) = checked(url, options)? else {
             return remote(url, options).map_err(|what| Failure::new(Code::Usage, format!("--store {url}: {what}")));
         };
         let folder = Folder::at(PathBuf::from(rest));
         // It may be mounted later: the unit starts the broker again.
-        folder.check().map_err(|what| Failure::new(Code::TryAgain, format!("--store {url}: {what}")))?;
+        let checked = in_time(folder.run(Folder::check)).await;
+        checked.map_err(|what| Failure::new(Code::TryAgain, format!("--store {url}: {what}")))?;
         Ok(Self { shown: url.to_owned(), place: Place::Folder(folder) })
     }
 
@@ -183,12 +184,8 @@ impl Store {
         self.in_time(removed).await
     }
 
-    /// Does not wait for longer than the lease of a lock allows. Of a write that was given up, the outcome is not known.
     async fn in_time<T>(&self, call: impl Future<Output = Result<T, String>>) -> Result<T, StoreError> {
-        match tokio::time::timeout(CALL, call).await {
-            Ok(done) => done.map_err(|error| self.unavailable(&error)),
-            Err(_) => Err(self.unavailable(&format!("no answer within {} s", CALL.as_secs()))),
-        }
+        in_time(call).await.map_err(|what| self.unavailable(&what))
     }
 
     fn unavailable(&self, error: &dyn std::fmt::Display) -> StoreError {
@@ -202,6 +199,12 @@ impl Store {
     pub(super) fn bad(&self, name: &'static str, what: impl Into<String>) -> StoreError {
         StoreError::Bad { store: self.shown.clone(), name, what: what.into() }
     }
+}
+
+/// Does not wait for longer than the lease of a lock allows. Of a write that was given up, the outcome is not known.
+async fn in_time<T>(call: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let late = |_| Err(format!("no answer within {} s", CALL.as_secs()));
+    tokio::time::timeout(CALL, call).await.unwrap_or_else(late)
 }
 
 #[cfg(feature = "store")]

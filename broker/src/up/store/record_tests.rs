@@ -113,7 +113,7 @@ fn one_that_nobody_renewed_for_a_day_has_ended() {
 async fn one_that_a_void_issuing_ca_signed_is_told_from_a_good_and_a_forged_one() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("shared-by-managers"), "").expect("written");
-    let store = Store::open(&format!("file://{}", folder.path().display()), &[]).expect("opens");
+    let store = Store::open(&format!("file://{}", folder.path().display()), &[]).await.expect("opens");
     let cluster = ClusterId::random();
     let root = Root::create(&cluster, "test", clock::unix(NOW)).expect("made");
     let issuing = root.issue(2, clock::unix(NOW)).expect("made");

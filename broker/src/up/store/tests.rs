@@ -7,16 +7,16 @@ use protocol::ClusterId;
 
 use super::*;
 
-fn store() -> (tempfile::TempDir, Store) {
+async fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("shared-by-managers"), "").expect("written");
-    let store = Store::open(&format!("file://{}", folder.path().display()), &[]).expect("opens");
+    let store = Store::open(&format!("file://{}", folder.path().display()), &[]).await.expect("opens");
     (folder, store)
 }
 
 #[tokio::test]
 async fn a_folder_keeps_conditions_and_is_left_as_it_was() {
-    let (folder, store) = store();
+    let (folder, store) = store().await;
     probe(&store).await.expect("keeps them");
     let left: Vec<_> =
         std::fs::read_dir(folder.path()).expect("reads").flatten().map(|entry| entry.file_name()).collect();
@@ -25,7 +25,7 @@ async fn a_folder_keeps_conditions_and_is_left_as_it_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_creates_and_updates_at_once_one_passes() {
-    let (folder, store) = store();
+    let (folder, store) = store().await;
     let all = |version: Option<Version>| {
         let store = store.clone();
         async move {
@@ -57,7 +57,7 @@ async fn of_many_creates_and_updates_at_once_one_passes() {
 
 #[tokio::test]
 async fn a_folder_that_went_away_is_not_an_empty_one() {
-    let (folder, store) = store();
+    let (folder, store) = store().await;
     assert!(store.get("one").await.expect("reads").is_none());
     // What is seen once nothing is mounted there: the mount point, which is a folder as well.
     std::fs::remove_file(folder.path().join("shared-by-managers")).expect("removed");
@@ -67,14 +67,14 @@ async fn a_folder_that_went_away_is_not_an_empty_one() {
         }
         assert!(matches!(store.get("one").await, Err(StoreError::Unavailable(..))));
         assert!(matches!(store.create("one", Vec::new()).await, Err(StoreError::Unavailable(..))));
-        let failure = Store::open(&store.to_string(), &[]).expect_err("not mounted");
+        let failure = Store::open(&store.to_string(), &[]).await.expect_err("not mounted");
         assert!(failure.code == Code::TryAgain && failure.to_string().contains("touch "), "{failure}");
     }
 }
 
 #[tokio::test]
 async fn a_folder_that_hangs_is_unavailable_in_time() {
-    let (folder, store) = store();
+    let (folder, store) = store().await;
     // Reading it waits for whoever writes into it.
     let pipe = folder.path().join("one");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
@@ -91,22 +91,22 @@ async fn a_folder_that_hangs_is_unavailable_in_time() {
 #[tokio::test]
 async fn what_is_no_store_has_words() {
     for url in ["", "/a/folder", "file://a/folder", "ftp://a/b", "memory:///"] {
-        let failure = Store::open(url, &[]).expect_err("no store").to_string();
+        let failure = Store::open(url, &[]).await.expect_err("no store").to_string();
         assert!(failure.contains("file:///FOLDER"), "{url}: {failure}");
     }
 }
 
 #[cfg(not(feature = "store"))]
-#[test]
-fn a_broker_without_object_stores_names_the_build_that_has_them() {
-    let failure = Store::open("s3://managers/prod", &[]).expect_err("no store").to_string();
+#[tokio::test]
+async fn a_broker_without_object_stores_names_the_build_that_has_them() {
+    let failure = Store::open("s3://managers/prod", &[]).await.expect_err("no store").to_string();
     assert!(failure.contains("--features store"), "{failure}");
 }
 
 #[cfg(feature = "store")]
-#[test]
-fn an_object_stores_options_are_its_own_and_no_secrets() {
-    let open = |url: &str, key: &str| Store::open(url, &[(key.to_owned(), "x".to_owned())]).map(drop);
+#[tokio::test]
+async fn an_object_stores_options_are_its_own_and_no_secrets() {
+    let open = async |url: &str, key: &str| Store::open(url, &[(key.to_owned(), "x".to_owned())]).await.map(drop);
     for (url, key) in [
         ("s3://b/p", "region"),
         ("s3://b/p", "web_identity_token_file"),
@@ -115,7 +115,7 @@ fn an_object_stores_options_are_its_own_and_no_secrets() {
         ("az://c/p", "account_name"),
         ("gs://b/p", "application_credentials"),
     ] {
-        let opened = open(url, key).err().map(|failure| failure.to_string());
+        let opened = open(url, key).await.err().map(|failure| failure.to_string());
         assert!(opened.as_ref().is_none_or(|told| !told.contains("--store-option")), "{url} {key}: {opened:?}");
     }
     for (url, key, told) in [
@@ -135,14 +135,14 @@ fn an_object_stores_options_are_its_own_and_no_secrets() {
         ("s3://user:word@b/p", "region", "without user"),
         ("s3://b/p?x=y", "region", "without user"),
     ] {
-        let failure = open(url, key).expect_err(key).to_string();
+        let failure = open(url, key).await.expect_err(key).to_string();
         assert!(failure.contains(told), "{url} {key}: {failure}");
     }
 }
 
 #[tokio::test]
 async fn a_lock_is_one_holders_and_ends_when_the_swarm_is_made() {
-    let (_folder, store) = store();
+    let (_folder, store) = store().await;
     let cluster = ClusterId::random();
     let (mut one, mut other) = (Watch::new(), Watch::new());
     let Ok(Taken::Ours(mut lock)) = one.take(&store, &cluster, 1).await else { panic!("nobody has it") };
@@ -159,7 +159,7 @@ async fn a_lock_is_one_holders_and_ends_when_the_swarm_is_made() {
 
 #[tokio::test]
 async fn a_lock_that_another_one_changed_is_lost() {
-    let (folder, store) = store();
+    let (folder, store) = store().await;
     let cluster = ClusterId::random();
     let Ok(Taken::Ours(mut lock)) = Watch::new().take(&store, &cluster, 1).await else { panic!("nobody has it") };
     std::fs::remove_file(folder.path().join("formation-lock")).expect("removed");
