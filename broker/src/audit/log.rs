@@ -15,26 +15,22 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::Serialize;
 use tokio::sync::{broadcast, oneshot};
 
+use super::alarms::Alarms;
 use super::files::Files;
 use super::head::LogKey;
 use super::seal::{Before, NotSigned, Seal, SignedHead};
 use super::tree::leaf;
-use super::{AuditError, Event, Outcome, Record, reading};
+use super::{AuditError, Event, Record, reading};
 
 /// How many records may wait for the disk. More than that, and callers wait for a place.
 const WAITING: usize = 4096;
-
-/// How many alarms may wait to be told.
-const UNTOLD: usize = 64;
 
 /// The audit log of this broker.
 #[derive(Clone)]
 pub(crate) struct Audit {
     sender: SyncSender<Waiting>,
     writable: Arc<AtomicBool>,
-    alarms: Arc<AtomicU64>,
-    told: broadcast::Sender<Arc<str>>,
-    broker: Arc<str>,
+    alarms: Alarms,
     path: Arc<PathBuf>,
     durable: Arc<AtomicU64>,
     key: Arc<LogKey>,
@@ -49,15 +45,6 @@ struct Waiting {
 #[derive(Serialize)]
 struct Line<'a> {
     number: u64,
-    time: String,
-    broker: &'a str,
-    #[serde(flatten)]
-    record: &'a Record,
-}
-
-/// What is told of an alarm: as the log has it, but for its number.
-#[derive(Serialize)]
-struct Alarm<'a> {
     time: String,
     broker: &'a str,
     #[serde(flatten)]
@@ -95,6 +82,8 @@ impl Audit {
             torn: false,
             next: known.records,
             broker: broker.to_owned(),
+            alarms: Alarms::new(broker),
+            unwritable: None,
             writable: writable.clone(),
             durable: durable.clone(),
         };
@@ -113,27 +102,15 @@ impl Audit {
             // What is left of it, now that it was told.
             writer.file.set_len(writer.length).and_then(|()| writer.file.sync_all()).map_err(io)?;
         }
-        let (key, signed) = (writer.seal.key().clone(), writer.seal.signed().clone());
+        let (key, signed, alarms) = (writer.seal.key().clone(), writer.seal.signed().clone(), writer.alarms.clone());
         let (sender, receiver) = sync_channel(WAITING);
         std::thread::Builder::new().name("audit".into()).spawn(move || writer.run(&receiver)).map_err(io)?;
-        let alarms = Arc::new(AtomicU64::new(0));
-        let told = broadcast::Sender::new(UNTOLD);
-        let broker = broker.into();
-        let audit =
-            Self { sender, writable, alarms, told, broker, path: Arc::new(path.to_owned()), durable, key, signed };
+        let audit = Self { sender, writable, alarms, path: Arc::new(path.to_owned()), durable, key, signed };
         Ok((audit, known))
     }
 
     /// Writes a record; durable when this returns its number.
     pub(crate) async fn record(&self, record: Record) -> Result<u64, AuditError> {
-        if record.outcome == Outcome::Alarm {
-            self.alarms.fetch_add(1, Ordering::Relaxed);
-            // As the log has it: one line of JSON, with its own names.
-            tracing::warn!(record = serde_json::to_string(&record).unwrap_or_default(), "alarm");
-            let told = Alarm { time: jiff::Timestamp::now().to_string(), broker: &self.broker, record: &record };
-            // Whether or not it can be written, and anybody listens.
-            let _ = self.told.send(serde_json::to_string(&told).unwrap_or_default().into());
-        }
         let (done, answer) = oneshot::channel();
         let sender = self.sender.clone();
         if let Err(full) = sender.try_send(Waiting { record, done }) {
@@ -174,14 +151,14 @@ impl Audit {
         self.signed.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The alarms from now on, a line of JSON each.
+    /// The alarms from now on, a line of JSON each: as they come into the log, and that none can.
     pub(crate) fn alarms_to_come(&self) -> broadcast::Receiver<Arc<str>> {
-        self.told.subscribe()
+        self.alarms.to_come()
     }
 
     /// How many alarms were raised since the start.
     pub(crate) fn alarms(&self) -> u64 {
-        self.alarms.load(Ordering::Relaxed)
+        self.alarms.raised()
     }
 }
 
@@ -208,6 +185,9 @@ struct Writer {
     torn: bool,
     next: u64,
     broker: String,
+    alarms: Alarms,
+    /// Since the log cannot be written: the record of that, which is to be the next one.
+    unwritable: Option<Record>,
     writable: Arc<AtomicBool>,
     /// The same length, for those who read along.
     durable: Arc<AtomicU64>,
@@ -217,18 +197,23 @@ impl Writer {
     fn run(mut self, receiver: &Receiver<Waiting>) {
         while let Ok(first) = receiver.recv() {
             let batch: Vec<Waiting> = std::iter::once(first).chain(receiver.try_iter()).collect();
-            let written = self.write(batch.iter().map(|waiting| &waiting.record));
+            let unwritable = self.unwritable.take();
+            let written = self.write(unwritable.iter().chain(batch.iter().map(|waiting| &waiting.record)));
             self.writable.store(written.is_ok(), Ordering::Relaxed);
             match written {
                 Ok(numbers) => {
+                    let numbers = numbers.skip(usize::from(unwritable.is_some()));
                     for (waiting, number) in batch.into_iter().zip(numbers) {
+                        self.alarms.written(&waiting.record);
                         let _ = waiting.done.send(Ok(number));
                     }
                 }
                 Err(error) => {
                     let error: Arc<str> = error.to_string().into();
                     tracing::error!(%error, "the audit log cannot be written: nobody is admitted until it can");
+                    self.unwritable = Some(unwritable.unwrap_or_else(|| self.alarms.unwritable(&error)));
                     for waiting in batch {
+                        Alarms::unwritten(&waiting.record);
                         let _ = waiting.done.send(Err(AuditError::Write(error.clone())));
                     }
                 }
@@ -404,6 +389,34 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).expect("reads"), told, "told once");
     }
 
+    #[tokio::test]
+    async fn an_alarm_is_told_when_it_is_written_and_once_however_often_it_is_tried() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.jsonl");
+        let (audit, _) = Audit::open(&path, "b").expect("opens");
+        let mut told = audit.alarms_to_come();
+        let alarm = || Record::alarm(Event::NodeUnexplained, "a node");
+        for _ in 0..2 {
+            // Nothing can be put in the place of a head.
+            std::fs::create_dir(folder.path().join(".audit.head.new")).expect("made");
+            for _ in 0..3 {
+                assert!(audit.record(alarm()).await.is_err(), "whoever raises it tries again");
+            }
+            std::fs::remove_dir(folder.path().join(".audit.head.new")).expect("removed");
+            assert!(audit.record(alarm()).await.is_ok());
+            for event in ["log.unwritable", "node.unexplained"] {
+                let line = told.try_recv().expect("told");
+                assert!(line.contains(event) && line.contains("\"broker\":\"b\""), "{line}");
+            }
+            assert!(told.try_recv().is_err(), "each of them once");
+        }
+        assert_eq!(audit.alarms(), 4);
+        let log = std::fs::read_to_string(&path).expect("reads");
+        for event in ["log.unwritable", "node.unexplained"] {
+            assert_eq!(log.matches(event).count(), 2, "{event}: what was told is in the log: {log}");
+        }
+    }
+
     #[test]
     fn whoever_is_killed_before_the_telling_leaves_it_to_the_next() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -434,7 +447,7 @@ mod tests {
         assert!(!audit.is_writable());
         assert_eq!(std::fs::read(&path).expect("reads"), before, "taken back");
         std::fs::remove_dir(folder.path().join(".audit.head.new")).expect("removed");
-        assert_eq!(audit.record_blocking(Record::new(Event::BrokerStarted)).expect("written"), 2);
+        assert_eq!(audit.record_blocking(Record::new(Event::BrokerStarted)).expect("written"), 3, "after that of this");
         assert!(audit.is_writable());
         drop(audit);
         let failure = |error: AuditError| Failure::from(error).code;

@@ -3,6 +3,7 @@
 //! Keeps promise 4 (write, then answer) and promise 7 (no secret in any record).
 //! Must stay the one place that writes records: order, numbering and the tree over them hang on that.
 
+mod alarms;
 mod copy;
 mod cosign;
 #[cfg(test)]

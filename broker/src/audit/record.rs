@@ -37,6 +37,9 @@ pub(crate) enum Event {
     /// From here on the log is signed, with the key that the detail names.
     #[serde(rename = "log.signed")]
     LogSigned,
+    /// For a while no record could be written. Told when that began, written when it ended.
+    #[serde(rename = "log.unwritable")]
+    LogUnwritable,
     /// A log was put back or replaced: another broker's, or this one's own.
     #[serde(rename = "log.forked")]
     LogForked,

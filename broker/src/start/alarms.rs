@@ -1,7 +1,8 @@
 //! `--on-alarm`: what an operator wants done at each alarm, such as telling whoever is on call.
 //!
 //! Keeps promise 7: the command is given the record, as the log has it, on its standard input, and nothing else. Must not
-//! hold anything up: an alarm is in the log before, whatever becomes of the command.
+//! hold anything up: an alarm is in the log before, whatever becomes of the command. But for one, which is told once
+//! when it begins: that nothing can be written into the log.
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;

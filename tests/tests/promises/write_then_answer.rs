@@ -13,7 +13,8 @@ pub(crate) fn a_full_disk_under_the_log_lets_no_secret_out(pool: &Pool) -> Resul
     let manager = cluster.manager();
     let disk = manager.small_disk(256 * 1024)?;
     let mut broker = Broker::init_in(manager, disk.join("state"))?;
-    broker.serve_with(&[])?;
+    let told = manager.folder().join("told");
+    broker.serve_with(&["--on-alarm", &format!("cat >> {}", told.display())])?;
     let invite = broker.invite(&["--uses", "2"])?;
     let address = broker.address();
     let (machine, grant) = on(manager, || Machine::with_grant(&invite, address))?;
@@ -47,6 +48,12 @@ pub(crate) fn a_full_disk_under_the_log_lets_no_secret_out(pool: &Pool) -> Resul
     assert_eq!(token.token.expose(), manager.join_token(lab::Role::Worker)?);
     let numbers: Vec<_> = broker.records()?.iter().map(|record| record["number"].as_u64()).collect();
     assert!(numbers.iter().enumerate().all(|(at, number)| *number == u64::try_from(at).ok()), "{numbers:?}");
+
+    // Whoever is on call was told, once each time it began.
+    let begun = broker.count("log.unwritable", None)?;
+    assert!(begun > 0);
+    broker.stop()?;
+    assert_eq!(std::fs::read_to_string(&told)?.lines().filter(|line| line.contains("log.unwritable")).count(), begun);
     Ok(())
 }
 

@@ -1,0 +1,86 @@
+//! The alarms: counted, and told to whoever listens, when they are on disk.
+//!
+//! Keeps promise 7: what is told is the record, as the log has it. An alarm that could not be written down is raised
+//! again by whoever raised it, so telling it before would tell it each time. Must not hold the writer up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+use super::{Event, Outcome, Record};
+use crate::clock;
+
+/// How many alarms may wait to be told.
+const UNTOLD: usize = 64;
+
+/// The alarms of one log.
+#[derive(Clone)]
+pub(super) struct Alarms {
+    broker: Arc<str>,
+    raised: Arc<AtomicU64>,
+    told: broadcast::Sender<Arc<str>>,
+}
+
+/// What is told: as the log has it, but for its number.
+#[derive(Serialize)]
+struct Told<'a> {
+    time: String,
+    broker: &'a str,
+    #[serde(flatten)]
+    record: &'a Record,
+}
+
+impl Alarms {
+    pub(super) fn new(broker: &str) -> Self {
+        Self { broker: broker.into(), raised: Arc::default(), told: broadcast::Sender::new(UNTOLD) }
+    }
+
+    /// Counts and tells a record that is on disk, if it is an alarm.
+    pub(super) fn written(&self, record: &Record) {
+        if record.outcome == Outcome::Alarm {
+            self.raise(record);
+        }
+    }
+
+    /// That nothing can be written from now on is the one alarm that is told before it is in the log. Gives its record, to
+    /// be written first when something can be.
+    pub(super) fn unwritable(&self, why: &str) -> Record {
+        let (event, since) = (Event::LogUnwritable, clock::shown(clock::now()));
+        let detail = format!("no record could be written from {since} on, and nobody admitted: {why}");
+        let record = Record::alarm(event, detail);
+        self.raise(&record);
+        record
+    }
+
+    /// One that could not be written, and may never be raised again, is in the broker's own log at the least.
+    pub(super) fn unwritten(record: &Record) {
+        if record.outcome == Outcome::Alarm {
+            tracing::warn!(record = text(record), "an alarm, which could not be written into the audit log");
+        }
+    }
+
+    fn raise(&self, record: &Record) {
+        self.raised.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(record = text(record), "alarm");
+        let told = Told { time: jiff::Timestamp::now().to_string(), broker: &self.broker, record };
+        // Whether or not anybody listens.
+        let _ = self.told.send(text(&told).into());
+    }
+
+    /// How many there were since the start.
+    pub(super) fn raised(&self) -> u64 {
+        self.raised.load(Ordering::Relaxed)
+    }
+
+    /// Those from now on, a line of JSON each.
+    pub(super) fn to_come(&self) -> broadcast::Receiver<Arc<str>> {
+        self.told.subscribe()
+    }
+}
+
+/// One line of JSON, with the log's own names.
+fn text(what: &impl Serialize) -> String {
+    serde_json::to_string(what).unwrap_or_default()
+}
