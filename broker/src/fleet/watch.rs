@@ -23,9 +23,24 @@ pub(crate) async fn watch(broker: &Broker, report: Report, unread: Vec<String>) 
         once(broker, node.id.to_string(), record).await;
     }
     for name in unread {
-        let detail = format!("'{name}' passes for an invite and does not read. Remove it: docker config rm {name}");
+        let detail = unread_words(&name, broker.sentinel.needs(&name));
         once(broker, name, Record::alarm(Event::InviteUnread, detail)).await;
     }
+}
+
+/// What is said of an object that passes for an invite and does not read. The ledger may need it: then it is an invite.
+fn unread_words(name: &str, needed: bool) -> String {
+    if needed {
+        return format!(
+            "the invite '{name}' does not read any more, and admits nobody. Do not remove it: this broker knows what became of \
+             it, and if that went missing, the ledger would be lost and nobody admitted at all. Either a newer broker wrote it, \
+             or somebody changed it: docker config inspect {name}"
+        );
+    }
+    format!(
+        "'{name}' passes for an invite and does not read: it admits nobody. Look at it: docker config inspect {name}. If it is \
+         none of yours, remove it: docker config rm {name}"
+    )
 }
 
 /// Raises an alarm, unless it was raised about this since the start.

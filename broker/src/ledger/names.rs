@@ -38,8 +38,15 @@ pub(super) const ROTATING: &str = "swarm-broker.rotating";
 
 const USE: &str = "swarm-broker.use.";
 
+const INVITE_NAME: &str = "swarm-broker.invite.";
+
 pub(super) fn invite(id: &InviteId) -> String {
-    format!("swarm-broker.invite.{id}")
+    format!("{INVITE_NAME}{id}")
+}
+
+/// The invite that an object is of by its name, if it is of one.
+pub(super) fn invite_of(name: &str) -> Option<InviteId> {
+    name.strip_prefix(INVITE_NAME)?.parse().ok()
 }
 
 pub(super) fn invite_key(id: &KeyId) -> String {

@@ -318,6 +318,12 @@ impl Sentinel {
         lacking.map(|(invite, _)| invite.clone())
     }
 
+    /// Whether something would be missing without the object of this name, as far as is known here: it is an invite's.
+    pub(crate) fn needs(&self, name: &str) -> bool {
+        let missing = |invite| lacks(&self.known(&invite)?, &invite, &Claims::default());
+        names::invite_of(name).and_then(missing).is_some()
+    }
+
     /// What is missing of an invite, by a read that came after all that is known. Decides nothing: an engine with a new
     /// leader may not show it yet.
     pub(crate) async fn missing(&self, engine: &Engine, invite: &InviteId) -> Result<Option<String>, LedgerError> {
@@ -406,7 +412,10 @@ mod tests {
         let sentinel = sound(&Known::default());
         sentinel.claimed(&invite, 100, &claims);
         assert!(sentinel.known_claims(&invite, &claims).is_ok());
+        assert!(sentinel.needs(&names::invite(&invite)), "whatever its object is");
+        assert!(!sentinel.needs(&names::invite(&InviteId::random())) && !sentinel.needs(&names::sentinel()));
         sentinel.floor.store(101, Ordering::Relaxed);
+        assert!(!sentinel.needs(&names::invite(&invite)), "it ended");
         assert!(sentinel.known_claims(&invite, &none).is_ok(), "below the floor it may be swept");
         sentinel.floor.store(100, Ordering::Relaxed);
         assert!(sentinel.suspect(&[]) == Some(invite.clone()) && sentinel.check().is_ok(), "looking decides nothing");

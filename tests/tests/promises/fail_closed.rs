@@ -154,8 +154,16 @@ pub(crate) fn a_use_that_was_taken_out_of_the_ledger_is_not_given_again(pool: &P
         machine.identity().await.expect("an identity");
         machine.key().hash()
     })?;
-    let id = invite::id(&invite)?;
-    relabel(manager, &format!("swarm-broker.invite.{id}"), &format!("swarm-broker.use.{key}"), None)?;
+    let (object, label) = (format!("swarm-broker.invite.{}", invite::id(&invite)?), format!("swarm-broker.use.{key}"));
+    // While it is there and does not read, nobody is told to remove what the ledger hangs on.
+    relabel(manager, &object, &label, Some("no use"))?;
+    let alarm = until(LONG, "the alarm", || {
+        broker.records().ok()?.into_iter().find(|record| record["event"] == "invite.unread")
+    })?;
+    let detail = alarm["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("Do not remove it") && !detail.contains("config rm"), "{alarm}");
+    assert_eq!(broker.count("ledger.lost", None)?, 0);
+    relabel(manager, &object, &label, None)?;
     let told = on(manager, || async { Machine::new(&invite, address).identity().await })?;
     assert_eq!(told, Err(UNAVAILABLE), "the use was given back");
     until(Duration::from_secs(20), "the alarm", || (broker.count("ledger.lost", None).ok()? > 0).then_some(()))?;

@@ -226,6 +226,11 @@ pub(crate) fn an_invite_that_does_not_read_keeps_nothing_from_being_replaced(poo
         until(LONG, alarm, || (broker.count(alarm, None).ok()? == 1).then_some(()))?;
     }
 
+    let records = broker.records()?;
+    let alarm = records.iter().find(|record| record["event"] == "invite.unread").ok_or("no alarm")?;
+    let inspect_first = format!("inspect {name}. If it is none of yours, remove it: docker config rm {name}");
+    assert!(alarm["detail"].as_str().is_some_and(|detail| detail.contains(&inspect_first)), "{alarm}");
+
     let told = broker.run(&["rotate", "invite-key", "--now"])?;
     assert_eq!(told.code, 0, "{}", told.stderr);
     assert!(told.stdout.contains(&name), "it says which: {}", told.stdout);
