@@ -66,7 +66,8 @@ pub(crate) struct Flags {
     /// Serve Prometheus metrics here (plain HTTP; off unless given)
     #[arg(long, value_name = "ADDR", env = "BROKER_METRICS")]
     metrics: Option<String>,
-    /// Run this by /bin/sh, for 30 s at most, at each alarm, with its record as a line of JSON on standard input
+    /// Run this by /bin/sh, for 30 s at most, at each alarm, with its record as a line of JSON on standard input. No
+    /// secret belongs in it: all users see it run
     #[arg(long, value_name = "CMD", env = "BROKER_ON_ALARM")]
     on_alarm: Option<String>,
     /// How long a grant is good for, 10s to 5m [default: 60s]

@@ -96,7 +96,50 @@ fn run(command: &str, alarm: &str, limit: Duration) -> std::io::Result<Option<Ex
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::net::TcpListener;
+
     use super::*;
+
+    const MANUAL: &str = include_str!("../../../docs/operations.md");
+
+    /// The arguments of all processes, as any user sees them.
+    fn seen_by_all() -> String {
+        let processes = std::fs::read_dir("/proc").expect("reads").flatten();
+        let arguments = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+        arguments.map(|words| String::from_utf8_lossy(&words).into_owned() + "\n").collect()
+    }
+
+    #[test]
+    fn the_manuals_command_tells_and_shows_no_secret_to_others() {
+        let (_, row) = MANUAL.split_once("| `--on-alarm CMD` |").expect("the setting");
+        let command = row.split('`').find(|words| words.starts_with("curl ")).expect("an example");
+        let folder = tempfile::tempdir().expect("a folder");
+        let hook = folder.path().join("hook").display().to_string();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let url = format!("http://{}/a-secret-of-the-hook", listener.local_addr().expect("an address"));
+        std::fs::write(&hook, format!("url = \"{url}\"\nnoproxy = \"*\"\n")).expect("written");
+        // Wherever the manual has the URL.
+        let command = command.replace("https://hooks.example/swarm", &url).replace("/etc/broker/hook", &hook);
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a caller");
+            let (seen, mut request) = (seen_by_all(), String::new());
+            while !request.contains("{\"event\"") {
+                let mut part = [0; 4096];
+                let length = stream.read(&mut part).expect("reads");
+                assert!(length > 0, "it ended before the record: {request}");
+                request.push_str(&String::from_utf8_lossy(&part[..length]));
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("answered");
+            (seen, request)
+        });
+        let ended = run(&command, "{\"event\":\"node.unexplained\"}", LIMIT).expect("run");
+        assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+        let (seen, request) = server.join().expect("served");
+        assert!(request.starts_with("POST /a-secret-of-the-hook "), "{request}");
+        assert!(seen.contains("curl"), "it was looked at while it ran");
+        assert!(!seen.contains("a-secret-of-the-hook"), "for all to see");
+    }
 
     #[test]
     fn the_command_gets_the_record_and_ends() {
