@@ -191,11 +191,15 @@ pub(crate) fn all_that_a_removed_manager_knew(pool: &Pool) -> Result<(), Failed>
     let hosts = pool.lease(3)?;
     let broker = found(&hosts[0])?;
     let swarm_ca = SwarmCa::given_to(&hosts[0])?;
+    let given = hosts[0].join_token(Role::Manager)?;
     let removed = follow(&hosts[1], &broker.invite(&["--role", "manager"])?)?;
     let thief = Thief::of(removed.state())?;
     let seen = thief.invite(&removed.invite(&["--uses", "9"])?);
     assert_admits(&hosts[0], &broker, &seen)?;
-    let token = hosts[0].join_token(Role::Manager)?;
+    // The token that came with it is replaced by itself.
+    let token = until(LONG, "the manager token to be another one", || {
+        hosts[0].join_token(Role::Manager).ok().filter(|token| *token != given)
+    })?;
     // A manager that was adopted has no key of its own that must ask for the cluster's.
     hosts[2].join(&hosts[0], &token)?;
     let adopted = id(&hosts[2])?;
