@@ -28,7 +28,7 @@ pub(crate) fn invite_file(host: &Host, invite: &str) -> Result<String, Failed> {
     Ok(file.display().to_string())
 }
 
-/// Founder and two more, which come at the same time.
+/// Founder and two more, which come at the same time. Each of them knows of the others.
 pub(crate) fn three(hosts: &[Host]) -> Result<Vec<Broker<'_>>, Failed> {
     let first = found(&hosts[0])?;
     let invite = first.invite(&["--role", "manager", "--uses", "2"])?;
@@ -38,6 +38,8 @@ pub(crate) fn three(hosts: &[Host]) -> Result<Vec<Broker<'_>>, Failed> {
         coming.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Result<Vec<_>, Failed>>()
     });
     brokers.extend(others?);
+    // By itself a broker reads who else there is every ten seconds.
+    brokers.iter().try_for_each(|broker| shown(broker, 3).map(drop))?;
     Ok(brokers)
 }
 
