@@ -10,6 +10,9 @@ use lab::{Failed, LONG, Pool, Process, until};
 /// Calls that end or begin something here.
 const TRACED: &str = "trace=read,recvfrom,write,writev,sendto,sendmsg,fsync,fdatasync,rename";
 
+/// What ends a connection is in 24 bytes. No request is as short as this.
+const SHORT: i64 = 64;
+
 /// A call, at its place in the order.
 #[derive(Debug)]
 struct Call {
@@ -58,11 +61,13 @@ impl Call {
     /// The connection it is on. A broker alone has no others than those of machines; the engine's is no TCP.
     fn connection(&self) -> Option<&str> {
         let (_, rest) = self.words.split_once("<TCP")?;
-        rest.split('>').next()
+        // It has an arrow between its two ends.
+        rest.split("]>").next()
     }
 
+    /// Whether a request came by it, or a part of a handshake.
     fn reads(&self) -> bool {
-        ["read", "recvfrom"].contains(&self.name.as_str()) && self.result > 0
+        ["read", "recvfrom"].contains(&self.name.as_str()) && self.result > SHORT
     }
 
     fn sends(&self) -> bool {
