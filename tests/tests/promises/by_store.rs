@@ -116,10 +116,11 @@ pub(crate) fn a_store_that_hangs_keeps_no_broker_from_serving_and_stopping(pool:
     let scene = Scene::new(pool, 1)?;
     let mut broker = Broker::init(&scene.hosts[0])?;
     broker.up_with(&scene.words()[..2])?;
-    let record = scene.path(RECORD);
-    fs::remove_file(&record)?;
-    // Whoever reads it waits for ever, as for a server of files that went away.
-    assert!(Command::new("mkfifo").arg(&record).status()?.success());
+    // Whoever reads it waits for ever, as for a server of files that went away. The record is never missing meanwhile: the
+    // broker would put it back.
+    let (record, fifo) = (scene.path(RECORD), scene.path("fifo"));
+    assert!(Command::new("mkfifo").arg(&fifo).status()?.success());
+    fs::rename(&fifo, &record)?;
     until(LONG, "it to be told", || broker.process().ok()?.stderr().contains("no answer within 6 s").then_some(()))?;
     assert_eq!(broker.json(&["status", "--json"])?["ready"], true);
     assert_eq!(broker.stop()?.code, 0);
