@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::handovers::{Asker, ask, id};
 use crate::issuing_ca::generation;
-use crate::managers::{follow, found_behind_a_relay, three};
+use crate::managers::{follow, found_behind_a_relay, fresh_token, three};
 use crate::verify_then_spend::{decoded, signed};
 
 /// Waits until a broker has these keys.
@@ -92,7 +92,7 @@ pub(crate) fn after_a_leak_brokers_follow_that_an_operator_answers_for(pool: &Po
     // The thief has the issuing key, and a manager of its own, joined by the token and vouched for by that key.
     let stolen = SigningKey::from_pem(&fs::read_to_string(brokers[0].state().join("issuing.key"))?)?;
     let thief = &hosts[3];
-    thief.join(&hosts[0], &hosts[0].join_token(Role::Manager)?)?;
+    thief.join(&hosts[0], &fresh_token(&brokers[0], Role::Manager)?)?;
     let node = thief.node_id()?.trim().to_owned();
     let founders = lab::nodes(&hosts[0])?.into_iter().find_map(|node| node.labels.get("swarm-broker.manager").cloned());
     let voucher = forged(&founders.ok_or("the founder's voucher")?, &node, &stolen);

@@ -43,6 +43,12 @@ pub(crate) fn three(hosts: &[Host]) -> Result<Vec<Broker<'_>>, Failed> {
     Ok(brokers)
 }
 
+/// A token that was given to nobody: it is not about to be replaced by itself.
+pub(crate) fn fresh_token(broker: &Broker<'_>, role: Role) -> Result<String, Failed> {
+    broker.ok(&["rotate", role.word(), "--now"])?;
+    Ok(broker.host().join_token(role)?)
+}
+
 /// The brokers as one of them shows them, once so many are ready.
 fn shown(broker: &Broker<'_>, ready: usize) -> Result<Vec<Value>, Failed> {
     let shown = until(LONG, "so many ready brokers in the status", || {
@@ -340,7 +346,7 @@ pub(crate) fn brokers_are_found_where_the_operator_says_besides(pool: &Pool) -> 
 
     // One that comes to where it can be reached while it is waited for.
     first.up_with(&["--form", "--advertise", "192.0.2.1:7443"])?;
-    hosts[2].join(&hosts[0], &hosts[0].join_token(Role::Manager)?)?;
+    hosts[2].join(&hosts[0], &fresh_token(&first, Role::Manager)?)?;
     first.ok(&["adopt", hosts[2].node_id()?.trim(), "--reason", "ours"])?;
     let mut third = Broker::nowhere(&hosts[2])?.spawn_up(&[])?;
     until(LONG, "it to ask in vain", || third.stderr().contains("waiting for a broker that hands").then_some(()))?;
