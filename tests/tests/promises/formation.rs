@@ -75,8 +75,11 @@ impl Scene {
         let nodes = lab::nodes(&self.hosts[0])?;
         let managers = nodes.iter().filter(|node| node.role == Role::Manager && node.state == "ready").count();
         assert_eq!((nodes.len(), managers), (self.hosts.len(), self.hosts.len()), "{nodes:?}");
-        let formed = fs::read_to_string(self.folder.join(LOCK))?;
-        assert!(swarms.iter().all(|swarm| formed.contains(swarm.as_str())), "{formed}");
+        // Written after the record, which is all that the others wait for.
+        until(LONG, "the lock to name the swarm", || {
+            let formed = fs::read_to_string(self.folder.join(LOCK)).ok()?;
+            swarms.iter().all(|swarm| formed.contains(swarm.as_str())).then_some(())
+        })?;
         let (first, _) = &booted[0];
         until(LONG, "all brokers to be ready", || {
             let brokers = first.json(&["status", "--json"]).ok()?["brokers"].as_array()?.clone();
