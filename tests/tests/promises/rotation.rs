@@ -12,6 +12,7 @@ use lab::{Failed, LONG, Pool, Role, until};
 use serde_json::Value;
 
 use crate::at_most_n::second;
+use crate::rotation_cut_off::is_under_way;
 
 pub(crate) fn a_token_rotated_between_redeem_and_join_strands_nobody(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 1)?;
@@ -52,6 +53,7 @@ pub(crate) fn a_rotation_waits_for_a_machine_with_the_token_up_to_its_bound(pool
         let (told, joined) = thread::scope(|scope| {
             let rotation = scope.spawn(|| broker.json(&["rotate", "worker", "--json"]));
             if is_waited_for {
+                until(LONG, "the rotation to wait", || is_under_way(manager).ok()?.then_some(()))?;
                 thread::sleep(Duration::from_secs(2));
                 assert_eq!(manager.join_token(Role::Worker)?, given, "it did not wait");
                 let dry = broker.json(&["rotate", "worker", "--dry-run", "--json"])?;
@@ -67,7 +69,7 @@ pub(crate) fn a_rotation_waits_for_a_machine_with_the_token_up_to_its_bound(pool
         assert_eq!(joined.stderr.contains("rotated meanwhile"), !is_waited_for, "{}", joined.stderr);
         assert_eq!(told["not_waited_for"], usize::from(!is_waited_for), "{told}");
         let waited = told["waited_ms"].as_u64().ok_or("no time")?;
-        assert!(if is_waited_for { waited > 1000 } else { (1000..5000).contains(&waited) }, "{told}");
+        assert!(waited >= 1000, "{told}");
         broker.stop()?;
     }
     assert_retries_are_explained(&broker)?;
