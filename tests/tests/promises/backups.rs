@@ -3,10 +3,9 @@
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
-use std::time::Duration;
 
 use lab::cluster::{Broker, Cluster, Joiner, REFUSED, UNAVAILABLE};
-use lab::{Failed, Host, Pool, until};
+use lab::{Failed, Host, LONG, Pool, until};
 
 use crate::followed::{page, typed};
 use crate::recovery::{admits_exactly, asked, lost, ready};
@@ -62,9 +61,7 @@ fn restored<'h>(host: &'h Host, backup: &[u8]) -> Result<Broker<'h>, Failed> {
     let mut command = broker.command();
     let mut cut = command.args(["restore", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
     cut.stdin.as_mut().ok_or("stdin")?.write_all(&backup[..backup.len() - 10])?;
-    until(Duration::from_secs(20), "the restore to have begun", || {
-        broker.state().join("restore.unfinished").exists().then_some(())
-    })?;
+    until(LONG, "the restore to have begun", || broker.state().join("restore.unfinished").exists().then_some(()))?;
     cut.kill()?;
     cut.wait()?;
     let told = broker.run(&["serve"])?;

@@ -1,7 +1,5 @@
 //! Boots that are interrupted: each ends as it would have ended.
 
-use std::time::Duration;
-
 use lab::cluster::{Broker, Cluster, Joiner, Machine, Relay, Rule, finish, on};
 use lab::{Failed, Host, LONG, Pool, until};
 
@@ -131,9 +129,7 @@ pub(crate) fn a_joined_machine_joins_again_as_a_no_op(pool: &Pool) -> Result<(),
     let joiner = Joiner::new(machine, &invite);
     joiner.joins()?;
     // What the broker does by itself after a join is done.
-    until(Duration::from_secs(20), "the token to be replaced", || {
-        (broker.count("token.rotated", None).ok()? == 1).then_some(())
-    })?;
+    until(LONG, "the token to be replaced", || (broker.count("token.rotated", None).ok()? == 1).then_some(()))?;
     let records = broker.records()?.len();
     let again = joiner.joins()?;
     assert!(again.stdout.contains("already joined"), "{}", again.stdout);

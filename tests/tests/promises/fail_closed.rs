@@ -106,7 +106,7 @@ pub(crate) fn deleted_configs_give_no_revoked_invite_back(pool: &Pool) -> Result
     }
     let asked = || on(manager, || async { Machine::new(&invite, address).identity().await });
     assert_eq!(asked()?, Err(UNAVAILABLE), "the invite is not revoked any more");
-    until(Duration::from_secs(20), "the alarm", || (broker.count("ledger.lost", None).ok()? > 0).then_some(()))?;
+    until(LONG, "the alarm", || (broker.count("ledger.lost", None).ok()? > 0).then_some(()))?;
     broker.stop()?;
     broker.serve()?;
     assert_eq!(asked()?, Err(UNAVAILABLE), "the invite is not revoked any more");
@@ -166,7 +166,7 @@ pub(crate) fn a_use_that_was_taken_out_of_the_ledger_is_not_given_again(pool: &P
     relabel(manager, &object, &label, None)?;
     let told = on(manager, || async { Machine::new(&invite, address).identity().await })?;
     assert_eq!(told, Err(UNAVAILABLE), "the use was given back");
-    until(Duration::from_secs(20), "the alarm", || (broker.count("ledger.lost", None).ok()? > 0).then_some(()))?;
+    until(LONG, "the alarm", || (broker.count("ledger.lost", None).ok()? > 0).then_some(()))?;
     Ok(())
 }
 
@@ -185,7 +185,7 @@ pub(crate) fn deleted_configs_admit_nobody(pool: &Pool) -> Result<(), Failed> {
     }
     let refused = || on(manager, || async { Machine::new(&invite, address).identity().await });
     assert_eq!(refused()?, Err(UNAVAILABLE));
-    until(Duration::from_secs(20), "the alarm", || (broker.count("ledger.lost", None).ok()? > 0).then_some(()))?;
+    until(LONG, "the alarm", || (broker.count("ledger.lost", None).ok()? > 0).then_some(()))?;
     assert_eq!(broker.json(&["status", "--json"])?["ready"], false);
 
     // Nor after a restart: a broker never makes its ledger a second time.
@@ -210,6 +210,6 @@ pub(crate) fn a_deleted_invite_gives_no_use_back(pool: &Pool) -> Result<(), Fail
     broker.serve()?;
     let told = on(manager, || async { Machine::new(&invite, address).identity().await })?;
     assert_eq!(told, Err(UNAVAILABLE), "the use was given back");
-    until(Duration::from_secs(20), "the alarm", || (broker.count("ledger.lost", None).ok()? > 0).then_some(()))?;
+    until(LONG, "the alarm", || (broker.count("ledger.lost", None).ok()? > 0).then_some(()))?;
     Ok(())
 }

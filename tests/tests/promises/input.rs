@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lab::cluster::{Broker, Cluster, Joiner, Machine, Run, finish, invite, on, run};
-use lab::{Failed, Host, Pool, Role, form, nodes, programs, until};
+use lab::{Failed, Host, LONG, Pool, Role, form, nodes, programs, until};
 use protocol::Pin;
 use serde_json::{Value, json};
 
@@ -96,7 +96,7 @@ impl Invites {
         broker.ok(&["invite", "revoke", &invite::id(&revoked)?])?;
         let address = broker.address();
         on(broker.host(), || async { Machine::new(&used_up, address).identity().await.expect("the only use") })?;
-        until(Duration::from_secs(10), "the invite to end", || {
+        until(LONG, "the invite to end", || {
             let listed = broker.json(&["invite", "list", "--json"]).ok()?;
             listed["invites"].as_array()?.iter().any(|invite| invite["state"] == "ended").then_some(())
         })?;

@@ -77,7 +77,7 @@ pub(crate) fn a_node_joined_by_hand_is_unexplained_within_seconds(pool: &Pool) -
     let told = manager.folder().join("told");
     let broker = Broker::start_with(manager, &["--on-alarm", &format!("cat >> {}", told.display())])?;
     thief.join(manager, &manager.join_token(Role::Worker)?)?;
-    until(Duration::from_secs(10), "the alarm", || (broker.count("node.unexplained", None).ok()? == 1).then_some(()))?;
+    until(LONG, "the alarm", || (broker.count("node.unexplained", None).ok()? == 1).then_some(()))?;
     let id = thief.node_id()?;
     let alarm = until(LONG, "whoever is on call to be told", || {
         std::fs::read_to_string(&told).ok().filter(|told| !told.is_empty())

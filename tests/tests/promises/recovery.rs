@@ -74,7 +74,7 @@ pub(crate) fn deleted_configs_are_put_back_and_no_use_is_given_back(pool: &Pool)
 
     remove_configs(manager)?;
     lost(&broker)?;
-    until(Duration::from_secs(20), "the alarm", || (broker.count("ledger.lost", None).ok()? > 0).then_some(()))?;
+    until(LONG, "the alarm", || (broker.count("ledger.lost", None).ok()? > 0).then_some(()))?;
     let before = broker.records()?.len();
     let [look, recover, _] = &commands("The ledger was lost", manager)?[..] else { return Err("three".into()) };
     assert!(types(&broker, look)?.contains("nothing was changed"));
@@ -152,7 +152,7 @@ pub(crate) fn every_brokers_log_counts_and_one_that_is_missing_revokes(pool: &Po
     assert_eq!(of(&preview, &five)?["action"], "revoked");
     // A copy that was made before its broker had lost the ledger may not be all of it.
     lost(&second)?;
-    until(Duration::from_secs(20), "the alarm", || (second.count("ledger.lost", None).ok()? > 0).then_some(()))?;
+    until(LONG, "the alarm", || (second.count("ledger.lost", None).ok()? > 0).then_some(()))?;
     let [_, _, recover] = &commands("The ledger was lost", &hosts[0])?[..] else { return Err("three".into()) };
     std::fs::copy(second.log(), hosts[0].folder().join("other.jsonl"))?;
     let recovery: Value = serde_json::from_str(&types(&first, &format!("{recover} --json"))?)?;

@@ -60,9 +60,7 @@ pub(crate) fn a_swarm_that_was_there_before_keeps_its_token_unless_told_otherwis
     // Told so, the token that was given away is replaced.
     broker.stop()?;
     broker.serve_with(&["--rotate-worker", "after-join"])?;
-    until(Duration::from_secs(10), "another token", || {
-        (manager.join_token(Role::Worker).ok()? != before).then_some(())
-    })?;
+    until(LONG, "another token", || (manager.join_token(Role::Worker).ok()? != before).then_some(()))?;
     assert_eq!(token(&broker, "worker")?["policy"], "after-join");
     assert_eq!(token(&broker, "manager")?["policy"], "manual");
     Ok(())
@@ -81,7 +79,7 @@ pub(crate) fn what_somebody_else_replaces_is_noticed_and_written_down(pool: &Poo
     assert_eq!((of("token.changed"), of("grant.redeemed")), (Some(&2.into()), Some(&2.into())));
     // Without a machine that asks, it is seen at the next look.
     manager.rotate_token(Role::Manager)?;
-    until(Duration::from_secs(10), "the record", || (broker.count("token.changed", None).ok()? == 2).then_some(()))?;
+    until(LONG, "the record", || (broker.count("token.changed", None).ok()? == 2).then_some(()))?;
     // And while no broker runs, it is seen at the next start.
     broker.stop()?;
     manager.rotate_token(Role::Worker)?;
@@ -96,7 +94,7 @@ pub(crate) fn what_somebody_else_replaces_is_noticed_and_written_down(pool: &Poo
     assert_eq!(broker.count("token.found", None)?, 2, "and each was found once");
     // The object that says so is made again when somebody deletes it, and no number is told twice.
     manager.docker(&["config", "rm", "swarm-broker.rotation"])?;
-    until(Duration::from_secs(10), "it to be there again", || token(&broker, "worker").ok())?;
+    until(LONG, "it to be there again", || token(&broker, "worker").ok())?;
     assert_eq!(token(&broker, "worker")?["generation"], 3);
     Ok(())
 }
@@ -115,9 +113,7 @@ pub(crate) fn boots_while_the_swarms_root_is_replaced_all_join_and_confirm(pool:
     println!("root: {MACHINES} boots in {:?} while it was replaced {} times", storm.took, storm.times);
     assert!(storm.times > 0, "it was replaced");
     assert_eq!(broker.count("node.joined", None)?, MACHINES);
-    until(Duration::from_secs(10), "the record", || {
-        (broker.count("swarm.root-changed", None).ok()? > 0).then_some(())
-    })?;
+    until(LONG, "the record", || (broker.count("swarm.root-changed", None).ok()? > 0).then_some(()))?;
     let nodes = lab::nodes(manager)?;
     let labelled = nodes.iter().filter(|node| node.labels.get("zone").is_some_and(|zone| zone == "a"));
     assert_eq!(labelled.filter(|node| node.availability == "active").count(), MACHINES);

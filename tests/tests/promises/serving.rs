@@ -151,7 +151,7 @@ pub(crate) fn a_rotation_that_waits_does_not_starve_the_watchdog(pool: &Pool) ->
     assert_admits(manager, &broker, &invite)?;
     systemd.longest_silence(Duration::from_secs(20))?;
     assert_admits(manager, &broker, &invite)?;
-    until(Duration::from_secs(20), "the rotation", || {
+    until(LONG, "the rotation", || {
         let dry = broker.json(&["rotate", "worker", "--dry-run", "--json"]).ok()?;
         (!dry["under_way"].is_null()).then_some(())
     })?;

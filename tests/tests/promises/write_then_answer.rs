@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::process::Command;
-use std::time::Duration;
 
 use lab::cluster::{Broker, Cluster, Machine, REFUSED, Told, UNAVAILABLE, invite, node_key, on};
 use lab::{Failed, LONG, Pool, Process, until};
@@ -42,7 +41,7 @@ pub(crate) fn a_full_disk_under_the_log_lets_no_secret_out(pool: &Pool) -> Resul
 
     // Free again, it goes on by itself, and the log is whole.
     std::fs::remove_file(&ballast)?;
-    let token = until(Duration::from_secs(10), "the broker to admit again", || {
+    let token = until(LONG, "the broker to admit again", || {
         on(manager, || async { machine.redeem(&grant).await.ok() }).ok().flatten()
     })?;
     assert_eq!(token.token.expose(), manager.join_token(lab::Role::Worker)?);
@@ -129,7 +128,7 @@ pub(crate) fn a_log_that_fills_up_at_any_record_has_every_answer(pool: &Pool) ->
     let (mut tokens, mut grants, mut refusals) = (0, 1, 0);
     // A redemption is two records: in each round the log ends a record later, so that the disk is full between them, too.
     for round in 0..8 {
-        until(Duration::from_secs(10), "the broker to admit", || on(manager, redeem).ok()?.ok())?;
+        until(LONG, "the broker to admit", || on(manager, redeem).ok()?.ok())?;
         tokens += 1;
         for _ in 0..round {
             on(manager, issue)?.expect("a grant");
@@ -189,7 +188,7 @@ pub(crate) fn a_full_disk_under_the_log_labels_no_node(pool: &Pool) -> Result<()
     assert!(lab::nodes(manager)?.iter().all(|node| !node.labels.contains_key("zone")), "labelled without a record");
 
     std::fs::remove_file(&ballast)?;
-    let reply = until(Duration::from_secs(10), "the confirm", || confirm().ok()?.ok())?;
+    let reply = until(LONG, "the confirm", || confirm().ok()?.ok())?;
     assert!(reply.changed);
     assert_eq!(broker.count("node.labelled", None)?, 1);
     assert_eq!(
