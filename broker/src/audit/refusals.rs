@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Event, Reason, Record};
+use super::{Outcome, Reason, Record};
 
 /// How many of one kind from one source are written in a minute.
 const EACH: u64 = 20;
@@ -35,7 +35,8 @@ impl Refusals {
         minute.seen <= EACH
     }
 
-    /// One record for each kind and source of which more came than were written, once their minute is over.
+    /// One alarm for each kind and source of which more came than were written, once their minute is over: no machine of
+    /// ours asks so often.
     pub(crate) fn summaries(&self, now: Instant) -> Vec<Record> {
         let mut minutes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut summaries = Vec::new();
@@ -46,7 +47,7 @@ impl Refusals {
             if let Some(more) = minute.seen.checked_sub(EACH).filter(|more| *more > 0) {
                 let detail = Some(format!("and {more} more of this kind within a minute"));
                 let refusal = Record { source: Some(*source), detail, ..Record::refusal(*reason) };
-                summaries.push(Record { event: Event::Refused, ..refusal });
+                summaries.push(Record { outcome: Outcome::Alarm, ..refusal });
             }
             false
         });
@@ -69,6 +70,7 @@ mod tests {
         let summaries = refusals.summaries(now + MINUTE);
         assert_eq!(summaries.len(), 1);
         assert_eq!(summaries[0].detail.as_deref(), Some("and 980 more of this kind within a minute"));
+        assert_eq!(summaries[0].outcome, Outcome::Alarm, "one, with a count");
         assert!(refusals.count(source, Reason::NotSigned, now + MINUTE));
     }
 

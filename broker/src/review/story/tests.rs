@@ -83,15 +83,16 @@ fn a_machine_that_was_given_the_token_and_did_not_confirm_is_told() {
 }
 
 #[test]
-fn a_flood_is_one_row_and_an_alarm_is_none_of_it() {
+fn a_flood_is_one_row_and_one_alarm() {
     let folder = folder();
     let refused = |reason| Record { source: Some([10, 0, 0, 1].into()), ..Record::refusal(reason) };
-    let more = Record { detail: Some("and 980 more of this kind within a minute".into()), ..refused(Reason::UsedUp) };
+    let more = Some("and 980 more of this kind within a minute".into());
+    let more = Record { detail: more, outcome: Outcome::Alarm, ..refused(Reason::UsedUp) };
     log(folder.path(), "one", vec![refused(Reason::UsedUp), refused(Reason::OtherKey), refused(Reason::UsedUp), more]);
     let logs = read_all(&[folder.path().to_owned()], &[]);
     let story = Story::of(&logs, Span::default());
     let rows = |groups: &[Group<'_>]| groups.iter().map(|group| (group.times, group.records.len())).collect::<Vec<_>>();
-    assert_eq!((rows(&story.refusals), rows(&story.alarms)), (vec![(982, 3)], vec![(1, 1)]));
+    assert_eq!((rows(&story.refusals), rows(&story.alarms)), (vec![(2, 2)], vec![(1, 1), (980, 1)]));
 }
 
 #[test]
