@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 
 /// Longer than anything that a trial waits for takes, also where the machine has much else to do.
-pub const LONG: Duration = Duration::from_secs(30);
+pub const LONG: Duration = Duration::from_mins(1);
 
 /// How long between the first two questions, and at most between later ones. Many questions cost a
 /// start of Docker's client each, and the engines need the processors too.

@@ -11,7 +11,7 @@ use crate::error::{Error, Result, Trying};
 use crate::host::Host;
 use crate::process::Process;
 use crate::programs;
-use crate::until::until;
+use crate::until::{LONG, until};
 
 /// How a command ended.
 #[derive(Debug, Clone)]
@@ -123,7 +123,7 @@ impl<'h> Broker<'h> {
     pub fn serve(&mut self) -> Result<()> {
         let mut process = self.spawn()?;
         let mut ended = None;
-        let ready = until(Duration::from_secs(30), "the broker to be ready", || {
+        let ready = until(LONG, "the broker to be ready", || {
             ended = process.ended().ok().flatten();
             (ended.is_some() || process.stderr().contains("serving")).then_some(())
         });
