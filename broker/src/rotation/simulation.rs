@@ -287,7 +287,9 @@ impl World {
             for broker in (0..BROKERS).filter(|broker| *broker != gone) {
                 self.call_ends(broker)?;
                 self.read(broker);
-                resting += usize::from(self.act(broker)? == Some(Operation::Rest));
+                // Where an order is fulfilled, what the policy asks for is seen at the next look.
+                let ordered = self.brokers[broker].order.is_some();
+                resting += usize::from(self.act(broker)? == Some(Operation::Rest) && !ordered);
             }
             let joined = self.stages.iter().all(|stage| matches!(stage, Stage::Joined));
             if joined && resting == BROKERS - 1 && self.brokers.iter().all(|broker| broker.order.is_none()) {
