@@ -109,17 +109,46 @@ fn told(problem: Problem) -> Failure {
     Failure::new(code, problem.detail.unwrap_or(problem.title))
 }
 
-/// Rows as aligned columns for a terminal, the first row as the head.
+/// Rows as aligned columns for a terminal, the first row as the head: a line each, whatever is in them.
 pub(crate) fn lines(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
         .collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
     text
+}
+
+/// A text from outside as one line that a terminal does not act on: control characters, and those that turn the direction
+/// of what follows, as Rust writes them.
+pub(crate) fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            ' '..='~' => shown.push(c),
+            c => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_a_table_is_nothing_that_a_terminal_acts_on() {
+        let rows = [
+            vec!["A".to_owned(), "B".to_owned()],
+            vec!["\u{1b}[2J\n".to_owned(), "tr\u{202e}ap \"é\"\u{9b}".to_owned()],
+        ];
+        let head = format!("{:11}  B\n", "A");
+        assert_eq!(lines(&rows), head + "\\u{1b}[2J\\n  tr\\u{202e}ap \"é\"\\u{9b}\n");
+    }
 }
