@@ -13,18 +13,20 @@ mod recover;
 mod rotate;
 mod rotation_words;
 mod server;
+mod sightings;
 mod status;
 mod unlock_key;
 mod words;
 
 pub(crate) use arrivals::{Arrivals, ArrivalsOrder};
-pub(crate) use client::{Admin, lines};
+pub(crate) use client::{Admin, lines, plain};
 pub(crate) use operator::operator;
 pub(crate) use order::Order;
 pub(crate) use rotation_words::{
     CaPlan, CaRequestOrder, Gone, KeyShown, RotateReply, RotationPreview, TokenRotated, TokenShown,
 };
 pub(crate) use server::serve;
+pub(crate) use sightings::{Sightings, SightingsOrder};
 pub(crate) use unlock_key::{UnlockKeyReplaced, UnlockKeyShown};
 pub(crate) use words::{
     AdoptOrder, Adopted, ClaimedInvite, InviteLineReply, InviteShown, InvitesShown, JoinersShown, Revoked, Status,

@@ -18,6 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::arrivals::arrivals;
 use super::order::assert_fit;
+use super::sightings::sightings;
 use super::words::{AdoptOrder, Adopted, ClaimedInvite, InviteLineReply, InviteShown, InvitesShown, Revoked};
 use super::{joiners, keys, operator, recover, rotate, status, unlock_key};
 use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
@@ -124,6 +125,7 @@ async fn answer(broker: &Arc<Broker>, operator: String, request: Request<Incomin
         (&Method::POST, "/v1/invites") => create(broker, operator, &body).await,
         (&Method::POST, witness::LOOK) => Ok(json(&witness::look(broker).await)),
         (&Method::POST, "/v1/arrivals") => arrived(broker, &body).await,
+        (&Method::POST, "/v1/sightings") => saw(broker, &body).await,
         (&Method::POST, "/v1/adopt") => adopt(broker, operator, &body).await,
         (&Method::POST, joiners::LOOK) => joiners::look(broker).await,
         (&Method::POST, joiners::UPLOAD) => joiners::upload(broker, operator, body).await,
@@ -156,6 +158,10 @@ pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Denial> {
 
 async fn arrived(broker: &Broker, body: &[u8]) -> Result<Reply, Denial> {
     arrivals(broker, read(body)?).await.map(|arrivals| json(&arrivals))
+}
+
+async fn saw(broker: &Broker, body: &[u8]) -> Result<Reply, Denial> {
+    sightings(broker, read(body)?).await.map(|sightings| json(&sightings))
 }
 
 async fn create(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply, Denial> {

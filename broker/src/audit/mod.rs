@@ -34,6 +34,6 @@ pub(crate) use reading::{Claimed, Known, KnownToken, each};
 pub(crate) use reason::Reason;
 pub(crate) use record::{Event, Outcome, Record};
 pub(crate) use refusals::Refusals;
-pub(crate) use sightings::Sighting;
+pub(crate) use sightings::{Page, Sighting, copied};
 pub(crate) use tree::{Hash, Tree, leaf};
 pub(crate) use verify::{Checked, check, continues, differ};

@@ -1,16 +1,18 @@
 //! Reading along in the log: which machines it saw come, and which were refused, page by page from a position.
 //!
-//! For `broker wait`. Reads only what is on disk already, and keeps nothing between two pages, so that whoever reads
+//! For `broker wait` and `broker nodes`. Reads only what is on disk already, and keeps nothing between two pages, so that whoever reads
 //! may go on after a restart of the broker. Must not read more than one page at a time.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use protocol::{InviteId, KeyHash, Role};
 use serde::{Deserialize, Serialize};
 
+use super::files::FILE;
 use super::{Audit, AuditError, Event};
 use crate::clock;
 
@@ -35,7 +37,7 @@ pub(crate) struct Sighting {
 }
 
 /// What one page of the log tells.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Page {
     pub(crate) sightings: Vec<Sighting>,
     /// Where the next page begins.
@@ -57,13 +59,49 @@ impl Audit {
     }
 }
 
+/// A page of each copy of another broker's log that is below this folder, by broker. A copy without a position is read from
+/// a little before its end on.
+pub(crate) async fn copied(
+    folder: PathBuf,
+    after: BTreeMap<String, u64>,
+) -> Result<BTreeMap<String, Page>, AuditError> {
+    let below = folder.clone();
+    let read = tokio::task::spawn_blocking(move || copies(&below, &after)).await.map_err(|_| AuditError::Closed)?;
+    read.map_err(|error| AuditError::io(&folder, &error))
+}
+
+fn copies(folder: &Path, after: &BTreeMap<String, u64>) -> std::io::Result<BTreeMap<String, Page>> {
+    let mut pages = BTreeMap::new();
+    let copies = match std::fs::read_dir(folder) {
+        Ok(copies) => copies,
+        // A broker that is alone has none.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(pages),
+        Err(error) => return Err(error),
+    };
+    for copy in copies {
+        let copy = copy?;
+        let (path, broker) = (copy.path().join(FILE), copy.file_name().to_string_lossy().into_owned());
+        // One that was begun just now has no records yet.
+        let Ok(end) = std::fs::metadata(&path).map(|found| found.len()) else { continue };
+        let from = after.get(&broker).copied().unwrap_or(end.saturating_sub(TAIL));
+        match page(&path, from.min(end), end, None) {
+            Ok(page) => drop(pages.insert(broker, page)),
+            Err(error) => tracing::warn!(%error, broker, "the copy of a log cannot be read"),
+        }
+    }
+    Ok(pages)
+}
+
 fn page(path: &Path, from: u64, end: u64, invite: Option<&InviteId>) -> std::io::Result<Page> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
     file.take(PAGE.min(end - from)).read_to_end(&mut bytes)?;
-    // What follows the last line's end belongs to the next page. A page without any is the middle of nothing of ours.
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(bytes.len(), |last| last + 1);
+    // What follows the last line's end belongs to the next page. A full page without any is the middle of nothing of ours, a
+    // shorter one a record that is being written.
+    let full = bytes.len() as u64 == PAGE;
+    let none = if full { bytes.len() } else { 0 };
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(none, |last| last + 1);
     let lines = bytes[..whole].split(|byte| *byte == b'\n');
     let position = from + whole as u64;
     let sightings = lines.filter_map(sighting).filter(|seen| is_of(seen, invite)).collect();
@@ -182,6 +220,32 @@ mod tests {
         log.write(Record::refusal(Reason::WrongCertificate));
         assert_eq!(names(&log.page(None, Some(&mine))), ["mine", "garbled"]);
         assert_eq!(log.page(None, None).sightings.len(), 3, "a stranger wants no join");
+    }
+
+    #[test]
+    fn copies_of_other_logs_are_read_on_and_a_record_that_is_being_written_comes_when_it_is_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let nothing = BTreeMap::new();
+        assert_eq!(copies(&folder.path().join("none"), &nothing).expect("reads"), BTreeMap::new());
+        let log = Log::new();
+        log.write(refused(Reason::UsedUp, None, "one"));
+        log.write(refused(Reason::UsedUp, None, "two"));
+        let text = std::fs::read(&*log.audit.written().0).expect("reads");
+        let ends: Vec<usize> = (1..=text.len()).filter(|end| text[end - 1] == b'\n').collect();
+        let (first, second) = text.split_at(ends[ends.len() - 2]);
+        std::fs::create_dir_all(folder.path().join("b1")).expect("made");
+        std::fs::create_dir_all(folder.path().join("begun")).expect("made");
+        let file = folder.path().join("b1").join(FILE);
+        let write = |parts: &[&[u8]]| std::fs::write(&file, parts.concat()).expect("written");
+        write(&[first, &second[..9]]);
+        let pages = copies(folder.path(), &nothing).expect("reads");
+        assert_eq!(pages.keys().collect::<Vec<_>>(), ["b1"]);
+        assert_eq!(names(&pages["b1"]), ["one"]);
+        let after = BTreeMap::from([("b1".to_owned(), pages["b1"].position)]);
+        let again = copies(folder.path(), &after).expect("reads");
+        assert_eq!((names(&again["b1"]), again["b1"].position), (vec![], pages["b1"].position), "half a record");
+        write(&[first, second]);
+        assert_eq!(names(&copies(folder.path(), &after).expect("reads")["b1"]), ["two"]);
     }
 
     #[test]

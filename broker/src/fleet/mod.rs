@@ -1,17 +1,25 @@
-//! The nodes after the join: which are explained, which are not, how a node is adopted, and what is done about the brokers
-//! of those that are gone.
+//! The nodes after the join: which are explained, which are not, which are missing, how a node is adopted, and what is done
+//! about the brokers of those that are gone.
 //!
 //! Keeps promise 10 (every node is explained, or `broker nodes` and the audit log say which is not).
 //! Must not remove a node.
 
 mod adopt;
+mod compare;
+mod expected;
 mod gone;
 mod recent;
 mod report;
+mod seen;
 mod watch;
 
 pub(crate) use adopt::{adopt, adopt_first};
+pub(crate) use compare::{
+    Absent, Compared, Comparison, GONE, Missing, NEVER_SEEN, NO_CONFIRM, NO_TOKEN, OnTheWay, WINDOW_ENDED, compare,
+};
+pub(crate) use expected::{Expected, read as read_expected};
 pub(crate) use gone::{gone, remove_gone};
 pub(crate) use recent::{Recent, recent};
 pub(crate) use report::{Booting, Look, NodeLine, NodeState, Report, look, report};
+pub(crate) use seen::Seen;
 pub(crate) use watch::watch;

@@ -26,7 +26,7 @@ pub use relay::{Relay, Rule};
 pub use retries::{assert_retries_are_explained, paid};
 pub use storm::{Storm, Weathered};
 pub use systemd::Systemd;
-pub use terminal::{Stream, on_terminal};
+pub use terminal::{Stream, on_terminal, on_terminal_until};
 
 use std::fs;
 use std::ops::Deref;

@@ -4,12 +4,16 @@
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::cluster::Run;
 use crate::error::{Result, Trying};
+use crate::until::{LONG, until};
 
 /// Which of a program's streams is the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +46,36 @@ pub fn on_terminal(mut command: Command, stream: Stream) -> Result<Run> {
         Stream::Output => Run { code, stdout: seen, stderr: String::new() },
         Stream::Errors => Run { code, stdout: String::new(), stderr: seen },
     })
+}
+
+/// Runs a command that does not end by itself, with a terminal as its standard output: until what the terminal was sent is
+/// enough, and then until it ended by the SIGINT of a Ctrl-C.
+pub fn on_terminal_until(mut command: Command, what: &str, enough: impl Fn(&str) -> bool) -> Result<Run> {
+    let (master, terminal) = open().trying(|| "opening a terminal".to_owned())?;
+    command.env("TERM", "xterm").stdin(Stdio::null()).stdout(terminal).stderr(Stdio::null());
+    let mut child = command.spawn().trying(|| format!("running {command:?}"))?;
+    drop(command);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (mut master, into) = (File::from(master), seen.clone());
+    let reader = thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = master.read(&mut bytes) {
+            into.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&bytes[..count]);
+        }
+    });
+    let text = || String::from_utf8_lossy(&seen.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+    let came = until(LONG, what, || enough(&text()).then_some(()));
+    // Its end was not waited for: its id is still its own.
+    kill_process(Pid::from_child(&child), Signal::INT).trying(|| "interrupting a program on a terminal".to_owned())?;
+    let ended = until(LONG, "a program on a terminal to end by SIGINT", || child.try_wait().ok().flatten());
+    if ended.is_err() {
+        // Both refuse only if it has ended by now.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    let _ = reader.join();
+    came?;
+    Ok(Run { code: ended?.code().unwrap_or(-1), stdout: text(), stderr: String::new() })
 }
 
 fn open() -> std::io::Result<(std::os::fd::OwnedFd, File)> {

@@ -7,6 +7,7 @@ mod boots;
 mod bounded;
 mod by_store;
 mod downloads;
+mod expected;
 mod exports;
 mod fail_closed;
 mod followed;
@@ -83,6 +84,8 @@ fn main() -> ExitCode {
             downloads::a_slow_link_gets_its_joiner_in_the_end,
             downloads::two_hundred_downloads_at_once_keep_nobody_out,
             downloads::downloads_that_nobody_reads_keep_nobody_out,
+            expected::what_is_expected_is_held_against_what_is,
+            expected::a_watch_tells_each_change_and_ends_with_its_reader,
             exports::a_record_is_proved_to_whoever_has_the_key_and_no_log,
             exports::an_outsider_checks_a_log_with_the_page_alone,
             exports::records_leave_as_lines_as_a_table_as_ocsf_and_as_tiles,

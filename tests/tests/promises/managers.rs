@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use lab::cluster::{Broker, Gate, Held, Joiner, Relay, Rule, finish};
+use lab::cluster::{Broker, Gate, Held, Joiner, REFUSED, Relay, Rule, admitted, finish, invite};
 use lab::{Failed, Host, LONG, Pool, Role, until};
 use serde_json::Value;
 
@@ -86,6 +86,23 @@ pub(crate) fn three_managers_come_up_by_themselves_and_any_one_may_die(pool: &Po
     assert!(listed.len() == 6 && listed.iter().all(|node| node["explained"] == true), "{first}");
     for broker in &brokers[1..] {
         assert_eq!(nodes(broker)?, first);
+    }
+    a_refusal_is_told_by_each(&brokers, &hosts[3])
+}
+
+/// What one of them refused is known to the others, when they have copied its log.
+fn a_refusal_is_told_by_each(brokers: &[Broker<'_>], from: &Host) -> Result<(), Failed> {
+    let line = brokers[0].invite(&[])?;
+    brokers[0].ok(&["invite", "revoke", &invite::id(&line)?])?;
+    assert_eq!(admitted(from, &brokers[1], &line)?, Err(REFUSED));
+    for broker in brokers {
+        // Has the copies brought up to date.
+        broker.ok(&["audit", "list"])?;
+        let told = broker.typed("echo machine | broker nodes --expect - --json")?;
+        let told: Value = serde_json::from_str(&told.stdout)?;
+        let one = &told["missing"][0];
+        assert_eq!((&one["state"], &one["reason"]), (&"refused".into(), &"invite-revoked".into()), "{told}");
+        assert_eq!((&one["hostname"], &one["source"]), (&"machine".into(), &from.address().to_string().into()));
     }
     Ok(())
 }

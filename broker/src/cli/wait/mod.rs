@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use protocol::{InviteId, Role};
 
 use self::progress::Progress;
+pub(super) use self::result::{labels, named};
 use self::tally::Tally;
 use super::AdminSocket;
 use crate::admin::{Arrivals, ArrivalsOrder, InviteShown};
@@ -133,7 +134,7 @@ impl Wait {
 }
 
 /// Whether asking again would give the same. A broker that is not there, or has no quorum, may come back.
-fn is_final(code: Code) -> bool {
+pub(super) fn is_final(code: Code) -> bool {
     match code {
         Code::Unavailable | Code::TryAgain => false,
         Code::Usage

@@ -131,12 +131,12 @@ fn of_operators(node: &NodeLine) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// The same as text.
-pub(super) fn labels(node: &NodeLine) -> String {
+pub(in crate::cli) fn labels(node: &NodeLine) -> String {
     of_operators(node).map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
 /// A machine by what is known of it.
-pub(super) fn named(hostname: Option<&str>, source: Option<IpAddr>) -> String {
+pub(in crate::cli) fn named(hostname: Option<&str>, source: Option<IpAddr>) -> String {
     match (hostname, source) {
         (Some(hostname), Some(source)) => format!("{hostname} ({source})"),
         (Some(hostname), None) => hostname.to_owned(),
