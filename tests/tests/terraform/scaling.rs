@@ -105,6 +105,15 @@ pub(crate) fn scale_on_a_manager_makes_the_invite_and_waits_for_the_machines(poo
     Joiner::new(&cluster[2], line).joins()?;
     let status = scale.wait(Duration::from_secs(30))?;
     assert!(status.success(), "{}{}", scale.stdout(), scale.stderr());
+
+    // What Terraform says that there should be, held against what is: these cards are in no machine.
+    let outputs = manager.folder().join("outputs.json");
+    fs::write(&outputs, workspace.ok(PI, &["output", "-json"], &[])?)?;
+    let told = broker.json(&["nodes", "--json", "--expect", &outputs.display().to_string()])?;
+    let names = |list: &str| -> Vec<_> {
+        told[list].as_array().into_iter().flatten().map(|one| one["hostname"].as_str().unwrap_or_default()).collect()
+    };
+    assert_eq!((names("missing"), names("joined").len()), (vec!["pi-1", "pi-2"], 3), "{told}");
     Ok(())
 }
 
