@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use joiner::{InviteSource, OwnAddress};
-use protocol::BrokerAddress;
 
 use super::serve::{self, Logged};
 use crate::config::{Flags, Settings};
 use crate::exit::Failure;
 use crate::state::KeySource;
-use crate::up::{self, FormOptions, JoinOptions, Order};
+use crate::up::{self, FormOptions, JoinOptions, Order, Sources};
 
 /// Make the swarm or bring this machine into it as a manager, then serve
 ///
@@ -31,9 +30,11 @@ pub(super) struct Up {
     #[arg(long, value_name = "LINE", hide_env_values = true)]
     invite: Option<String>,
     /// Where brokers may be, besides those that the invite names: addresses, or a DNS name, of which every address is
-    /// asked; may be repeated
-    #[arg(long, value_name = "SPEC", env = "BROKER_DISCOVER", value_parser = discover, value_delimiter = ',')]
-    discover: Vec<BrokerAddress>,
+    /// asked. Where the broker was built for it, machines with a tag too: `provider=aws tag_key=K tag_value=V`,
+    /// `provider=digitalocean tag_name=T` or `provider=vultr tag=T`, with region=R besides. No token may stand there. May be
+    /// repeated
+    #[arg(long, value_name = "SPEC", env = "BROKER_DISCOVER", hide_env_values = true)]
+    discover: Vec<String>,
     /// Find the other managers through this place, the same for all: `file:///FOLDER`, with a file `shared-by-managers` in it, or
     /// where the broker was built for it `s3://BUCKET/PREFIX`, `gs://…` or `az://…`. Who makes the swarm is found out there
     #[arg(long, value_name = "URL", env = "BROKER_STORE", group = "makes")]
@@ -100,7 +101,7 @@ impl Up {
                     (Some(line), _) => Some(InviteSource::argument(line)),
                     (None, file) => file.map(InviteSource::File),
                 },
-                brokers: self.discover,
+                discover: Sources::read(&self.discover)?,
                 state: settings.joiner_state.clone(),
                 advertise: self.swarm_advertise_addr,
                 data_path: self.data_path_addr,
@@ -115,14 +116,6 @@ impl Up {
         };
         serve::run(self.logged, up::up(order))
     }
-}
-
-/// A place where brokers are. Those that a cloud's tags name are another build's work.
-fn discover(text: &str) -> Result<BrokerAddress, String> {
-    if text.contains("provider=") {
-        return Err("this build looks up no cloud's tags: give addresses or a DNS name".into());
-    }
-    text.trim().parse().map_err(|error: protocol::AddressError| error.to_string())
 }
 
 pub(super) fn option(text: &str) -> Result<(String, String), &'static str> {

@@ -126,7 +126,7 @@ impl KeySource {
     }
 
     /// Reads the text of the key; none if it is in the state directory.
-    pub(super) fn read(&self) -> Result<Option<Zeroizing<String>>, StateError> {
+    pub(crate) fn read(&self) -> Result<Option<Zeroizing<String>>, StateError> {
         match self {
             Self::State => Ok(None),
             Self::File(path) => {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use joiner::{Addresses, InviteSource, OwnAddress};
 use protocol::{BrokerAddress, InviteLine};
 
-use super::Order;
+use super::{Order, Sources};
 use crate::exit::{Code, Failure};
 
 /// How to come into the swarm.
@@ -15,7 +15,7 @@ pub(crate) struct JoinOptions {
     /// Where the invite is.
     pub(crate) invite: Option<InviteSource>,
     /// Where brokers may be, besides those that the invite names.
-    pub(crate) brokers: Vec<BrokerAddress>,
+    pub(crate) discover: Sources,
     /// Where the joiner keeps its key.
     pub(crate) state: PathBuf,
     /// What other nodes reach this one at.
@@ -46,22 +46,30 @@ impl JoinOptions {
     }
 }
 
-/// Comes in, or goes on with it. False if it did not work yet, and another look at the store may tell better addresses.
+/// Comes in, or goes on with it. False if it did not work yet, and another look at the store, or at who carries a tag, may tell
+/// better addresses.
 pub(super) async fn join(
     order: &Order,
     invite: Option<&InviteLine>,
     brokers: Vec<BrokerAddress>,
     until: Instant,
 ) -> Result<bool, Failure> {
+    let found = order.join.discover.look(until).await?;
+    let known = [&brokers[..], &found.addresses].concat();
+    if known.is_empty() && order.join.discover.change() && invite.is_some_and(names_nobody) {
+        return wait_for_somebody(&found.troubles, until).await.map(|()| false);
+    }
     let left = until.saturating_duration_since(Instant::now());
-    let timeout = if order.store.is_some() { left.min(TURN) } else { left };
+    let changes = order.store.is_some() || order.join.discover.change();
+    let turn = if found.troubles.is_empty() { TURN } else { SHORT_TURN };
+    let timeout = if changes { left.min(turn) } else { left };
     let options = joiner::JoinOptions {
         invite: match (&order.join.invite, invite) {
             // What was read from stdin is not there a second time, and what this machine made for itself was never given.
             (Some(InviteSource::Stdin) | None, Some(line)) => Some(InviteSource::argument(line.expose())),
             (source, _) => source.clone(),
         },
-        brokers: [&brokers[..], &order.join.brokers].concat(),
+        brokers: known,
         docker: order.settings.docker.clone(),
         addresses: order.join.addresses(),
         state: order.join.state.clone(),
@@ -72,16 +80,43 @@ pub(super) async fn join(
     match joiner::join(&options).await.map_err(failed) {
         Ok(answer) => tracing::info!(answer, "in the swarm"),
         Err(failure) if timeout < left && matches!(failure.code, Code::TryAgain | Code::Unavailable) => {
-            tracing::info!(%failure, "trying again, with what the store says now");
+            tracing::info!(%failure, "trying again, with the addresses that are told now");
             return Ok(false);
         }
-        Err(failure) => return Err(failure),
+        Err(failure) => return Err(with(failure, &found.troubles)),
     }
     Ok(true)
 }
 
-/// How long to try the brokers that a record names before it is read again.
+fn names_nobody(invite: &InviteLine) -> bool {
+    invite.unverified().brokers.is_empty()
+}
+
+/// Nobody is told of yet: the machine that makes the swarm may be on its way. This one is not it.
+async fn wait_for_somebody(troubles: &[String], until: Instant) -> Result<(), Failure> {
+    if Instant::now() >= until {
+        let what = "no broker was found to come in by. Run this again";
+        return Err(with(Failure::new(Code::TryAgain, what), troubles));
+    }
+    tokio::time::sleep(POLL.min(until.saturating_duration_since(Instant::now()))).await;
+    Ok(())
+}
+
+/// A failure, with what else was wrong.
+fn with(failure: Failure, troubles: &[String]) -> Failure {
+    if troubles.is_empty() {
+        failure
+    } else {
+        Failure::new(failure.code, format!("{failure}; {}", troubles.join("; ")))
+    }
+}
+
+/// How long to try the brokers that a record or a tag names before it is asked for again.
 const TURN: Duration = Duration::from_mins(1);
+/// The same while something names nobody, or does not answer.
+const SHORT_TURN: Duration = Duration::from_secs(15);
+/// How often it is asked for while nobody is known at all.
+const POLL: Duration = Duration::from_secs(5);
 
 pub(super) fn failed(failure: joiner::Failure) -> Failure {
     Failure::new(Code::of(failure.code), failure.words)

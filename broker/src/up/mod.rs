@@ -3,6 +3,7 @@
 //! Keeps DESIGN §3b: safe to run again at any point, since every turn begins with what state directory and engine say.
 //! Must not make a second swarm for a cluster that had one.
 
+mod discover;
 mod elect;
 mod form;
 mod join;
@@ -28,6 +29,7 @@ use crate::start;
 use crate::state::{Cluster, KeySource};
 use crate::swarm::{Engine, EngineError};
 
+pub(crate) use discover::Sources;
 use elect::Election;
 pub(crate) use form::FormOptions;
 pub(crate) use join::JoinOptions;
@@ -221,7 +223,8 @@ async fn take(
     let Place::Manager(membership) = place else {
         return Err(Failure::new(Code::Internal, "the keys are for a manager"));
     };
-    let giver = giver(engine, invite, &order.join.brokers).await?;
+    let found = order.join.discover.look(until).await?.addresses;
+    let giver = giver(engine, invite, &found).await?;
     let addresses = start::addresses(&order.settings, &[], membership)?;
     let taker =
         Taker { state: &order.settings.state, joiner: &order.join.state, engine, node: &membership.node, addresses };

@@ -6,6 +6,7 @@ mod backups;
 mod boots;
 mod bounded;
 mod by_store;
+mod discovery;
 mod downloads;
 mod expected;
 mod exports;
@@ -81,6 +82,8 @@ fn main() -> ExitCode {
             by_store::a_store_that_hangs_keeps_no_broker_from_serving_and_stopping,
             by_store::first_starts_that_are_cut_off_between_two_steps_are_gone_on_with,
             by_store::a_ledger_of_a_swarm_made_by_a_store_is_recovered_by_an_operators_word,
+            discovery::a_manager_finds_the_others_by_the_tags_of_aws,
+            discovery::a_manager_finds_the_others_by_the_tags_of_digitalocean_and_vultr,
             downloads::a_slow_link_gets_its_joiner_in_the_end,
             downloads::two_hundred_downloads_at_once_keep_nobody_out,
             downloads::downloads_that_nobody_reads_keep_nobody_out,

@@ -373,9 +373,6 @@ pub(crate) fn brokers_are_found_where_the_operator_says_besides(pool: &Pool) -> 
     assert!(came.is_ok(), "{}", third.stderr());
     third.terminate()?;
     third.wait(LONG)?;
-
-    let cloud = second.run(&["up", "--discover", "provider=aws tag_key=role tag_value=manager"])?;
-    assert!(cloud.code == 64 && cloud.stderr.contains("give addresses or a DNS name"), "{cloud:?}");
     Ok(())
 }
 
