@@ -15,9 +15,12 @@ pub(super) fn read(path: &Path) -> Result<Expected, Failure> {
     let bytes = if path == Path::new("-") {
         bounded(std::io::stdin().lock(), "standard input")?
     } else {
-        let file = File::open(path).map_err(|error| {
-            let code = if error.kind() == ErrorKind::NotFound { Code::NoInput } else { Code::Io };
-            failed(&shown(path), code, &error)
+        let file = File::open(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                let what = "there is no such file. Name the file with the machines, or - for standard input";
+                failed(&shown(path), Code::NoInput, &what)
+            }
+            _ => failed(&shown(path), Code::Io, &error),
         })?;
         bounded(file, &shown(path))?
     };
@@ -65,7 +68,8 @@ mod tests {
             fs::write(&file, text).expect("written");
             told(&file)
         };
-        assert_eq!(told(&folder.path().join("none")).0, Code::NoInput);
+        let (code, words) = told(&folder.path().join("none"));
+        assert!(code == Code::NoInput && words.starts_with("--expect /d/none: there is no such file. Name"), "{words}");
         let (code, words) = told(folder.path());
         assert!(code == Code::NoInput && words.starts_with("--expect /d: it is a folder"), "{words}");
         for (text, begin) in [
