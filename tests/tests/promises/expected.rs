@@ -152,11 +152,11 @@ pub(crate) fn a_watch_tells_each_change_and_ends_with_its_reader(pool: &Pool) ->
 
     let mut command = broker.command();
     command.args(["nodes", "--watch"]);
-    let screen = on_terminal_until(command, "three frames", |shown| shown.matches(", every 2 s").count() == 3)?;
+    let screen = on_terminal_until(command, "three frames", |shown| shown.matches(", every 2 s").count() >= 3)?;
     let shown = &screen.stdout;
     assert!(screen.code == -1 && shown.contains(machine.name()), "{shown:?}");
     // Its time, a head, two nodes and their sum.
-    assert_eq!(shown.matches("\r\u{1b}[5A").count(), 2, "drawn over: {shown:?}");
+    assert!(shown.matches("\r\u{1b}[5A").count() >= 2, "drawn over: {shown:?}");
     assert!(!shown.contains("\u{1b}[2J") && shown.contains("\u{1b}[1mNODE"), "{shown:?}");
     let command = broker.typed_command("NO_COLOR=1 exec broker nodes --watch");
     let screen = on_terminal_until(command, "a frame", |shown| shown.contains("1 joined, 1 adopted"))?;
