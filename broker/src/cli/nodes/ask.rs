@@ -25,21 +25,30 @@ impl Asker {
 
     /// What was expected, held against what is now.
     pub(super) fn ask(&mut self) -> Result<Comparison, Failure> {
+        let looked = self.look();
+        let report: Report = self.admin.open().get("/v1/nodes")?;
+        if self.expected.is_some() {
+            // Without the logs a machine that was refused would be one that never asked.
+            looked?;
+        }
+        Ok(compare(report, self.expected.as_ref(), &self.seen, clock::now()))
+    }
+
+    /// Takes what came into the logs since the last look.
+    fn look(&mut self) -> Result<(), Failure> {
         let nobody = Expected::default();
-        let expected = self.expected.as_ref();
+        let expected = self.expected.as_ref().unwrap_or(&nobody);
         loop {
             let order = SightingsOrder { after: self.after.clone() };
             let Sightings { logs } = self.admin.open().post("/v1/sightings", &order)?;
             let more = logs.values().any(|page| page.more);
             for (broker, page) in logs {
                 self.after.insert(broker, page.position);
-                self.seen.take(expected.unwrap_or(&nobody), page.sightings);
+                self.seen.take(expected, page.sightings);
             }
             if !more {
-                break;
+                return Ok(());
             }
         }
-        let report: Report = self.admin.open().get("/v1/nodes")?;
-        Ok(compare(report, expected, &self.seen, clock::now()))
     }
 }

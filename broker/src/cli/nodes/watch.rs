@@ -35,8 +35,15 @@ pub(super) fn watch(asker: &mut Asker) -> Result<(), Failure> {
 
 /// Where it is shown.
 enum Shown {
-    OnTerminal { screen: Screen, last: Vec<Line> },
-    InPipe { changes: Changes, answers: bool },
+    OnTerminal {
+        screen: Screen,
+        last: Vec<Line>,
+    },
+    /// With why the broker did not answer the last time.
+    InPipe {
+        changes: Changes,
+        silent: Option<String>,
+    },
 }
 
 impl Shown {
@@ -45,7 +52,7 @@ impl Shown {
     }
 
     fn in_pipe() -> Self {
-        Self::InPipe { changes: Changes::default(), answers: true }
+        Self::InPipe { changes: Changes::default(), silent: None }
     }
 
     fn answer(&mut self, comparison: &crate::fleet::Comparison) -> Result<Reader, Failure> {
@@ -54,22 +61,24 @@ impl Shown {
                 *last = table::lines(comparison);
                 screen.draw(&with_time(last, None))
             }
-            Self::InPipe { changes, answers } => {
-                let back = (!*answers).then(|| "the broker answers".to_owned());
-                *answers = true;
+            Self::InPipe { changes, silent } => {
+                let back = silent.take().map(|_| "the broker answers".to_owned());
                 told(back.into_iter().chain(changes.news(comparison)))
             }
         }
     }
 
-    /// The broker does not answer: on a terminal beside what was seen last, else said once.
+    /// The broker does not answer: on a terminal beside what was seen last, else said once for each reason.
     fn silence(&mut self, failure: &Failure) -> Result<Reader, Failure> {
         match self {
             Self::OnTerminal { screen, last } => screen.draw(&with_time(last, Some(failure))),
-            Self::InPipe { answers: false, .. } => Ok(Reader::Here),
-            Self::InPipe { answers, .. } => {
-                *answers = false;
-                told(std::iter::once(plain(&failure.to_string())))
+            Self::InPipe { silent, .. } => {
+                let why = plain(&failure.to_string());
+                if silent.as_ref() == Some(&why) {
+                    return Ok(Reader::Here);
+                }
+                *silent = Some(why.clone());
+                told(std::iter::once(why))
             }
         }
     }
