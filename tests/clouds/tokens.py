@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         elif url.path.startswith("/hostile/broken/"):
             self.answer(200, '{"droplets": [{"id": 3164444, "na')
         elif url.path.startswith("/hostile/types/"):
-            self.answer(200, json.dumps({"droplets": {"id": token}, "links": 7}))
+            self.answer(200, json.dumps({"droplets": token, "links": 7}))
         else:
             self.answer(404, "{}")
 

@@ -44,9 +44,9 @@ fn ready(cloud: &mut Process) -> Result<String, Failed> {
     if said.contains("ready") { Ok(said) } else { Err(cloud.stderr().into()) }
 }
 
-/// `broker up`, for a moment.
+/// `broker up`, for as long as a few looks take where there is much else to do.
 fn briefly(broker: &Broker<'_>, arguments: &[&str]) -> Result<Run, Failed> {
-    Ok(finish(broker.spawn_up(&[arguments, &["--timeout", "1s"]].concat())?)?)
+    Ok(finish(broker.spawn_up(&[arguments, &["--timeout", "8s"]].concat())?)?)
 }
 
 /// Where a machine of AWS is told about itself: on this host's own link.

@@ -92,6 +92,11 @@ pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
     told.join(": ").chars().take(300).flat_map(char::escape_debug).collect()
 }
 
+/// Where an answer does not read. Not its words: whoever answers may repeat the token.
+pub(super) fn unread(error: &serde_json::Error) -> String {
+    format!("it does not read at line {}, column {}", error.line(), error.column())
+}
+
 /// What an answer with this status means, where a token was shown.
 pub(super) fn status_of_token(status: StatusCode, provider: &str) -> Trouble {
     let what = match status.as_u16() {

@@ -201,9 +201,9 @@ fn read(answer: &Answer, address: AddressKind) -> Result<Page<String>, Trouble> 
     if !answer.status.is_success() {
         return Err(failed(answer, &text));
     }
-    let described: Described = quick_xml::de::from_str(&text).map_err(|error| {
-        Trouble::passing(format!("AWS's answer is no description of instances: {}", shown(&error.to_string())))
-    })?;
+    // Not the error's words: whoever answers may repeat a session's token.
+    let described: Described = quick_xml::de::from_str(&text)
+        .map_err(|_| Trouble::passing("AWS's answer is no description of instances: it does not read"))?;
     let instances = described.reservation_set.item.into_iter().flat_map(|reservation| reservation.instances_set.item);
     let machines = instances.map(|instance| machine(instance, address)).collect();
     Ok(Page { machines, next: described.next_token.filter(|next| !next.is_empty()) })

@@ -6,8 +6,8 @@ use object_store::client::HttpRequestBody;
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
-use super::ask::{Answer, Asker, status_of_token};
-use super::{AddressKind, Cloud, Machine, Page, Trouble, pages, shown, token};
+use super::ask::{Answer, Asker, status_of_token, unread};
+use super::{AddressKind, Cloud, Machine, Page, Trouble, pages, token};
 
 const USUAL: &str = "https://api.digitalocean.com";
 /// The most that it gives in one page.
@@ -87,7 +87,7 @@ fn read(answer: &Answer, cloud: &Cloud, tag: &str) -> Result<Page<()>, Trouble> 
         return Err(status_of_token(answer.status, "DigitalOcean"));
     }
     let listed: Listed = serde_json::from_slice(&answer.bytes).map_err(|error| {
-        Trouble::passing(format!("DigitalOcean's answer is no list of droplets: {}", shown(&error.to_string())))
+        Trouble::passing(format!("DigitalOcean's answer is no list of droplets: {}", unread(&error)))
     })?;
     let meant = |droplet: &Droplet| {
         let here = cloud.region.as_ref().is_none_or(|region| *region == droplet.region.slug);

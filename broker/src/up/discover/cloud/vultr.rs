@@ -6,8 +6,8 @@ use object_store::client::HttpRequestBody;
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
-use super::ask::{Answer, Asker, status_of_token};
-use super::{AddressKind, Cloud, Machine, Page, Trouble, pages, shown, token};
+use super::ask::{Answer, Asker, status_of_token, unread};
+use super::{AddressKind, Cloud, Machine, Page, Trouble, pages, token};
 
 const USUAL: &str = "https://api.vultr.com";
 /// The most that it gives in one page.
@@ -79,9 +79,8 @@ fn read(answer: &Answer, cloud: &Cloud, (tag, label): (Option<&str>, Option<&str
     if !answer.status.is_success() {
         return Err(status_of_token(answer.status, "Vultr"));
     }
-    let listed: Listed = serde_json::from_slice(&answer.bytes).map_err(|error| {
-        Trouble::passing(format!("Vultr's answer is no list of instances: {}", shown(&error.to_string())))
-    })?;
+    let listed: Listed = serde_json::from_slice(&answer.bytes)
+        .map_err(|error| Trouble::passing(format!("Vultr's answer is no list of instances: {}", unread(&error))))?;
     // Looked at here as well: an interface that does not know a filter any more gives all that there is.
     let meant = |instance: &Instance| {
         let tagged = tag.is_none_or(|tag| instance.tags.iter().any(|own| own == tag));
