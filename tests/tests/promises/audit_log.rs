@@ -7,7 +7,7 @@ use lab::cluster::{Broker, Cluster, run};
 use lab::{Failed, LONG, Pool, until};
 use serde_json::Value;
 
-use crate::under_load::killed_under_load;
+use crate::under_load::{Load, killed_under_load};
 
 /// `broker audit verify --json` of these folders, with the key in this file.
 fn verify(broker: &Broker<'_>, key: &Path, folders: &[&Path]) -> Result<(i32, Value), Failed> {
@@ -82,8 +82,8 @@ pub(crate) fn a_changed_record_is_named_by_whoever_kept_the_key(pool: &Pool) -> 
 }
 
 pub(crate) fn a_broker_that_is_killed_under_load_has_recorded_every_answer(pool: &Pool) -> Result<(), Failed> {
-    let answered = killed_under_load(pool, 4)?;
-    println!("killed under load: {answered} answers, each recorded");
+    let storms = killed_under_load(pool, &Load { times: 4, at_once: 16, answers: 1 })?;
+    println!("killed under load: {} answers, {} a second, each recorded", storms.answered, storms.rate());
     Ok(())
 }
 
