@@ -6,9 +6,11 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::StatusCode;
-use object_store::client::{HttpClient, HttpRequest};
+use hyper::header::{AUTHORIZATION, HeaderValue};
+use hyper::{Request, StatusCode};
+use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
 use reqwest::redirect::Policy;
+use serde::de::DeserializeOwned;
 
 use super::{Trouble, shown};
 
@@ -55,6 +57,12 @@ impl Asker {
         self.until
     }
 
+    /// Asks for what is behind this URL, with the token that goes with it.
+    pub(super) async fn get(&self, url: String, bearer: &HeaderValue) -> Result<Answer, Trouble> {
+        let request = Request::get(url).header(AUTHORIZATION, bearer.clone()).body(HttpRequestBody::empty());
+        self.ask(request.map_err(|error| Trouble::Here(error.to_string()))?).await
+    }
+
     /// Asks once.
     pub(super) async fn ask(&self, request: HttpRequest) -> Result<Answer, Trouble> {
         let host = request.uri().authority().map_or_else(String::new, ToString::to_string);
@@ -92,13 +100,21 @@ pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
     told.join(": ").chars().take(300).flat_map(char::escape_debug).collect()
 }
 
-/// Where an answer does not read. Not its words: whoever answers may repeat the token.
-pub(super) fn unread(error: &serde_json::Error) -> String {
-    format!("it does not read at line {}, column {}", error.line(), error.column())
+/// What a provider lists, in an answer to a request with a token.
+pub(super) fn listed<T: DeserializeOwned>(answer: &Answer, provider: &str, what: &str) -> Result<T, Trouble> {
+    if !answer.status.is_success() {
+        return Err(status_of_token(answer.status, provider));
+    }
+    serde_json::from_slice(&answer.bytes).map_err(|error| {
+        // Not its words: whoever answers may repeat the token.
+        let (line, column) = (error.line(), error.column());
+        let at = format!("it does not read at line {line}, column {column}");
+        Trouble::passing(format!("{provider}'s answer is no list of {what}: {at}"))
+    })
 }
 
 /// What an answer with this status means, where a token was shown.
-pub(super) fn status_of_token(status: StatusCode, provider: &str) -> Trouble {
+fn status_of_token(status: StatusCode, provider: &str) -> Trouble {
     let what = match status.as_u16() {
         401 | 403 => "the token is not good for that: it must be live, and may read machines".to_owned(),
         429 => "too many requests for this token".to_owned(),

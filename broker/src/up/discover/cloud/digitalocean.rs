@@ -1,12 +1,9 @@
 //! Droplets with a tag: <https://docs.digitalocean.com/reference/api/digitalocean/#tag/Droplets/operation/droplets_list>.
 
-use hyper::Request;
-use hyper::header::AUTHORIZATION;
-use object_store::client::HttpRequestBody;
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
-use super::ask::{Answer, Asker, status_of_token, unread};
+use super::ask::{Answer, Asker, listed};
 use super::{AddressKind, Cloud, Machine, Page, Trouble, pages, token};
 
 const USUAL: &str = "https://api.digitalocean.com";
@@ -27,9 +24,7 @@ pub(super) async fn machines(
         let mut query = Serializer::new(String::new());
         query.append_pair("tag_name", tag).append_pair("per_page", PER_PAGE).append_pair("page", &number.to_string());
         let url = format!("{}/v2/droplets?{}", cloud.endpoint(USUAL), query.finish());
-        let request = Request::get(url).header(AUTHORIZATION, bearer.clone()).body(HttpRequestBody::empty());
-        let request = request.map_err(|error| Trouble::Here(error.to_string()))?;
-        read(&asker.ask(request).await?, cloud, tag)
+        read(&asker.get(url, &bearer).await?, cloud, tag)
     })
     .await
 }
@@ -83,12 +78,7 @@ struct Network {
 }
 
 fn read(answer: &Answer, cloud: &Cloud, tag: &str) -> Result<Page<()>, Trouble> {
-    if !answer.status.is_success() {
-        return Err(status_of_token(answer.status, "DigitalOcean"));
-    }
-    let listed: Listed = serde_json::from_slice(&answer.bytes).map_err(|error| {
-        Trouble::passing(format!("DigitalOcean's answer is no list of droplets: {}", unread(&error)))
-    })?;
+    let listed: Listed = listed(answer, "DigitalOcean", "droplets")?;
     let meant = |droplet: &Droplet| {
         let here = cloud.region.as_ref().is_none_or(|region| *region == droplet.region.slug);
         // It takes tags for the same whatever their case is.

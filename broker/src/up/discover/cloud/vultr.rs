@@ -1,12 +1,9 @@
 //! Instances with a tag or a label: <https://www.vultr.com/api/#operation/list-instances>.
 
-use hyper::Request;
-use hyper::header::AUTHORIZATION;
-use object_store::client::HttpRequestBody;
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
-use super::ask::{Answer, Asker, status_of_token, unread};
+use super::ask::{Answer, Asker, listed};
 use super::{AddressKind, Cloud, Machine, Page, Trouble, pages, token};
 
 const USUAL: &str = "https://api.vultr.com";
@@ -32,9 +29,7 @@ pub(super) async fn machines(
             }
         }
         let url = format!("{}/v2/instances?{}", cloud.endpoint(USUAL), query.finish());
-        let request = Request::get(url).header(AUTHORIZATION, bearer.clone()).body(HttpRequestBody::empty());
-        let request = request.map_err(|error| Trouble::Here(error.to_string()))?;
-        read(&asker.ask(request).await?, cloud, (tag, label))
+        read(&asker.get(url, &bearer).await?, cloud, (tag, label))
     })
     .await
 }
@@ -76,11 +71,7 @@ struct Instance {
 }
 
 fn read(answer: &Answer, cloud: &Cloud, (tag, label): (Option<&str>, Option<&str>)) -> Result<Page<String>, Trouble> {
-    if !answer.status.is_success() {
-        return Err(status_of_token(answer.status, "Vultr"));
-    }
-    let listed: Listed = serde_json::from_slice(&answer.bytes)
-        .map_err(|error| Trouble::passing(format!("Vultr's answer is no list of instances: {}", unread(&error))))?;
+    let listed: Listed = listed(answer, "Vultr", "instances")?;
     // Looked at here as well: an interface that does not know a filter any more gives all that there is.
     let meant = |instance: &Instance| {
         let tagged = tag.is_none_or(|tag| instance.tags.iter().any(|own| own == tag));
