@@ -2,7 +2,7 @@
 //!
 //! Must not call a machine there that is not: a node that nothing explains is there, and unexplained.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use protocol::{InviteId, KeyHash, NodeId, Role};
@@ -34,6 +34,10 @@ pub(crate) struct Compared {
     pub(crate) node: NodeLine,
     /// The expected machine that it is, as the list names it.
     pub(crate) expected: Option<String>,
+    /// The expected machine that it calls itself, while another node is that one.
+    pub(crate) twin_of: Option<String>,
+    /// Where the list has it, if that is elsewhere.
+    pub(crate) listed_at: Option<IpAddr>,
     /// How long it has been in the swarm, in seconds.
     pub(crate) age_s: u64,
 }
@@ -92,6 +96,11 @@ impl Comparison {
         self.nodes.iter().filter(|one| one.node.state == state).count()
     }
 
+    /// How many nodes call themselves as an expected machine does that another one is: on a spent name, perhaps.
+    pub(crate) fn twins(&self) -> usize {
+        self.nodes.iter().filter(|one| one.twin_of.is_some()).count()
+    }
+
     /// How many expected machines came so far and no farther.
     pub(crate) fn absent(&self, state: Absent) -> usize {
         self.missing.iter().filter(|one| one.state == state).count()
@@ -110,8 +119,8 @@ pub(crate) fn compare(report: Report, expected: Option<&Expected>, seen: &Seen, 
     let machines = expected.unwrap_or(&nothing);
     let whose = whose(&nodes, machines);
     let mut of_machine: BTreeMap<usize, Vec<&NodeLine>> = BTreeMap::new();
-    for (node, at) in nodes.iter().zip(&whose) {
-        if let Some(at) = at {
+    for (node, whose) in nodes.iter().zip(&whose) {
+        if let Whose::Is(at) = whose {
             of_machine.entry(*at).or_default().push(node);
         }
     }
@@ -124,11 +133,18 @@ pub(crate) fn compare(report: Report, expected: Option<&Expected>, seen: &Seen, 
             Standing::ANode => {}
         }
     }
-    let named = |at: usize| machines.machines().get(at).map(|machine| machine.name.clone());
-    let whose: Vec<Option<String>> = whose.into_iter().map(|at| at.and_then(named)).collect();
-    let compared = nodes.into_iter().zip(whose).map(|(node, expected)| {
+    let compared = nodes.into_iter().zip(whose).map(|(node, whose)| {
         let age_s = now.saturating_sub(node.created);
-        Compared { node, expected, age_s }
+        let machine = |at: usize| machines.machines().get(at);
+        let name = |at: usize| machine(at).map(|machine| machine.name.clone());
+        let (expected, twin_of, listed) = match whose {
+            Whose::Is(at) => (name(at), None, machine(at).and_then(|machine| machine.address)),
+            Whose::Twin(at) => (None, name(at), None),
+            Whose::Nobodys => (None, None, None),
+        };
+        let own = address(&node);
+        let listed_at = listed.filter(|listed| own.is_some_and(|own| own != *listed));
+        Compared { node, expected, twin_of, listed_at, age_s }
     });
     let compared = compared.collect();
     let on_the_way = booting.into_iter().map(|boot| {
@@ -140,25 +156,57 @@ pub(crate) fn compare(report: Report, expected: Option<&Expected>, seen: &Seen, 
     Comparison { expected: expected.map(|list| list.machines().len()), there, nodes: compared, booting, missing }
 }
 
-/// For each node the expected machine that it is, by its place in the list. By its address only where no node has the
-/// machine's name, and never a node that is down: its address may be another machine's by now.
-fn whose(nodes: &[NodeLine], expected: &Expected) -> Vec<Option<usize>> {
-    let found = |node: &NodeLine| {
-        let address = if node.state == NodeState::Down { None } else { node.address.parse().ok() };
+/// What a node is to the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// The machine at this place of it.
+    Is(usize),
+    /// It calls itself so, and another node is that machine.
+    Twin(usize),
+    Nobodys,
+}
+
+/// For each node what it is to the list. A machine is one node that is not down, and any number of rows that are: those of its
+/// former lives, known by the name only, since their address may be another machine's by now.
+fn whose(nodes: &[NodeLine], expected: &Expected) -> Vec<Whose> {
+    let found = nodes.iter().map(|node| {
+        let address = if node.state == NodeState::Down { None } else { address(node) };
         expected.find(Some(&node.hostname), address)
-    };
-    let found: Vec<Option<Match>> = nodes.iter().map(found).collect();
-    let by_name = |one: &Option<Match>| match one {
-        Some(Match::Name(at)) => Some(*at),
-        Some(Match::Address(_)) | None => None,
-    };
-    let named: HashSet<usize> = found.iter().filter_map(by_name).collect();
-    let whose = found.into_iter().map(|one| match one {
-        Some(Match::Name(at)) => Some(at),
-        Some(Match::Address(at)) if !named.contains(&at) => Some(at),
-        Some(Match::Address(_)) | None => None,
+    });
+    let found: Vec<Option<Match>> = found.collect();
+    // Of several that may be one machine the best; of those the one that came first.
+    let mut best: BTreeMap<usize, (Rank, usize)> = BTreeMap::new();
+    for (number, (node, found)) in nodes.iter().zip(&found).enumerate() {
+        if let Some(found) = found.filter(|_| node.state != NodeState::Down) {
+            let mine = (rank(node, found, expected), number);
+            best.entry(found.at()).and_modify(|best| *best = mine.min(*best)).or_insert(mine);
+        }
+    }
+    let whose = found.into_iter().enumerate().map(|(number, found)| {
+        let Some(found) = found else { return Whose::Nobodys };
+        let chosen = best.get(&found.at()).is_some_and(|(_, chosen)| *chosen == number);
+        match found {
+            found if chosen || nodes[number].state == NodeState::Down => Whose::Is(found.at()),
+            Match::Name(at) => Whose::Twin(at),
+            Match::Address(_) => Whose::Nobodys,
+        }
     });
     whose.collect()
+}
+
+/// How little it speaks for a node that it is a machine: that nothing explains it; that the list has the machine elsewhere;
+/// that it has another name; that it came late. Whoever has an invite chooses a hostname, and not where it is.
+type Rank = (bool, bool, bool, u64);
+
+fn rank(node: &NodeLine, found: Match, expected: &Expected) -> Rank {
+    let unexplained = node.state == NodeState::Unexplained;
+    let listed = expected.machines().get(found.at()).and_then(|machine| machine.address);
+    let elsewhere = listed.is_some() && listed != address(node);
+    (unexplained, elsewhere, matches!(found, Match::Address(_)), node.created)
+}
+
+fn address(node: &NodeLine) -> Option<IpAddr> {
+    node.address.parse().ok()
 }
 
 /// What became of an expected machine.

@@ -181,6 +181,33 @@ fn a_node_is_known_by_its_name_and_else_by_its_address() {
 }
 
 #[test]
+fn whoever_takes_the_name_of_a_machine_is_not_that_machine() {
+    use NodeState::{Joined, Unexplained};
+    let who = |list: &str, nodes: Vec<NodeLine>| {
+        let comparison = compared(list, nodes, vec![], vec![]);
+        let one = |one: &Compared| match (&one.expected, &one.twin_of, one.listed_at) {
+            (Some(_), _, None) => "it",
+            (Some(_), _, Some(_)) => "it, elsewhere",
+            (None, Some(_), _) => "a twin",
+            (None, None, _) => "nobody",
+        };
+        assert_eq!(comparison.there, 1);
+        (comparison.nodes.iter().map(one).collect::<Vec<_>>(), comparison.twins())
+    };
+    let [with, without] = [r#"{"a": "10.0.0.1"}"#, "a"];
+    let later = |node: NodeLine| NodeLine { created: NOW - 10, ..node };
+    // At the address that the list has; where it has none, who came first. One of the two is too many, whichever it is.
+    assert_eq!(who(with, vec![node("a", 9, Joined), later(node("a", 1, Joined))]), (vec!["a twin", "it"], 1));
+    assert_eq!(who(without, vec![later(node("a", 9, Joined)), node("a", 1, Joined)]), (vec!["a twin", "it"], 1));
+    // A thief with the machine's own use leaves one node, and the list knows where it should be.
+    assert_eq!(who(with, vec![node("a", 9, Joined)]), (vec!["it, elsewhere"], 0));
+    assert_eq!(who(with, vec![node("a", 9, Joined), node("ip-10-0-0-1", 1, Joined)]), (vec!["a twin", "it"], 1));
+    assert_eq!(who(with, vec![node("a", 9, Unexplained), node("ip-10-0-0-1", 1, Joined)]), (vec!["a twin", "it"], 1));
+    // An address in the list is no name.
+    assert_eq!(who("10.0.0.1", vec![node("10.0.0.1", 9, Joined), node("b", 1, Joined)]), (vec!["nobody", "it"], 0));
+}
+
+#[test]
 fn a_refused_machine_is_known_by_its_name_its_address_or_its_key() {
     let list = r#"{"a": "10.0.0.1", "b": "10.0.0.2", "c": "10.0.0.3", "d": "10.0.0.4"}"#;
     let nameless = |last, name: &str| Sighting { hostname: None, ..seen(name, last, NOW - 10, Some("window-ended")) };

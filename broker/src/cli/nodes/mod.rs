@@ -34,7 +34,8 @@ pub(super) struct Nodes {
     /// Show it again every two seconds, until Ctrl-C: drawn over on a terminal, else a line for each change
     #[arg(long, conflicts_with_all = ["json", "exit_code"])]
     watch: bool,
-    /// Exit with 78 if an expected machine has not joined or is not Ready, or if a node is unexplained
+    /// Exit with 78 if an expected machine has not joined or is not Ready, if a node is unexplained, or if one has the name of
+    /// an expected machine that another one is
     #[arg(long)]
     exit_code: bool,
     /// Print one JSON object
@@ -51,7 +52,7 @@ impl Nodes {
             // The same from each broker: what the logs saw is left out.
             let report: Report = self.admin.open().get("/v1/nodes")?;
             super::print_json(&report)?;
-            return self.judged(0, report.count(NodeState::Unexplained));
+            return self.judged(0, report.count(NodeState::Unexplained), 0);
         }
         let mut asker = Asker::new(self.admin.clone(), expected);
         if self.watch {
@@ -63,17 +64,22 @@ impl Nodes {
         } else {
             screen::print(&table::lines(&comparison))?;
         }
-        self.judged(comparison.wanting(), comparison.count(NodeState::Unexplained))
+        self.judged(comparison.wanting(), comparison.count(NodeState::Unexplained), comparison.twins())
     }
 
     /// What it comes to, where that is asked for.
-    fn judged(&self, wanting: usize, unexplained: usize) -> Result<(), Failure> {
-        if !self.exit_code || (wanting, unexplained) == (0, 0) {
+    fn judged(&self, wanting: usize, unexplained: usize, twins: usize) -> Result<(), Failure> {
+        if !self.exit_code || (wanting, unexplained, twins) == (0, 0, 0) {
             return Ok(());
         }
         let of = |count: usize, one: &str, more: &str| format!("{count} {}", if count == 1 { one } else { more });
         let wanting = of(wanting, "expected machine is not there", "expected machines are not there");
         let unexplained = of(unexplained, "node is unexplained", "nodes are unexplained");
-        Err(Failure::new(Code::Config, format!("{wanting}, {unexplained}")))
+        let twins = match twins {
+            0 => String::new(),
+            1 => ", 1 node has an expected machine's name and is another".to_owned(),
+            more => format!(", {more} nodes have expected machines' names and are others"),
+        };
+        Err(Failure::new(Code::Config, format!("{wanting}, {unexplained}{twins}")))
     }
 }

@@ -58,11 +58,13 @@ fn cells(one: &Compared, with_list: bool) -> Vec<String> {
         if node.hostname.is_empty() { "(never came)".into() } else { node.hostname.clone() },
         node_state(node.state).into(),
     ];
-    let expected = || match &one.expected {
-        None => "no".into(),
-        Some(name) if name.eq_ignore_ascii_case(&node.hostname) => "yes".into(),
+    let expected = || match (&one.expected, &one.twin_of, one.listed_at) {
+        (None, None, _) => "no".into(),
+        (None, Some(name), _) => format!("no: a second {name}"),
+        (Some(name), _, Some(listed)) => format!("{name}, listed at {listed}"),
+        (Some(name), _, None) if name.eq_ignore_ascii_case(&node.hostname) => "yes".into(),
         // By its address.
-        Some(name) => name.clone(),
+        (Some(name), _, None) => name.clone(),
     };
     cells.extend(with_list.then(expected));
     cells.extend([

@@ -42,6 +42,14 @@ pub(crate) enum Match {
     Address(usize),
 }
 
+impl Match {
+    /// Its place in the list.
+    pub(crate) fn at(self) -> usize {
+        let (Self::Name(at) | Self::Address(at)) = self;
+        at
+    }
+}
+
 /// A machine, and where it stands in what was read.
 struct Named {
     machine: ExpectedMachine,
@@ -93,7 +101,10 @@ impl Expected {
         let mut expected = Self::default();
         let mut places: Vec<String> = Vec::with_capacity(named.len());
         for (number, Named { machine, at }) in named.into_iter().enumerate() {
-            let by_name = expected.names.insert(machine.name.to_ascii_lowercase(), number);
+            // An address is where a machine is: whoever calls itself so is no nearer to it.
+            let name = machine.name.to_ascii_lowercase();
+            let is_name = name.parse::<IpAddr>().is_err();
+            let by_name = is_name.then(|| expected.names.insert(name, number)).flatten();
             let by_address = machine.address.and_then(|address| expected.addresses.insert(address, number));
             if let Some(first) = by_name.or(by_address) {
                 let what = if by_name.is_some() { unfit::cut(&machine.name) } else { shown(machine.address) };
