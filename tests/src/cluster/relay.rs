@@ -1,7 +1,8 @@
 //! A relay between a machine and a broker that loses or withholds one reply or one request, on purpose.
 //!
 //! The wire is TLS 1.3 without tickets, so turns can be told from outside: after the client's hello the client speaks
-//! again only to end the handshake and send a request, and the server speaks after that only to reply.
+//! again only to end the handshake and send a request, and the server speaks after that only to reply. What a client
+//! says as it goes is no request: it is told by its length.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,6 +13,10 @@ use std::time::Duration;
 
 use crate::error::{Result, Trying};
 use crate::host::Host;
+
+/// The record that ends a connection, `close_notify`: five bytes ahead, the alert's two, the byte that says what it is,
+/// and the tag's 16 (RFC 8446 §5.2, §6.1). No request is as short.
+const FAREWELL: usize = 24;
 
 /// What the relay does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +162,9 @@ impl Turn {
     fn request(&mut self, bytes: &[u8], broker: &TcpStream, shared: &Shared) -> bool {
         if !self.greeted {
             self.greeted = true;
+            return send(broker, bytes);
+        }
+        if self.request.is_none() && bytes.len() == FAREWELL {
             return send(broker, bytes);
         }
         let number = *self.request.get_or_insert_with(|| shared.requests.fetch_add(1, Ordering::SeqCst) + 1);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::admin::{Sightings, SightingsOrder};
 use crate::cli::AdminSocket;
 use crate::clock;
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::fleet::{Comparison, Expected, Report, Seen, compare};
 
 /// Asks, and goes on in the logs where it was.
@@ -25,12 +25,12 @@ impl Asker {
 
     /// What was expected, held against what is now.
     pub(super) fn ask(&mut self) -> Result<Comparison, Failure> {
-        let looked = self.look();
-        let report: Report = self.admin.open().get("/v1/nodes")?;
-        if self.expected.is_some() {
-            // Without the logs a machine that was refused would be one that never asked.
-            looked?;
+        match self.look() {
+            // Without the logs a machine that was refused would be one that never asked. Who may not ask asks no more.
+            Err(failure) if self.expected.is_some() || failure.code == Code::NotAllowed => return Err(failure),
+            Ok(()) | Err(_) => {}
         }
+        let report: Report = self.admin.open().get("/v1/nodes")?;
         Ok(compare(report, self.expected.as_ref(), &self.seen, clock::now()))
     }
 
