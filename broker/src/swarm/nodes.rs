@@ -3,6 +3,7 @@
 //! Keeps promise 9 (labels come from the invite, set by a manager). Must not remove a node.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 
 use bollard::models::{NodeSpec, NodeSpecAvailabilityEnum, NodeSpecRoleEnum, NodeState};
 use bollard::query_parameters::{ListNodesOptions, UpdateNodeOptionsBuilder};
@@ -33,6 +34,7 @@ pub(crate) struct Node {
     pub(crate) role: Role,
     pub(crate) availability: Availability,
     pub(crate) ready: bool,
+    /// What it is reached at.
     pub(crate) address: String,
     pub(crate) engine: String,
     pub(crate) labels: BTreeMap<String, String>,
@@ -108,6 +110,7 @@ impl Node {
         let status = node.status.unwrap_or_default();
         let description = node.description.unwrap_or_default();
         let manager = node.manager_status;
+        let manages_at = manager.as_ref().and_then(|manager| manager.addr.clone()).filter(|at| !at.is_empty());
         Ok(Self {
             id: node.id.and_then(|id| id.parse().ok()).ok_or(EngineError::Incomplete("a node id of the usual form"))?,
             version: node
@@ -125,18 +128,40 @@ impl Node {
                 _ => Availability::Active,
             },
             ready: status.state == Some(NodeState::READY),
-            address: status.addr.unwrap_or_default(),
+            address: reached_at(manages_at.as_deref(), status.addr),
             engine: plain(&description.engine.and_then(|engine| engine.engine_version).unwrap_or_default()),
             labels: spec.labels.clone().unwrap_or_else(HashMap::new).into_iter().collect(),
             leader: manager.as_ref().is_some_and(|manager| manager.leader == Some(true)),
-            manager: manager.and_then(|manager| manager.addr).filter(|address| !address.is_empty()),
+            manager: manages_at,
             created: node.created_at.as_deref().and_then(clock::read).unwrap_or(0),
             spec,
         })
     }
 }
 
+/// A manager's address is the one that the other managers have. The status is what the leader saw of the node's connection: of
+/// its own it sees 0.0.0.0, or a loopback address (moby #35437).
+fn reached_at(manages_at: Option<&str>, status: Option<String>) -> String {
+    let of_manager = manages_at.and_then(|at| at.parse::<SocketAddr>().ok()).map(|at| at.ip());
+    of_manager.filter(|ip| !ip.is_unspecified()).map_or(status.unwrap_or_default(), |ip| ip.to_string())
+}
+
 /// What a node says of itself, made fit for logs and terminals: its root decides what it is called.
 fn plain(text: &str) -> String {
     text.chars().take(MAX_HOSTNAME).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_leader_is_at_the_address_that_the_others_have() {
+        let at = |manager, status: &str| reached_at(manager, Some(status.to_owned()));
+        assert_eq!(at(Some("10.0.0.12:2377"), "0.0.0.0"), "10.0.0.12");
+        assert_eq!(at(Some("[fd00::1]:2377"), "127.0.0.1"), "fd00::1");
+        for no_better in [None, Some("0.0.0.0:2377"), Some("a name:2377")] {
+            assert_eq!(at(no_better, "10.0.0.5"), "10.0.0.5", "{no_better:?}");
+        }
+    }
 }

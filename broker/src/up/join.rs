@@ -62,6 +62,7 @@ pub(super) async fn join(
     let left = until.saturating_duration_since(Instant::now());
     let changes = order.store.is_some() || order.join.discover.change();
     let turn = if found.troubles.is_empty() { TURN } else { SHORT_TURN };
+    let turn = turn.max(EACH * u32::try_from(known.len()).unwrap_or(u32::MAX));
     let timeout = if changes { left.min(turn) } else { left };
     let options = joiner::JoinOptions {
         invite: match (&order.join.invite, invite) {
@@ -115,6 +116,8 @@ fn with(failure: Failure, troubles: &[String]) -> Failure {
 const TURN: Duration = Duration::from_mins(1);
 /// The same while something names nobody, or does not answer.
 const SHORT_TURN: Duration = Duration::from_secs(15);
+/// As long as one that swallows calls is dialled: within a turn each is.
+const EACH: Duration = Duration::from_secs(5);
 /// How often it is asked for while nobody is known at all.
 const POLL: Duration = Duration::from_secs(5);
 

@@ -29,6 +29,7 @@ use crate::start;
 use crate::state::{Cluster, KeySource};
 use crate::swarm::{Engine, EngineError};
 
+use discover::Found;
 pub(crate) use discover::Sources;
 use elect::Election;
 pub(crate) use form::FormOptions;
@@ -223,8 +224,12 @@ async fn take(
     let Place::Manager(membership) = place else {
         return Err(Failure::new(Code::Internal, "the keys are for a manager"));
     };
-    let found = order.join.discover.look(until).await?.addresses;
-    let giver = giver(engine, invite, &found).await?;
+    // The swarm's own ledger lists the brokers by now: what cannot be asked is told, and needed no more.
+    let found = order.join.discover.look(until).await.unwrap_or_else(|failure| {
+        tracing::warn!("{failure}");
+        Found::default()
+    });
+    let giver = giver(engine, invite, &found.addresses).await?;
     let addresses = start::addresses(&order.settings, &[], membership)?;
     let taker =
         Taker { state: &order.settings.state, joiner: &order.join.state, engine, node: &membership.node, addresses };

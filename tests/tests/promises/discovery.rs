@@ -88,7 +88,9 @@ pub(crate) fn a_manager_finds_the_others_by_the_tags_of_aws(pool: &Pool) -> Resu
     assert!(poor.code == 69 && poor.stderr.contains("may not ec2:DescribeInstances"), "{poor:?}");
     assert_eq!(hosts[1].swarm_state()?.trim(), "inactive");
 
-    // By the machine's own role, in the region where it is.
+    // By the machine's own role, in the region where it is. A proxy, which is nobody here, is never asked for those.
+    second.with("HTTP_PROXY", "http://127.0.0.1:9");
+    second.with("NO_PROXY", &hosts[1].reached_at().to_string());
     second.up_with(&["--invite-file", &file, "--discover", &tagged("manager"), "--log", "trace"])?;
     let told = second.process()?.stderr();
     assert!(told.contains("looked for managers") && told.contains("found=1"), "{told}");

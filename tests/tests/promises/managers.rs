@@ -349,11 +349,11 @@ pub(crate) fn brokers_are_found_where_the_operator_says_besides(pool: &Pool) -> 
     let hosts = pool.lease(3)?;
     let mut first = Broker::init(&hosts[0])?;
     // Nobody reaches it there: the invite and the ledger name nothing else.
-    first.up_with(&["--form", "--advertise", "192.0.2.1:7443"])?;
+    first.up_with(&["--form", "--advertise", "127.0.0.1:9"])?;
     let file = invite_file(&hosts[1], &first.invite(&["--role", "manager"])?)?;
     let mut second = Broker::nowhere(&hosts[1])?;
     let nobody = finish(second.spawn_up(&["--invite-file", &file, "--timeout", "3s"])?)?;
-    assert!(nobody.code == 69 && nobody.stderr.contains("192.0.2.1"), "{nobody:?}");
+    assert!(nobody.code == 69 && nobody.stderr.contains("127.0.0.1:9"), "{nobody:?}");
 
     let found = hosts[0].reached_at().to_string();
     second.up_with(&["--invite-file", &file, "--discover", &format!("192.0.2.7,{found}")])?;
@@ -362,7 +362,7 @@ pub(crate) fn brokers_are_found_where_the_operator_says_besides(pool: &Pool) -> 
     second.stop()?;
 
     // One that comes to where it can be reached while it is waited for.
-    first.up_with(&["--form", "--advertise", "192.0.2.1:7443"])?;
+    first.up_with(&["--form", "--advertise", "127.0.0.1:9"])?;
     hosts[2].join(&hosts[0], &fresh_token(&first, Role::Manager)?)?;
     first.ok(&["adopt", hosts[2].node_id()?.trim(), "--reason", "ours"])?;
     let mut third = Broker::nowhere(&hosts[2])?.spawn_up(&[])?;

@@ -49,12 +49,15 @@ impl Sources {
         self.0.iter().any(|source| !matches!(source, Source::Address(_)))
     }
 
-    /// Where brokers may be now. What does not answer is told and passed over; what cannot be asked from here is a failure.
+    /// Where brokers may be now, in another order each time: they are dialled one after the other, and what stands behind some that
+    /// swallow calls must have its turn. What does not answer is told and passed over; what cannot be asked from here is a
+    /// failure.
     pub(super) async fn look(&self, until: Instant) -> Result<Found, Failure> {
         let mut found = Found::default();
         for source in &self.0 {
             source.look(until.min(Instant::now() + LOOK), &mut found).await?;
         }
+        found.addresses.sort_by_cached_key(|_| protocol::random::<8>());
         for trouble in &found.troubles {
             tracing::warn!("{trouble}");
         }
@@ -104,7 +107,14 @@ fn read(text: &str) -> Result<Vec<Source>, String> {
             sources.push(cloud_of(rest)?);
             break;
         }
-        let address = part.trim().parse().map_err(|error: AddressError| error.to_string())?;
+        // Its words would repeat what is there.
+        let no_address = |_: AddressError| {
+            format!(
+                "number {} in the list is no address: write HOST or HOST:PORT, with commas between",
+                sources.len() + 1
+            )
+        };
+        let address = part.trim().parse().map_err(no_address)?;
         sources.push(Source::Address(address));
         rest = after.trim_start();
     }
@@ -150,6 +160,8 @@ mod tests {
         for wrong in ["", " ", ",", "10.0.0.300", "a b"] {
             assert!(addresses(&[wrong]).is_err(), "{wrong:?}");
         }
+        let told = addresses(&["10.0.0.12, api_token: dop_v1_secret"]).expect_err("refused");
+        assert!(told.contains("number 2") && !told.contains("secret"), "{told}");
     }
 
     #[cfg(feature = "store")]

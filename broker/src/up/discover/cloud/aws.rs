@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Request};
 use object_store::RetryConfig;
 use object_store::aws::{AmazonS3Builder, AwsAuthorizer, AwsCredential};
 use object_store::client::HttpRequestBody;
@@ -13,17 +13,15 @@ use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
 use super::ask::{Answer, Asker, causes};
+use super::metadata::Metadata;
 use super::{AddressKind, Cloud, Machine, Page, Trouble, credentials_file, pages, shown, spec};
 
 /// The interface's version, which says what an answer looks like.
 const VERSION: &str = "2016-11-15";
 const PER_PAGE: &str = "100";
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
-/// Where a machine is told about itself, as all of AWS's tools have it, and the variable by which the library here is told another
-/// place.
-const ON_LINK: (&str, &str) = ("AWS_METADATA_ENDPOINT", "http://169.254.169.254");
-/// For the machine's role: it is on the same link.
-const ROLE: RetryConfig = RetryConfig {
+/// For credentials that the environment names a place of.
+const ASKED: RetryConfig = RetryConfig {
     max_retries: 1,
     retry_timeout: Duration::from_secs(5),
     backoff: object_store::BackoffConfig {
@@ -75,7 +73,7 @@ async fn region(until: Instant) -> Result<String, Trouble> {
     let named = ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| std::env::var(name).ok());
     let region = match named {
         Some(region) => region,
-        None => region_on_link(until).await.map_err(|trouble| match trouble {
+        None => async { Metadata::open(until).await?.region().await }.await.map_err(|trouble| match trouble {
             Trouble::Passing(what) => {
                 Trouble::passing(format!("which region is it? Give region=…, since this machine is not told: {what}"))
             }
@@ -89,26 +87,21 @@ async fn region(until: Instant) -> Result<String, Trouble> {
     }
 }
 
-async fn region_on_link(until: Instant) -> Result<String, Trouble> {
-    let place = std::env::var(ON_LINK.0).unwrap_or_else(|_| ON_LINK.1.to_owned());
-    let asker = Asker::on_link(until)?;
-    let ask = async |method: Method, path: &str, header: (&str, &str)| {
-        let request = Request::builder().method(method).uri(format!("{place}{path}")).header(header.0, header.1);
-        let request = request.body(HttpRequestBody::empty()).map_err(|error| Trouble::Here(error.to_string()))?;
-        let answer = asker.ask(request).await?;
-        let text = String::from_utf8(answer.bytes).ok().filter(|_| answer.status.is_success());
-        text.ok_or_else(|| Trouble::passing(format!("{place}{path} answers {}", answer.status)))
-    };
-    let token = ask(Method::PUT, "/latest/api/token", ("X-aws-ec2-metadata-token-ttl-seconds", "60")).await?;
-    ask(Method::GET, "/latest/meta-data/placement/region", ("X-aws-ec2-metadata-token", token.trim())).await
-}
-
 /// As AWS's own tools find it: the environment, the credentials file, the machine's role.
 async fn credential(region: &str, until: Instant) -> Result<AwsCredential, Trouble> {
-    let credential = match credentials_file::read()? {
-        Some(credential) => credential,
-        None => of_environment(region, until).await?,
+    let found = if credentials_file::environment_names_others() {
+        of_environment(region, until).await
+    } else if let Some(credential) = credentials_file::read()? {
+        Ok(credential)
+    } else {
+        async { Metadata::open(until).await?.credential().await }.await
     };
+    let credential = found.map_err(|trouble| match trouble {
+        Trouble::Passing(what) => Trouble::passing(format!(
+            "no credentials of AWS: {what}. Give the machine a role that may ec2:DescribeInstances, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )),
+        here @ Trouble::Here(_) => here,
+    })?;
     // The library takes it for given.
     let parts = [Some(&credential.key_id), Some(&credential.secret_key), credential.token.as_ref()];
     let is_plain = |text: &String| !text.is_empty() && HeaderValue::from_str(text).is_ok() && !text.contains(' ');
@@ -119,18 +112,15 @@ async fn credential(region: &str, until: Instant) -> Result<AwsCredential, Troub
     }
 }
 
+/// From the environment, or where it says that they are.
 async fn of_environment(region: &str, until: Instant) -> Result<AwsCredential, Trouble> {
     // The client for S3 knows all of the ways; nothing is asked of S3.
-    let builder = AmazonS3Builder::from_env().with_bucket_name("none").with_region(region).with_retry(ROLE);
+    let builder = AmazonS3Builder::from_env().with_bucket_name("none").with_region(region).with_retry(ASKED);
     let client = builder.build().map_err(|error| Trouble::Here(causes(&error)))?;
     let within = until.saturating_duration_since(Instant::now());
-    let none = |what: String| {
-        Trouble::passing(format!(
-            "no credentials of AWS: {what}. Give the machine a role that may ec2:DescribeInstances, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        ))
-    };
     let asked = tokio::time::timeout(within, client.credentials().get_credential()).await;
-    let credential = asked.map_err(|_| none("no answer in time".into()))?.map_err(|error| none(causes(&error)))?;
+    let credential =
+        asked.map_err(|_| Trouble::passing("no answer in time"))?.map_err(|error| Trouble::passing(causes(&error)))?;
     let AwsCredential { key_id, secret_key, token } = &*credential;
     Ok(AwsCredential { key_id: key_id.clone(), secret_key: secret_key.clone(), token: token.clone() })
 }

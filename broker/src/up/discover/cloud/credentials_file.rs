@@ -18,12 +18,14 @@ const OTHERS: [&str; 4] = [
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 ];
 
+/// Whether the environment has credentials, or says where they are: then this file is not asked.
+pub(super) fn environment_names_others() -> bool {
+    OTHERS.iter().any(|name| std::env::var_os(name).is_some())
+}
+
 /// The credentials of the profile that is meant; none where there is no such file, or no keys in it.
 pub(super) fn read() -> Result<Option<AwsCredential>, Trouble> {
     let variable = |name: &str| std::env::var_os(name);
-    if OTHERS.iter().any(|name| variable(name).is_some()) {
-        return Ok(None);
-    }
     let usual = || variable("HOME").map(|home| PathBuf::from(home).join(".aws/credentials"));
     let Some(path) = variable("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from).or_else(usual) else { return Ok(None) };
     read_at(&path, std::env::var("AWS_PROFILE").ok().as_deref())

@@ -17,7 +17,7 @@ pub(super) async fn machines(
     token: &token::Place,
     asker: &Asker,
 ) -> Result<Vec<Machine>, Trouble> {
-    let bearer = token.bearer()?;
+    let bearer = token.bearer(asker.until()).await?;
     let mut number = 0_usize;
     pages(async |_: Option<()>| {
         number += 1;

@@ -1,12 +1,13 @@
 //! Machines that carry a tag, as the cloud says in which they run: AWS, Vultr and `DigitalOcean`.
 //!
-//! Keeps DESIGN §3b: what comes of it is addresses, and at most [`MOST_MACHINES`] of them. Must not follow a URL, take a name for
+//! Keeps DESIGN §3b: what comes of it is addresses, one for each of at most [`MOST_MACHINES`]. Must not follow a URL, take a name for
 //! an address, or show a token: what the provider answers is text from outside.
 
 mod ask;
 mod aws;
 mod credentials_file;
 mod digitalocean;
+mod metadata;
 mod spec;
 mod token;
 mod vultr;
@@ -98,7 +99,7 @@ impl Cloud {
         if machines.is_empty() {
             return Err(Trouble::passing("no machine that runs carries it"));
         }
-        let addresses: Vec<IpAddr> = machines.iter().flat_map(usable).collect();
+        let addresses: Vec<IpAddr> = machines.iter().filter_map(usable).collect();
         if addresses.is_empty() {
             return Err(Trouble::passing(format!(
                 "{} carry it, and none has an address of that kind: look at addr_type",
@@ -114,8 +115,9 @@ impl Cloud {
     }
 }
 
-/// A machine's addresses that something can be dialled at. Clouds write 0.0.0.0 where there is none yet.
-fn usable(machine: &Machine) -> Vec<IpAddr> {
+/// The first of a machine's addresses that something can be dialled at: a broker listens on all of them. Clouds write 0.0.0.0
+/// where there is none yet.
+fn usable(machine: &Machine) -> Option<IpAddr> {
     let read = |text: &String| {
         let address = text.parse::<IpAddr>().ok().filter(|ip| !ip.is_loopback() && !ip.is_multicast());
         if address.is_none() && !text.is_empty() {
@@ -123,7 +125,7 @@ fn usable(machine: &Machine) -> Vec<IpAddr> {
         }
         address.filter(|ip| !ip.is_unspecified())
     };
-    machine.addresses.iter().filter_map(read).collect()
+    machine.addresses.iter().find_map(read)
 }
 
 /// All pages of an answer, up to what can be meant.

@@ -17,7 +17,7 @@ pub(super) async fn machines(
     token: &token::Place,
     asker: &Asker,
 ) -> Result<Vec<Machine>, Trouble> {
-    let bearer = token.bearer()?;
+    let bearer = token.bearer(asker.until()).await?;
     pages(async |cursor: Option<String>| {
         let mut query = Serializer::new(String::new());
         query.append_pair("per_page", PER_PAGE);
