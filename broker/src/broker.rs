@@ -15,7 +15,7 @@ use rustls::crypto::CryptoProvider;
 use crate::audit::{Audit, AuditError, Head, Record, Refusals};
 use crate::clock;
 use crate::denial::Denial;
-use crate::fleet::{Look, Recent};
+use crate::fleet::{Enforce, Look, Recent};
 use crate::joiners::Joiners;
 use crate::keys::Keys;
 use crate::ledger::{Directory, Invites, IssuingCas, ListedLog, Listings, Peer, Retire, Rotations, Sentinel};
@@ -46,6 +46,8 @@ pub(crate) struct Broker {
     /// How long a grant is good for.
     pub(crate) grant_lifetime: Duration,
     pub(crate) limits: Limits,
+    /// What is done about a node that nothing explains.
+    pub(crate) enforce: Enforce,
     pub(crate) engine: Engine,
     pub(crate) audit: Audit,
     pub(crate) refusals: Refusals,

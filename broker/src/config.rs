@@ -13,6 +13,7 @@ use protocol::BrokerAddress;
 use crate::broker::Limits;
 use crate::clock;
 use crate::exit::{Code, Failure};
+use crate::fleet::Enforce;
 use crate::rotation::{Policies, Policy};
 use crate::state::KeySource;
 
@@ -39,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) issuing_key: KeySource,
     pub(crate) joiner_state: PathBuf,
     pub(crate) policies: Policies,
+    pub(crate) enforce: Enforce,
 }
 
 /// The flags of `serve`, as they were typed or found in the environment.
@@ -97,9 +99,13 @@ pub(crate) struct Flags {
     /// How long a rotation waits at most for machines that are joining with the token [default: 2s]
     #[arg(long, value_name = "DURATION", env = "BROKER_ROTATION_WAIT")]
     rotation_wait: Option<String>,
+    /// What is done about a node that nothing explains: off (it is in the log), warn (it is an alarm) or strict (it is an
+    /// alarm, and drained) [default: warn]
+    #[arg(long, value_name = "HOW", env = "BROKER_ENFORCE")]
+    enforce: Option<String>,
 }
 
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "state",
     "listen",
     "docker",
@@ -116,6 +122,7 @@ const KEYS: [&str; 16] = [
     "rotate_worker",
     "rotate_manager",
     "rotation_wait",
+    "enforce",
 ];
 
 impl Settings {
@@ -169,6 +176,7 @@ impl Settings {
                 manager: found.optional("rotate_manager", |text| Policy::parse(text).ok_or(Policy::WORDS)),
                 wait: found.one("rotation_wait", "2s", |text| duration(text, 0, 30, "0s to 30s")),
             },
+            enforce: found.optional("enforce", |text| Enforce::parse(text).ok_or(Enforce::WORDS)).unwrap_or_default(),
         };
         if found.mistakes.is_empty() { Ok(settings) } else { Err(found.mistakes) }
     }
@@ -247,6 +255,7 @@ impl Found {
             ("rotate_worker", &flags.rotate_worker),
             ("rotate_manager", &flags.rotate_manager),
             ("rotation_wait", &flags.rotation_wait),
+            ("enforce", &flags.enforce),
         ];
         let given = single.into_iter().filter_map(|(key, value)| Some((key, vec![value.clone()?])));
         let advertise = (!flags.advertise.is_empty()).then(|| ("advertise", flags.advertise.clone()));

@@ -14,6 +14,7 @@ use super::{ADOPTED_LABEL, GRANT_LABEL};
 use crate::audit::{Event, Reason, Record};
 use crate::broker::{Broker, Call};
 use crate::denial::Denial;
+use crate::fleet::DRAINED_LABEL;
 use crate::handover;
 use crate::ledger::{Operation, Outcome};
 use crate::swarm::{Availability, EngineError, Node, NodeChange};
@@ -128,7 +129,7 @@ async fn label(
         let mut labels: BTreeMap<String, String> = invite.labels.clone();
         labels.insert(GRANT_LABEL.to_owned(), grant.to_string());
         labels.extend(voucher.iter().map(|voucher| (handover::LABEL.to_owned(), voucher.clone())));
-        let change = NodeChange { labels, availability: Some(Availability::Active) };
+        let change = NodeChange { labels, without: vec![DRAINED_LABEL], availability: Some(Availability::Active) };
         match broker.engine.change_node(&node, change).await {
             Ok(()) => return Ok(true),
             Err(EngineError::OutOfSequence) => node = broker.engine.node(&node.id).await?,

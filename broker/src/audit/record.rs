@@ -91,6 +91,9 @@ pub(crate) enum Event {
     /// A node was found that nothing explains.
     #[serde(rename = "node.unexplained")]
     NodeUnexplained,
+    /// A node that nothing explains was drained.
+    #[serde(rename = "node.drained")]
+    NodeDrained,
     /// A joiner program is handed to new machines from now on.
     #[serde(rename = "joiner.listed")]
     JoinerListed,

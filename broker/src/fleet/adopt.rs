@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use protocol::Role;
 
+use super::enforce::undone;
 use crate::admission::ADOPTED_LABEL;
 use crate::audit::{Event, Record};
 use crate::broker::Broker;
@@ -51,7 +52,7 @@ async fn label(broker: &Broker, mut node: Node, reason: &str) -> Result<Node, De
         if node.role == Role::Manager {
             labels.insert(handover::LABEL.to_owned(), handover::vouch(broker, &node.id, None)?);
         }
-        let change = NodeChange { labels, availability: None };
+        let change = NodeChange { labels, ..undone(&node) };
         match broker.engine.change_node(&node, change).await {
             Ok(()) => return Ok(node),
             Err(EngineError::OutOfSequence) => node = broker.engine.node(&node.id).await?,

@@ -6,6 +6,7 @@
 
 mod adopt;
 mod compare;
+mod enforce;
 mod expected;
 mod gone;
 mod recent;
@@ -17,6 +18,7 @@ pub(crate) use adopt::{adopt, adopt_first};
 pub(crate) use compare::{
     Absent, Compared, Comparison, GONE, Missing, NEVER_SEEN, NO_CONFIRM, NO_TOKEN, OnTheWay, WINDOW_ENDED, compare,
 };
+pub(crate) use enforce::{DRAINED_LABEL, Enforce, in_the_way};
 pub(crate) use expected::{Expected, read as read_expected};
 pub(crate) use gone::{gone, remove_gone};
 pub(crate) use recent::{Recent, recent};

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use protocol::{InviteId, KeyHash, NodeId, Role};
 use serde::{Deserialize, Serialize};
 
+use super::DRAINED_LABEL;
 use crate::admission::{ADOPTED_LABEL, GRANT_LABEL};
 use crate::broker::Broker;
 use crate::clock;
@@ -132,7 +133,9 @@ fn explain(nodes: Vec<Node>, invites: &[InviteState], now: u64) -> Report {
 fn pending(nodes: &[Node], booting: &[Booting]) -> HashSet<NodeId> {
     let mut waiting: Vec<&Booting> = booting.iter().filter(|boot| boot.open && boot.redeemed.is_some()).collect();
     waiting.sort_by_key(|boot| boot.claimed);
-    let labelled = |node: &Node| node.labels.contains_key(GRANT_LABEL) || node.labels.contains_key(ADOPTED_LABEL);
+    // One that was drained because nothing explained it is no machine on its way.
+    let ours = [GRANT_LABEL, ADOPTED_LABEL, DRAINED_LABEL];
+    let labelled = |node: &Node| ours.iter().any(|label| node.labels.contains_key(*label));
     let mut unlabelled: Vec<&Node> =
         nodes.iter().filter(|node| !labelled(node) && node.availability == Availability::Drain).collect();
     unlabelled.sort_by_key(|node| node.created);
@@ -272,6 +275,9 @@ mod tests {
         assert!(none(&drained, &[boot(100, true, false)]), "the window has ended");
         assert!(none(&drained, &[boot(200, true, true)]), "it was there before");
         assert!(none(&[node('x', Availability::Active, 105)], &[boot(100, true, true)]), "our joiner drains");
+        let mut told = node('x', Availability::Drain, 105);
+        told.labels.insert(DRAINED_LABEL.to_owned(), "now".to_owned());
+        assert!(none(&[told], &[boot(100, true, true)]), "it was drained because nothing explained it");
     }
 
     /// An invite whose one use became this node with this grant.

@@ -1,9 +1,10 @@
 //! What is seen every few seconds: a node that nothing explains, or an invite that does not read, is an alarm, once.
 //!
-//! Keeps promise 10 (within seconds).
+//! Keeps promise 10 (within seconds). A node is told of before it is drained.
 
 use std::sync::PoisonError;
 
+use super::enforce::enforce;
 use super::{NodeState, Report};
 use crate::audit::{Event, Record};
 use crate::broker::Broker;
@@ -12,16 +13,16 @@ use crate::broker::Broker;
 pub(crate) async fn watch(broker: &Broker, report: Report, unread: Vec<String>) {
     let count = report.count(NodeState::Unexplained);
     broker.metrics.unexplained.set(i64::try_from(count).unwrap_or(i64::MAX));
-    for node in report.nodes.into_iter().filter(|node| node.state == NodeState::Unexplained) {
-        let detail = "a node joined without a grant: see 'broker nodes'; 'broker adopt' it or remove it";
+    for node in report.nodes.iter().filter(|node| node.state == NodeState::Unexplained) {
         let record = Record {
             node: Some(node.id.clone()),
-            hostname: Some(node.hostname),
+            hostname: Some(node.hostname.clone()),
             role: Some(node.role),
-            ..Record::alarm(Event::NodeUnexplained, detail)
+            ..broker.enforce.record()
         };
         once(broker, node.id.to_string(), record).await;
     }
+    enforce(broker, &report.nodes).await;
     for name in unread {
         let detail = unread_words(&name, broker.sentinel.needs(&name));
         once(broker, name, Record::alarm(Event::InviteUnread, detail)).await;

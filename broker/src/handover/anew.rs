@@ -103,7 +103,7 @@ async fn vouch(broker: &Broker, mut node: Node, key: Option<KeyHash>) -> Result<
     let label = signer(broker).sign(&voucher).map_err(|error| Denial::Unavailable(error.to_string()))?;
     for _ in 0..TRIES {
         let labels = BTreeMap::from([(LABEL.to_owned(), label.clone())]);
-        match broker.engine.change_node(&node, NodeChange { labels, availability: None }).await {
+        match broker.engine.change_node(&node, NodeChange { labels, ..NodeChange::default() }).await {
             Err(EngineError::OutOfSequence) => node = broker.engine.node(&node.id).await?,
             // Or it was removed since.
             Ok(()) | Err(EngineError::NotFound) => return Ok(()),

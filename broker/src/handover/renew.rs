@@ -39,7 +39,7 @@ pub(crate) async fn renew(broker: &Broker, node: &NodeId) -> Result<(), Denial> 
     };
     let label = signer(broker).sign(&voucher).map_err(|error| Denial::Unavailable(error.to_string()))?;
     let labels = BTreeMap::from([(LABEL.to_owned(), label)]);
-    broker.engine.change_node(&node, NodeChange { labels, availability: None }).await?;
+    broker.engine.change_node(&node, NodeChange { labels, ..NodeChange::default() }).await?;
     Ok(())
 }
 

@@ -107,6 +107,7 @@ async fn with_log(
         trust,
         keys: Keys::new(cluster.folder().clone(), grant_signer, invite_signer, issuing, server),
         grant_lifetime: settings.grant_lifetime,
+        enforce: settings.enforce,
         limits: Limits { uses: settings.max_uses, ttl: settings.max_ttl },
         invites: Invites::new(engine.clone(), sentinel.clone()),
         listings: Listings::new(engine.clone(), sentinel.clone()),
@@ -133,6 +134,7 @@ async fn with_log(
     if first {
         steps::adopt_first(&broker, &membership).await?;
     }
+    steps::enforce(&broker).await?;
     // Last of what only a first start does: one that is cut off before it is a first start again.
     if !cluster.has_ledger() {
         cluster.remember_ledger()?;

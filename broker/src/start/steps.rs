@@ -10,6 +10,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::denial::Denial;
 use crate::exit::{Code, Failure};
+use crate::fleet;
 use crate::ledger::{Health, LedgerError, Retire, Sentinel, WENT_BACK};
 use crate::state::Cluster;
 use crate::swarm::{Engine, EngineError, Membership};
@@ -203,6 +204,25 @@ pub(super) async fn tokens(broker: &Broker) -> Result<(), Failure> {
     }
 }
 
+/// Strict begins with a swarm in which every node is explained: what was there before is adopted, not drained.
+pub(super) async fn enforce(broker: &Broker) -> Result<(), Failure> {
+    let nodes = fleet::in_the_way(broker).await.map_err(|denial| match denial {
+        Denial::Unavailable(why) => Failure::new(Code::TryAgain, why),
+        other => Failure::new(Code::Internal, format!("the nodes cannot be read: {other:?}")),
+    })?;
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    let nodes: Vec<String> = nodes.iter().map(|node| format!("{} ({})", node.hostname, node.id)).collect();
+    let what = format!(
+        "--enforce strict: nothing explains {}. No node was changed. If they belong here: start with --enforce warn, then \
+         'broker adopt NODE --reason TEXT', then start with strict. If not: docker node update --availability drain NODE, or \
+         remove them",
+        nodes.join(", ")
+    );
+    Err(Failure::new(Code::TryAgain, what))
+}
+
 /// Adopts what was there before the first broker, where one manager can say so for all.
 pub(super) async fn adopt_first(broker: &Broker, membership: &Membership) -> Result<(), Failure> {
     if membership.managers != 1 {
@@ -211,7 +231,7 @@ pub(super) async fn adopt_first(broker: &Broker, membership: &Membership) -> Res
         );
         return Ok(());
     }
-    match crate::fleet::adopt_first(broker).await {
+    match fleet::adopt_first(broker).await {
         Ok(count) => tracing::info!(count, "adopted the nodes that were here before the broker"),
         Err(Denial::Unavailable(why)) => return Err(Failure::new(Code::TryAgain, why)),
         Err(other) => return Err(Failure::new(Code::Internal, format!("adopting failed: {other:?}"))),

@@ -46,10 +46,11 @@ pub(crate) struct Node {
     spec: NodeSpec,
 }
 
-/// A change of one node: labels to add, and availability.
-#[derive(Clone, Debug)]
+/// A change of one node: labels to add, labels to take off, and availability.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct NodeChange {
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) without: Vec<&'static str>,
     pub(crate) availability: Option<Availability>,
 }
 
@@ -69,7 +70,11 @@ impl Engine {
     /// Changes a node in one update, if it is still as it was read.
     pub(crate) async fn change_node(&self, node: &Node, change: NodeChange) -> Result<(), EngineError> {
         let mut spec = node.spec.clone();
-        spec.labels.get_or_insert_default().extend(change.labels);
+        let labels = spec.labels.get_or_insert_default();
+        labels.extend(change.labels);
+        for label in change.without {
+            labels.remove(label);
+        }
         if let Some(availability) = change.availability {
             spec.availability = Some(match availability {
                 Availability::Active => NodeSpecAvailabilityEnum::ACTIVE,

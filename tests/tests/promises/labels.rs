@@ -71,6 +71,47 @@ pub(crate) fn a_node_that_never_confirmed_stays_drained_and_is_shown(pool: &Pool
     Ok(())
 }
 
+pub(crate) fn a_node_joined_by_hand_is_drained_where_that_is_wanted(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 2)?;
+    let (manager, known, thief) = (cluster.manager(), &cluster[1], &cluster[2]);
+    let mut broker = Broker::start_with(manager, &["--rotate-worker", "manual", "--enforce", "off"])?;
+    known.join(manager, &manager.join_token(Role::Worker)?)?;
+    until(LONG, "the record", || (broker.count("node.unexplained", None).ok()? == 1).then_some(()))?;
+    assert!(broker.records()?.iter().all(|record| record["outcome"] != "alarm"), "off is no alarm");
+    let id = known.node_id()?;
+    broker.stop()?;
+
+    // What was there before is not drained: it is named, and a person decides.
+    let refused = broker.run(&["serve", "--enforce", "strict"])?;
+    assert!(
+        refused.code == 75 && refused.stderr.contains(&id) && refused.stderr.contains("broker adopt"),
+        "{refused:?}"
+    );
+    broker.serve_with(&["--enforce", "warn"])?;
+    broker.ok(&["adopt", &id, "--reason", "ours"])?;
+    broker.stop()?;
+    broker.serve_with(&["--enforce", "strict", "--rotate-worker", "manual"])?;
+
+    thief.join(manager, &manager.join_token(Role::Worker)?)?;
+    let of = |host: &Host| -> Option<lab::Node> {
+        let id = host.node_id().ok()?;
+        lab::nodes(manager).ok()?.into_iter().find(|node| node.id == id)
+    };
+    until(LONG, "the thief to be drained", || (of(thief)?.availability == "drain").then_some(()))?;
+    until(LONG, "the record of it", || (broker.count("node.drained", None).ok()? == 1).then_some(()))?;
+    let thiefs = |record: &serde_json::Value| record["node"] == thief.node_id().unwrap_or_default();
+    assert!(broker.records()?.iter().any(|record| thiefs(record) && record["outcome"] == "alarm"));
+    // A broker that starts again does what it did before, and one that came by a grant is no thief.
+    broker.kill()?;
+    broker.serve_with(&["--enforce", "strict"])?;
+    let thief_id = thief.node_id()?;
+    assert_eq!(of(known).map(|node| node.availability), Some("active".into()));
+    broker.ok(&["adopt", &thief_id, "--reason", "it was a colleague"])?;
+    let node = of(thief).ok_or("the node")?;
+    assert!(node.availability == "active" && !node.labels.contains_key("swarm-broker.drained"), "{node:?}");
+    Ok(())
+}
+
 pub(crate) fn a_node_joined_by_hand_is_unexplained_within_seconds(pool: &Pool) -> Result<(), Failed> {
     let cluster = Cluster::form(pool, 1, 1)?;
     let (manager, thief) = (cluster.manager(), &cluster[1]);

@@ -147,6 +147,7 @@ fn main() -> ExitCode {
             labels::a_node_gets_no_task_before_it_is_labelled,
             labels::a_node_that_never_confirmed_stays_drained_and_is_shown,
             labels::a_node_joined_by_hand_is_unexplained_within_seconds,
+            labels::a_node_joined_by_hand_is_drained_where_that_is_wanted,
             leaks::tokens_invites_and_keys_of_machines,
             leaks::a_brokers_disk_and_the_keys_that_stand_above_it,
             leaks::all_that_a_removed_manager_knew,
