@@ -28,6 +28,7 @@ mod server;
 mod start;
 mod state;
 mod swarm;
+mod uninstall;
 mod up;
 mod userdata;
 mod witness;

@@ -129,7 +129,8 @@ async fn label(
         let mut labels: BTreeMap<String, String> = invite.labels.clone();
         labels.insert(GRANT_LABEL.to_owned(), grant.to_string());
         labels.extend(voucher.iter().map(|voucher| (handover::LABEL.to_owned(), voucher.clone())));
-        let change = NodeChange { labels, without: vec![DRAINED_LABEL], availability: Some(Availability::Active) };
+        let without = vec![DRAINED_LABEL.to_owned()];
+        let change = NodeChange { labels, without, availability: Some(Availability::Active) };
         match broker.engine.change_node(&node, change).await {
             Ok(()) => return Ok(true),
             Err(EngineError::OutOfSequence) => node = broker.engine.node(&node.id).await?,

@@ -91,6 +91,12 @@ pub(crate) enum Event {
     /// A node was found that nothing explains.
     #[serde(rename = "node.unexplained")]
     NodeUnexplained,
+    /// All that brokers put into the swarm is about to be taken out of it.
+    #[serde(rename = "broker.uninstalling")]
+    BrokerUninstalling,
+    /// It was.
+    #[serde(rename = "broker.uninstalled")]
+    BrokerUninstalled,
     /// A node that nothing explains was drained.
     #[serde(rename = "node.drained")]
     NodeDrained,

@@ -35,6 +35,8 @@ impl Adopt {
         }
         let lines: Vec<String> = adopted.nodes.iter().map(|node| format!("{node} adopted")).collect();
         super::print(&lines.join("\n"))?;
-        super::print("A node that a broker drained because nothing explained it gets tasks again. Else availability and labels are as they were: see 'docker node update'")
+        super::print(
+            "A node that a broker drained because nothing explained it gets tasks again. Else availability and labels are as they were: see 'docker node update'",
+        )
     }
 }

@@ -16,6 +16,7 @@ mod restore;
 mod rotate;
 mod serve;
 mod status;
+mod uninstall;
 mod up;
 mod wait;
 
@@ -57,6 +58,7 @@ enum Command {
     Ca(ca::Ca),
     Status(status::Status),
     Doctor(doctor::Doctor),
+    Uninstall(uninstall::Uninstall),
     #[command(subcommand)]
     Audit(audit::Audit),
 }
@@ -119,6 +121,7 @@ impl Command {
             Self::Ca(ca) => ca.run(),
             Self::Status(status) => status.run(),
             Self::Doctor(doctor) => doctor.run(),
+            Self::Uninstall(uninstall) => uninstall.run(),
             Self::Audit(audit) => audit.run(),
         }
     }

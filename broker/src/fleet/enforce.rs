@@ -115,7 +115,11 @@ async fn drain(broker: &Broker, line: &NodeLine) -> Result<(), Denial> {
 /// What ends the draining of a node that is explained now: nothing for one that was not drained here.
 pub(super) fn undone(node: &Node) -> NodeChange {
     if node.labels.contains_key(DRAINED_LABEL) {
-        NodeChange { without: vec![DRAINED_LABEL], availability: Some(Availability::Active), ..NodeChange::default() }
+        NodeChange {
+            without: vec![DRAINED_LABEL.to_owned()],
+            availability: Some(Availability::Active),
+            ..NodeChange::default()
+        }
     } else {
         NodeChange::default()
     }

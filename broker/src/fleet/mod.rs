@@ -22,6 +22,6 @@ pub(crate) use enforce::{DRAINED_LABEL, Enforce, in_the_way};
 pub(crate) use expected::{Expected, read as read_expected};
 pub(crate) use gone::{gone, remove_gone};
 pub(crate) use recent::{Recent, recent};
-pub(crate) use report::{Booting, Look, NodeLine, NodeState, Report, look, report};
+pub(crate) use report::{Booting, Look, NodeLine, NodeState, Report, explain, look, report};
 pub(crate) use seen::Seen;
 pub(crate) use watch::watch;

@@ -107,7 +107,8 @@ pub(crate) async fn look(broker: &Broker) -> Result<Look, Denial> {
     Ok(Look { report: explain(nodes, &invites, clock::now()), invites, unread })
 }
 
-fn explain(nodes: Vec<Node>, invites: &[InviteState], now: u64) -> Report {
+/// What each node is.
+pub(crate) fn explain(nodes: Vec<Node>, invites: &[InviteState], now: u64) -> Report {
     let booting: Vec<Booting> = invites
         .iter()
         .flat_map(|state| state.claims.uses.iter().map(move |(key, taken)| (state, key, taken)))

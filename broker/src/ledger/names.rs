@@ -6,6 +6,8 @@ use protocol::{InviteId, JoinerHash, KeyHash};
 
 use crate::jwt::KeyId;
 
+/// What all names begin with.
+pub(super) const PREFIX: &str = "swarm-broker.";
 /// The label that says what kind of object it is.
 pub(super) const KIND: &str = "swarm-broker.kind";
 pub(super) const INVITE: &str = "invite";

@@ -50,7 +50,7 @@ pub(crate) struct Node {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NodeChange {
     pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) without: Vec<&'static str>,
+    pub(crate) without: Vec<String>,
     pub(crate) availability: Option<Availability>,
 }
 
@@ -73,7 +73,7 @@ impl Engine {
         let labels = spec.labels.get_or_insert_default();
         labels.extend(change.labels);
         for label in change.without {
-            labels.remove(label);
+            labels.remove(&label);
         }
         if let Some(availability) = change.availability {
             spec.availability = Some(match availability {

@@ -44,6 +44,7 @@ mod serving;
 mod swarm_ca;
 mod thief;
 mod under_load;
+mod uninstall;
 mod unit;
 mod verify_then_spend;
 mod waits;
@@ -215,6 +216,7 @@ fn main() -> ExitCode {
             unit::a_broker_that_comes_up_by_itself_reads_its_nodes_key_wherever_docker_has_it,
             unit::a_packaged_broker_is_started_again_unless_that_changes_nothing,
             unit::managers_with_one_user_data_and_a_store_make_one_swarm,
+            uninstall::all_that_brokers_put_into_a_swarm_is_taken_out_and_nothing_else,
             verify_then_spend::a_forged_grant_with_a_real_jti_spends_nothing,
             verify_then_spend::an_altered_or_revoked_invite_spends_nothing,
             verify_then_spend::every_step_asks_again_whether_the_invite_is_revoked,

@@ -1,0 +1,192 @@
+//! `broker uninstall`: taking out of a swarm all that brokers put there.
+//!
+//! Keeps promise 4's order: the log says so first. Must not run beside a broker, nor touch what brokers did not make: the
+//! labels that invites gave to nodes are the operator's. Cut off anywhere, it is run again: the nodes come first, the sentinel
+//! last.
+
+mod plan;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::net::TcpStream;
+
+pub(crate) use plan::NodeUndone;
+
+use crate::admin::operator;
+use crate::audit::{self, Audit, Event, Known, Record};
+use crate::clock;
+use crate::exit::{Code, Failure};
+use crate::fleet;
+use crate::ledger::{self, Directory, Invites, LedgerError, LedgerObject, Peer, Sentinel};
+use crate::start;
+use crate::state::Cluster;
+use crate::swarm::{Availability, Engine, EngineError, NodeChange};
+
+/// How long another broker is waited for that may be there.
+const DIAL: Duration = Duration::from_secs(3);
+/// How often a node is read again that somebody else changes at the same time.
+const TRIES: usize = 8;
+
+/// What is there; and, unless it was only asked for, what was taken away.
+#[derive(Debug, Serialize)]
+pub(crate) struct Uninstalled {
+    /// Whether nothing was changed.
+    pub(crate) dry_run: bool,
+    /// The cluster's name and id.
+    pub(crate) name: String,
+    pub(crate) cluster: String,
+    /// The ledger's objects.
+    pub(crate) configs: Vec<Config>,
+    pub(crate) nodes: Vec<NodeUndone>,
+}
+
+/// An object of the ledger: a Swarm config.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Config {
+    pub(crate) kind: String,
+    pub(crate) name: String,
+}
+
+/// Takes it away, or says what that would be.
+pub(crate) async fn uninstall(state: &Path, docker: &Path, dry_run: bool) -> Result<Uninstalled, Failure> {
+    let cluster = Cluster::open(state)?;
+    let engine = Engine::new(docker);
+    engine.membership().await.map_err(|error| start::engine_failure(&error))?;
+    if dry_run {
+        return Ok(Work::look(&cluster, &engine).await?.told(true));
+    }
+    let _lock = cluster.folder().lock().map_err(|error| {
+        let failure = Failure::from(error);
+        Failure::new(failure.code, format!("{failure}. Stop it first: systemctl disable --now broker"))
+    })?;
+    let work = Work::look(&cluster, &engine).await?;
+    if work.objects.is_empty() && work.nodes.is_empty() {
+        return Ok(work.told(false));
+    }
+    work.others_are_stopped().await?;
+    let log = cluster.folder().path(audit::FILE);
+    if cluster.lost_its_log() {
+        let what = "the audit log is missing or empty, though this broker has served before. Restore it from a backup";
+        return Err(Failure::new(Code::Data, format!("{}: {what}", log.display())));
+    }
+    let (audit, _) = Audit::open(&log, cluster.broker())?;
+    work.carry_out(&audit).await?;
+    Ok(work.told(false))
+}
+
+/// What is to be done.
+struct Work<'a> {
+    cluster: &'a Cluster,
+    engine: &'a Engine,
+    /// The brokers that were heard of a moment ago.
+    peers: Vec<Peer>,
+    objects: Vec<LedgerObject>,
+    nodes: Vec<NodeUndone>,
+}
+
+impl<'a> Work<'a> {
+    async fn look(cluster: &'a Cluster, engine: &'a Engine) -> Result<Self, Failure> {
+        let failed = |error: EngineError| start::engine_failure(&error);
+        let unread = |error: LedgerError| Failure::new(Code::Unavailable, error.to_string());
+        if let Some((other, _)) = ledger::cluster_of(engine).await.map_err(failed)?
+            && other != *cluster.id()
+        {
+            let what = format!(
+                "the brokers of this swarm are of another cluster ({other}) than the state directory here ({}): run this on one \
+                 of their managers",
+                cluster.id()
+            );
+            return Err(Failure::new(Code::Config, what));
+        }
+        let sentinel = Arc::new(Sentinel::new(cluster.id().clone(), &Known::default()));
+        let directory = Directory::new(engine.clone(), sentinel.clone());
+        directory.refresh().await.map_err(unread)?;
+        let nodes = engine.nodes().await.map_err(failed)?;
+        let (invites, _) = Invites::new(engine.clone(), sentinel).list_each().await.map_err(unread)?;
+        let report = fleet::explain(nodes, &invites, clock::now());
+        let objects = ledger::objects(engine).await.map_err(failed)?;
+        Ok(Self { cluster, engine, peers: directory.live(clock::now()), objects, nodes: plan::nodes(&report) })
+    }
+
+    /// A broker that runs would find its ledger lost in the middle of this, and raise an alarm.
+    async fn others_are_stopped(&self) -> Result<(), Failure> {
+        for peer in self.peers.iter().filter(|peer| peer.id != self.cluster.broker()) {
+            for address in &peer.addresses {
+                let dialled = TcpStream::connect((address.host(), address.port()));
+                let refused = matches!(
+                    tokio::time::timeout(DIAL, dialled).await,
+                    Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused
+                );
+                if !refused {
+                    let what = format!(
+                        "the broker at {address} was heard of within the last minute: stop it there with 'systemctl disable --now \
+                         broker', then run this again. If its machine is gone: run this again in a minute"
+                    );
+                    return Err(Failure::new(Code::TryAgain, what));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&self, audit: &Audit) -> Result<(), Failure> {
+        let detail = format!("configs: {}, nodes: {}", self.objects.len(), self.nodes.len());
+        let record = |event| Record {
+            operator: Some(operator(rustix::process::geteuid().as_raw())),
+            detail: Some(detail.clone()),
+            ..Record::new(event)
+        };
+        write(audit, record(Event::BrokerUninstalling)).await?;
+        for node in &self.nodes {
+            self.undo(node).await?;
+        }
+        for object in &self.objects {
+            let name = &object.stored.object.name;
+            self.engine.remove(&object.stored).await.map_err(|error| {
+                let what = format!("the config {name} cannot be removed: {error}. Run this again when that is mended");
+                Failure::new(Code::TryAgain, what)
+            })?;
+        }
+        write(audit, record(Event::BrokerUninstalled)).await
+    }
+
+    /// Changes the node as it is now: somebody may have changed it since it was looked at.
+    async fn undo(&self, undone: &NodeUndone) -> Result<(), Failure> {
+        let failed = |error: EngineError| start::engine_failure(&error);
+        for _ in 0..TRIES {
+            let node = match self.engine.node(&undone.id).await {
+                Err(EngineError::NotFound) => return Ok(()),
+                node => node.map_err(failed)?,
+            };
+            let drained = undone.active.is_some() && node.availability == Availability::Drain;
+            let change = NodeChange {
+                without: undone.labels.clone(),
+                availability: drained.then_some(Availability::Active),
+                ..NodeChange::default()
+            };
+            match self.engine.change_node(&node, change).await {
+                Err(EngineError::OutOfSequence) => {}
+                done => return done.map_err(failed),
+            }
+        }
+        Err(Failure::new(Code::TryAgain, format!("node {} keeps being changed by others: run this again", undone.id)))
+    }
+
+    fn told(self, dry_run: bool) -> Uninstalled {
+        let config = |object: LedgerObject| Config { kind: object.kind, name: object.stored.object.name };
+        Uninstalled {
+            dry_run,
+            name: self.cluster.name().to_owned(),
+            cluster: self.cluster.id().to_string(),
+            configs: self.objects.into_iter().map(config).collect(),
+            nodes: self.nodes,
+        }
+    }
+}
+
+async fn write(audit: &Audit, record: Record) -> Result<(), Failure> {
+    audit.record(record).await.map(drop).map_err(|error| Failure::new(Code::Io, error.to_string()))
+}
