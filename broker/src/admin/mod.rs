@@ -10,6 +10,7 @@ mod keys;
 mod operator;
 mod order;
 mod recover;
+mod roles;
 mod rotate;
 mod rotation_words;
 mod server;
@@ -22,6 +23,7 @@ pub(crate) use arrivals::{Arrivals, ArrivalsOrder};
 pub(crate) use client::{Admin, lines, plain};
 pub(crate) use operator::operator;
 pub(crate) use order::Order;
+pub(crate) use roles::{ROLES, RoleOrder};
 pub(crate) use rotation_words::{
     CaPlan, CaRequestOrder, Gone, KeyShown, RotateReply, RotationPreview, TokenRotated, TokenShown,
 };

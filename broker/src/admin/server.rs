@@ -20,12 +20,12 @@ use super::arrivals::arrivals;
 use super::order::assert_fit;
 use super::sightings::sightings;
 use super::words::{AdoptOrder, Adopted, ClaimedInvite, InviteLineReply, InviteShown, InvitesShown, Revoked};
-use super::{joiners, keys, operator, recover, rotate, status, unlock_key};
+use super::{joiners, keys, operator, recover, roles, rotate, status, unlock_key};
 use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
 use crate::broker::Broker;
 use crate::denial::Denial;
 use crate::exit::{Code, Failure};
-use crate::fleet::NodeLine;
+use crate::fleet::{NodeLine, Report};
 use crate::server::{body_of, json, problem};
 use crate::{clock, fleet, handover, witness};
 
@@ -127,6 +127,7 @@ async fn answer(broker: &Arc<Broker>, operator: String, request: Request<Incomin
         (&Method::POST, "/v1/arrivals") => arrived(broker, &body).await,
         (&Method::POST, "/v1/sightings") => saw(broker, &body).await,
         (&Method::POST, "/v1/adopt") => adopt(broker, operator, &body).await,
+        (&Method::POST, roles::ROLES) => roles::change(broker, operator, &body).await,
         (&Method::POST, joiners::LOOK) => joiners::look(broker).await,
         (&Method::POST, joiners::UPLOAD) => joiners::upload(broker, operator, body).await,
         (&Method::POST, recover::RECOVER) => recover::recover(broker, operator, &body).await,
@@ -200,22 +201,29 @@ async fn revoke(broker: &Broker, operator: String, path: &str) -> Result<Reply, 
     Ok(json(&Revoked { id, changed, seen }))
 }
 
+/// The node that is called so, or has that id; else what to tell.
+pub(super) fn named<'a>(report: &'a Report, wanted: &str) -> Result<&'a NodeLine, Box<Reply>> {
+    let mut matching = report.nodes.iter().filter(|node| node.id.as_str() == wanted || node.hostname == *wanted);
+    let wanted = wanted.escape_debug();
+    match (matching.next(), matching.next()) {
+        (Some(node), None) => Ok(node),
+        (None, _) => Err(Box::new(complaint(ProblemKind::NotFound, format!("there is no node '{wanted}'")))),
+        (Some(_), Some(_)) => {
+            let what = format!("several nodes are called '{wanted}': name it by its id");
+            Err(Box::new(complaint(ProblemKind::Malformed, what)))
+        }
+    }
+}
+
 async fn adopt(broker: &Broker, operator: String, body: &[u8]) -> Result<Reply, Denial> {
     let order: AdoptOrder = read(body)?;
     assert_fit(&order.reason)?;
     let explained = fleet::report(broker).await?;
     let mut nodes = Vec::new();
     for wanted in &order.nodes {
-        let mut matching = explained.nodes.iter().filter(|node| node.id.as_str() == wanted || node.hostname == *wanted);
-        match (matching.next(), matching.next()) {
-            (Some(node), None) => nodes.push(node),
-            (None, _) => {
-                return Ok(complaint(ProblemKind::NotFound, format!("there is no node '{}'", wanted.escape_debug())));
-            }
-            (Some(_), Some(_)) => {
-                let what = format!("several nodes are called '{}': name it by its id", wanted.escape_debug());
-                return Ok(complaint(ProblemKind::Malformed, what));
-            }
+        match named(&explained, wanted) {
+            Ok(node) => nodes.push(node),
+            Err(wrong) => return Ok(*wrong),
         }
     }
     if order.nodes.is_empty() {

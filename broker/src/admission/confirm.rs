@@ -130,7 +130,7 @@ async fn label(
         labels.insert(GRANT_LABEL.to_owned(), grant.to_string());
         labels.extend(voucher.iter().map(|voucher| (handover::LABEL.to_owned(), voucher.clone())));
         let without = vec![DRAINED_LABEL.to_owned()];
-        let change = NodeChange { labels, without, availability: Some(Availability::Active) };
+        let change = NodeChange { labels, without, availability: Some(Availability::Active), ..NodeChange::default() };
         match broker.engine.change_node(&node, change).await {
             Ok(()) => return Ok(true),
             Err(EngineError::OutOfSequence) => node = broker.engine.node(&node.id).await?,

@@ -91,6 +91,12 @@ pub(crate) enum Event {
     /// A node was found that nothing explains.
     #[serde(rename = "node.unexplained")]
     NodeUnexplained,
+    /// An operator makes a node a manager or a worker.
+    #[serde(rename = "node.role-changing")]
+    NodeRoleChanging,
+    /// It is that.
+    #[serde(rename = "node.role-changed")]
+    NodeRoleChanged,
     /// All that brokers put into the swarm is about to be taken out of it.
     #[serde(rename = "broker.uninstalling")]
     BrokerUninstalling,

@@ -13,6 +13,7 @@ mod joiner;
 mod nodes;
 mod recover;
 mod restore;
+mod roles;
 mod rotate;
 mod serve;
 mod status;
@@ -50,6 +51,8 @@ enum Command {
     Nodes(nodes::Nodes),
     Wait(wait::Wait),
     Adopt(adopt::Adopt),
+    Promote(roles::Promote),
+    Demote(roles::Demote),
     Rotate(rotate::Rotate),
     Backup(backup::Backup),
     Restore(restore::Restore),
@@ -114,6 +117,8 @@ impl Command {
             Self::Nodes(nodes) => nodes.run(),
             Self::Wait(wait) => wait.run(),
             Self::Adopt(adopt) => adopt.run(),
+            Self::Promote(promote) => promote.run(),
+            Self::Demote(demote) => demote.run(),
             Self::Rotate(rotate) => rotate.run(),
             Self::Backup(backup) => backup.run(),
             Self::Restore(restore) => restore.run(),

@@ -9,8 +9,10 @@ mod compare;
 mod enforce;
 mod expected;
 mod gone;
+mod quorum;
 mod recent;
 mod report;
+mod roles;
 mod seen;
 mod watch;
 
@@ -23,5 +25,6 @@ pub(crate) use expected::{Expected, read as read_expected};
 pub(crate) use gone::{gone, remove_gone};
 pub(crate) use recent::{Recent, recent};
 pub(crate) use report::{Booting, Look, NodeLine, NodeState, Report, explain, look, report};
+pub(crate) use roles::{RoleChanged, change_role};
 pub(crate) use seen::Seen;
 pub(crate) use watch::watch;

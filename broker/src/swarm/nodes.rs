@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
-use bollard::models::{NodeSpec, NodeSpecAvailabilityEnum, NodeSpecRoleEnum, NodeState};
+use bollard::models::{NodeSpec, NodeSpecAvailabilityEnum, NodeSpecRoleEnum, NodeState, Reachability};
 use bollard::query_parameters::{ListNodesOptions, UpdateNodeOptionsBuilder};
 use protocol::{MAX_HOSTNAME, NodeId, Role};
 use serde::Serialize;
@@ -41,17 +41,20 @@ pub(crate) struct Node {
     /// `HOST:PORT`, for managers that can be reached.
     pub(crate) manager: Option<String>,
     pub(crate) leader: bool,
+    /// Whether the leader reaches it as a manager.
+    pub(crate) reachable: bool,
     /// When the node came into the swarm, in seconds since 1970.
     pub(crate) created: u64,
     spec: NodeSpec,
 }
 
-/// A change of one node: labels to add, labels to take off, and availability.
+/// A change of one node: labels to add, labels to take off, availability, and role.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NodeChange {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) without: Vec<String>,
     pub(crate) availability: Option<Availability>,
+    pub(crate) role: Option<Role>,
 }
 
 impl Engine {
@@ -82,6 +85,12 @@ impl Engine {
                 Availability::Drain => NodeSpecAvailabilityEnum::DRAIN,
             });
         }
+        if let Some(role) = change.role {
+            spec.role = Some(match role {
+                Role::Manager => NodeSpecRoleEnum::MANAGER,
+                Role::Worker => NodeSpecRoleEnum::WORKER,
+            });
+        }
         let id = node.id.to_string();
         let version = i64::try_from(node.version).map_err(|_| EngineError::Incomplete("a version in range"))?;
         let options = UpdateNodeOptionsBuilder::default().version(version).build();
@@ -105,6 +114,7 @@ impl Node {
             labels: BTreeMap::new(),
             manager: None,
             leader: false,
+            reachable: false,
             created,
             spec: NodeSpec::default(),
         }
@@ -136,6 +146,7 @@ impl Node {
             address: reached_at(manages_at.as_deref(), status.addr),
             engine: plain(&description.engine.and_then(|engine| engine.engine_version).unwrap_or_default()),
             labels: spec.labels.clone().unwrap_or_else(HashMap::new).into_iter().collect(),
+            reachable: manager.as_ref().is_some_and(|manager| manager.reachability == Some(Reachability::REACHABLE)),
             leader: manager.as_ref().is_some_and(|manager| manager.leader == Some(true)),
             manager: manages_at,
             created: node.created_at.as_deref().and_then(clock::read).unwrap_or(0),

@@ -35,6 +35,7 @@ mod raft_writes;
 mod recovery;
 mod report;
 mod report_log;
+mod roles;
 mod rotate_all;
 mod rotation;
 mod rotation_cut_off;
@@ -188,6 +189,7 @@ fn main() -> ExitCode {
             recovery::an_undone_revocation_is_found_though_nobody_asks,
             report::a_reviewer_reads_who_joined_and_on_whose_invitation,
             report::a_report_of_two_hundred_nodes_is_found_printed_and_read_in_the_dark,
+            roles::a_worker_is_promoted_its_broker_serves_and_no_quorum_is_lost,
             rotate_all::nothing_that_a_removed_manager_knew_is_worth_anything,
             rotate_all::an_order_that_is_cut_off_at_any_step_is_given_again_and_all_is_well,
             rotate_all::no_broker_is_removed_without_a_record,
