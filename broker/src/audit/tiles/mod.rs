@@ -10,6 +10,7 @@ use std::path::Path;
 
 use tlog_tiles::Tile;
 
+use super::files::{BESIDE, FILE};
 use super::tree::Hash;
 
 pub(crate) use check::{CheckedTiles, check};
@@ -26,9 +27,11 @@ const PUBLIC: &str = "audit.pub";
 /// The bytes of a record's length, before it in a bundle.
 const LENGTH: usize = 2;
 
-/// Whether a folder has a log as tiles.
+/// Whether a folder has a log as tiles. Where anything of a log itself is they are none: whoever can write there could put
+/// tiles beside a log that they changed, and nobody would look at it.
 pub(crate) fn are_in(folder: &Path) -> bool {
-    folder.join(HEAD).exists()
+    let mut of_log = [FILE].into_iter().chain(BESIDE).filter(|name| *name != PUBLIC);
+    folder.join(HEAD).exists() && !of_log.any(|name| folder.join(name).exists())
 }
 
 /// What a tile has: hashes of a level of the tree, or the records themselves.

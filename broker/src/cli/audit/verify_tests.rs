@@ -48,3 +48,29 @@ fn a_log_that_was_changed_accuses_no_copy_that_is_right() {
         assert_eq!(compared(&order).iter().map(|log| !log.ok).collect::<Vec<_>>(), wrong);
     }
 }
+
+#[test]
+fn tiles_that_are_put_beside_a_log_hide_nothing_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [whole, copy] = log_and_copy(folder.path(), 5);
+    for (state, keeps) in [(&whole, &["audit.key"][..]), (&copy, &[])] {
+        // Who has no key makes them of the log as it is, and changes it then.
+        let files = Files::of(&state.join(audit::FILE));
+        tiles::write(&files, &audit::check(&files, &[]).expect("right"), state).expect("written");
+        fs::remove_dir_all(state.join("tile/entries")).expect("removed");
+        assert!(check(state, &[]).ok);
+        let text = fs::read_to_string(&files.records).expect("reads");
+        fs::write(&files.records, text.replacen("broker.started", "broker.stopped", 1)).expect("written");
+        assert!(!check(state, &[]).ok, "changed");
+        for path in [&files.records, &files.head, &files.hashes] {
+            fs::remove_file(path).expect("removed");
+            let gone: Vec<&str> = ["audit.jsonl", "audit.head", "audit.hashes"]
+                .into_iter()
+                .filter(|name| !state.join(name).exists())
+                .collect();
+            assert!(gone.len() == 3 && keeps.is_empty() || !check(state, &[]).ok, "without {gone:?}");
+        }
+    }
+    // All of a log taken away, and tiles in its place: a folder of tiles as any other.
+    assert_eq!(check(&copy, &[]).elsewhere, Some(6));
+}
