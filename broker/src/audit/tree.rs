@@ -21,6 +21,13 @@ pub(crate) fn leaf(line: &[u8]) -> Hash {
 }
 
 impl Tree {
+    /// The hash over the first of these records; None if there are fewer.
+    pub(crate) fn root_of(leaves: &[Hash], size: u64) -> Option<Hash> {
+        let mut tree = Self::default();
+        tree.extend(leaves.get(..usize::try_from(size).ok()?)?);
+        Some(tree.root())
+    }
+
     /// Adds the next record's hash.
     pub(crate) fn push(&mut self, leaf: Hash) {
         let mut hash = leaf;

@@ -25,12 +25,7 @@ pub(crate) struct CheckedTiles {
 impl CheckedTiles {
     /// Whether they have all that this head covers, and as it says.
     pub(crate) fn continues(&self, head: Head) -> bool {
-        let mut tree = Tree::default();
-        let known = usize::try_from(head.size).ok().and_then(|size| self.leaves.get(..size));
-        known.is_some_and(|known| {
-            tree.extend(known);
-            tree.root() == head.root
-        })
+        Tree::root_of(&self.leaves, head.size) == Some(head.root)
     }
 }
 
@@ -94,10 +89,8 @@ impl Seen<'_> {
             }
             self.leaves.extend(hashes);
         }
-        let mut tree = Tree::default();
-        tree.extend(&self.leaves);
         let above = self.above(head.size)?;
-        if tree.root() != head.root {
+        if Tree::root_of(&self.leaves, head.size) != Some(head.root) {
             self.found(
                 above.map(|tile| tile * WIDTH),
                 "the records from here on, or their hashes, are not what was signed".into(),
@@ -113,7 +106,7 @@ impl Seen<'_> {
 
     /// A tile's bytes: of the width that the head says, or of a full one, which has what it has and more.
     fn tile(&self, of: Of, number: u64, width: u64) -> Result<Option<Vec<u8>>, AuditError> {
-        for width in [WIDTH, width] {
+        for width in [width, WIDTH] {
             let path = self.folder.join(path(of, number, width));
             match fs::read(&path) {
                 Ok(bytes) => return Ok(Some(bytes)),

@@ -138,10 +138,33 @@ fn a_later_export_adds_what_is_new_and_leaves_full_tiles_alone() {
     assert_eq!(log.check().elsewhere, 0);
     assert_eq!(log.wrong(), None);
     assert_eq!(log.export().expect("nothing new"), Written { records: 700, new: 0 });
-    // Another log, or an older one, takes no folder of it.
-    let other = Log::of(800);
+}
+
+#[test]
+fn another_log_and_one_that_was_put_back_and_grew_another_way_change_nothing_in_a_folder() {
+    let log = Log::of(300);
+    let older = [log.files().records, log.files().hashes, log.files().head].map(|path| {
+        let bytes = fs::read(&path).expect("reads");
+        (path, bytes)
+    });
+    log.grow(400);
+    assert_eq!(log.export().expect("written"), Written { records: 400, new: 400 });
+    let archive = log.all();
+    // Another key's; and then of the same key: shorter than what the folder has, as long, and longer.
+    let other = Log::of(600);
     let checked = verify::check(&other.files(), &[]).expect("read");
     assert!(write(&other.files(), &checked, &log.tiles()).is_err());
+    for (path, bytes) in older {
+        fs::write(path, bytes).expect("put back");
+    }
+    let behind = Written { records: 400, new: 0 };
+    assert_eq!(log.export().expect("its beginning"), behind, "a copy that is behind is no other log");
+    for records in [350, 400, 600] {
+        log.grow(records);
+        let refused = log.export().map_err(|error| error.to_string());
+        assert!(refused.as_ref().is_err_and(|why| why.contains("of another log")), "{records}: {refused:?}");
+        assert!(log.all() == archive, "of {records}");
+    }
     assert_eq!(log.wrong(), None);
 }
 

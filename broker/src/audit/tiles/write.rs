@@ -1,11 +1,11 @@
 //! Writing what is new of a log as tiles.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{BufRead as _, BufReader, ErrorKind};
+use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-use super::{HEAD, LENGTH, Of, PUBLIC, WIDTH, bytes, levels, path};
+use super::{HEAD, LENGTH, Of, PUBLIC, WIDTH, bytes, check, levels, path};
 use crate::audit::files::{self, Files};
 use crate::audit::head::{Head, PublicLogKey};
 use crate::audit::tree::{Hash, Tree, leaf};
@@ -22,21 +22,36 @@ pub(crate) struct Written {
 
 /// Writes what a log has and the folder has not yet. The log must have been checked, and be right.
 ///
-/// A folder that has another log, or more of this one, is refused. Cut off, it is what it was before: the head comes last.
+/// A folder that has another log is refused, as it is; one that has more of this log stays as it is. Cut off, it is what it
+/// was before: the head comes last.
 pub(crate) fn write(log: &Files, checked: &Checked, folder: &Path) -> Result<Written, AuditError> {
     let damaged = |what: &str| AuditError::Damaged(format!("{}: {what}", log.records.display()));
     let key =
         checked.key.as_deref().and_then(PublicLogKey::read).ok_or_else(|| damaged("nobody is known to sign it"))?;
     let note = checked.note.as_deref().ok_or_else(|| damaged("it has no signed head"))?;
     let head = key.verify(note).map_err(|error| damaged(&error.to_string()))?;
-    let before = before(folder, &key)?;
-    let from = before.map_or(0, |before| before.size);
-    let mut bundles = Bundles { folder, first: from / WIDTH * WIDTH, bundle: Vec::new() };
-    let leaves = leaves(log, head, &mut bundles)?;
-    if let Some(before) = before {
-        continued(folder, before, &leaves)?;
+    let leaves: Vec<Hash> =
+        records(log, head)?.map(|record| record.map(|line| leaf(&line))).collect::<Result<_, _>>()?;
+    if Tree::root_of(&leaves, head.size) != Some(head.root) {
+        return Err(damaged(CHANGED));
     }
-    bundles.finish(head.size)?;
+    let before = before(folder, &key)?;
+    if let Some(before) = before {
+        let longer = before.size > head.size;
+        let same = if longer {
+            check(folder, std::slice::from_ref(&key))?.continues(head)
+        } else {
+            Tree::root_of(&leaves, before.size) == Some(before.root)
+        };
+        if !same {
+            return Err(other(folder, before));
+        }
+        if longer {
+            return Ok(Written { records: before.size, new: 0 });
+        }
+    }
+    let from = before.map_or(0, |before| before.size);
+    bundles(log, head, &leaves, from, folder)?;
     for (level, hashes) in (0..).zip(levels(leaves)) {
         let full = from >> (8 * u32::from(level));
         let first = usize::try_from(full / WIDTH).unwrap_or(usize::MAX);
@@ -52,6 +67,8 @@ pub(crate) fn write(log: &Files, checked: &Checked, folder: &Path) -> Result<Wri
     Ok(Written { records: head.size, new: head.size - from })
 }
 
+const CHANGED: &str = "it was changed while it was read";
+
 /// The head that the folder has.
 fn before(folder: &Path, key: &PublicLogKey) -> Result<Option<Head>, AuditError> {
     let path = folder.join(HEAD);
@@ -60,71 +77,37 @@ fn before(folder: &Path, key: &PublicLogKey) -> Result<Option<Head>, AuditError>
     key.verify(&note).map(Some).map_err(other)
 }
 
-/// That the log goes on from what the folder has.
-fn continued(folder: &Path, before: Head, leaves: &[Hash]) -> Result<(), AuditError> {
-    let mut tree = Tree::default();
-    let known = usize::try_from(before.size).ok().and_then(|size| leaves.get(..size));
-    tree.extend(known.unwrap_or_default());
-    if known.is_some() && tree.root() == before.root {
-        return Ok(());
-    }
+fn other(folder: &Path, before: Head) -> AuditError {
     let (folder, size) = (folder.display(), before.size);
-    Err(AuditError::Damaged(format!(
-        "{folder} has {size} records that the log does not go on from: keep both, and look"
-    )))
+    AuditError::Damaged(format!("{folder} has {size} records of another log than this one: keep both, and look"))
 }
 
-/// Reads the records that the head covers, and bundles those that are new. Gives the hash of each.
-fn leaves(log: &Files, head: Head, bundles: &mut Bundles<'_>) -> Result<Vec<Hash>, AuditError> {
-    let failed = |error: std::io::Error| AuditError::io(&log.records, &error);
-    let mut lines = BufReader::new(File::open(&log.records).map_err(failed)?);
-    let (mut line, mut leaves) = (Vec::new(), Vec::new());
-    while (leaves.len() as u64) < head.size {
-        line.clear();
-        lines.read_until(b'\n', &mut line).map_err(failed)?;
-        let record = line.strip_suffix(b"\n").ok_or_else(|| failed(ErrorKind::UnexpectedEof.into()))?;
-        bundles.add(leaves.len() as u64, record)?;
-        leaves.push(leaf(record));
-    }
-    let mut tree = Tree::default();
-    tree.extend(&leaves);
-    if tree.root() == head.root {
-        return Ok(leaves);
-    }
-    Err(AuditError::Damaged(format!("{} was changed while it was read", log.records.display())))
+/// The records that the head covers.
+fn records(log: &Files, head: Head) -> Result<impl Iterator<Item = Result<Vec<u8>, AuditError>>, AuditError> {
+    let failed = |error: io::Error| AuditError::io(&log.records, &error);
+    let lines = BufReader::new(File::open(&log.records).map_err(failed)?).split(b'\n');
+    Ok(lines.map(move |line| line.map_err(failed)).take(usize::try_from(head.size).unwrap_or(usize::MAX)))
 }
 
-/// The records, 256 in a file, each after its length.
-struct Bundles<'f> {
-    folder: &'f Path,
-    /// The first record that is written.
-    first: u64,
-    bundle: Vec<u8>,
-}
-
-impl Bundles<'_> {
-    fn add(&mut self, number: u64, record: &[u8]) -> Result<(), AuditError> {
-        if number < self.first {
-            return Ok(());
+/// Writes the records that are new, 256 in a file, each after its length. They are read once more, and must have these
+/// hashes still.
+fn bundles(log: &Files, head: Head, leaves: &[Hash], from: u64, folder: &Path) -> Result<(), AuditError> {
+    let damaged = |what: &str| AuditError::Damaged(format!("{}: {what}", log.records.display()));
+    let first = usize::try_from(from / WIDTH).unwrap_or(usize::MAX);
+    let mut lines = records(log, head)?.skip(first.saturating_mul(256));
+    for (number, hashes) in (0..).zip(leaves.chunks(256)).skip(first) {
+        let mut bundle = Vec::new();
+        for hash in hashes {
+            let line = lines.next().transpose()?.filter(|line| leaf(line) == *hash).ok_or_else(|| damaged(CHANGED))?;
+            let length = u16::try_from(line.len());
+            let length = length.map_err(|_| damaged("it has a record longer than a tile takes (65,535 bytes)"))?;
+            let length: [u8; LENGTH] = length.to_be_bytes();
+            bundle.extend_from_slice(&length);
+            bundle.extend_from_slice(&line);
         }
-        let length = u16::try_from(record.len())
-            .map_err(|_| AuditError::Damaged(format!("record {number} is longer than a tile takes (65,535 bytes)")))?;
-        let length: [u8; LENGTH] = length.to_be_bytes();
-        self.bundle.extend_from_slice(&length);
-        self.bundle.extend_from_slice(record);
-        if (number + 1).is_multiple_of(WIDTH) { self.put(number / WIDTH, WIDTH) } else { Ok(()) }
+        put(folder, &path(Of::Records, number, hashes.len() as u64), &bundle)?;
     }
-
-    /// The last one, if it is not full.
-    fn finish(&mut self, size: u64) -> Result<(), AuditError> {
-        if self.bundle.is_empty() { Ok(()) } else { self.put(size / WIDTH, size % WIDTH) }
-    }
-
-    fn put(&mut self, number: u64, width: u64) -> Result<(), AuditError> {
-        put(self.folder, &path(Of::Records, number, width), &self.bundle)?;
-        self.bundle.clear();
-        Ok(())
-    }
+    Ok(())
 }
 
 fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), AuditError> {

@@ -11,9 +11,7 @@ pub(super) fn write(folders: &[PathBuf], keys: &[PublicLogKey], to: &Path) -> Re
     let (mut lines, mut failures) = (Vec::new(), Vec::new());
     for folder in folders {
         match one(folder, keys, to) {
-            Ok((to, Written { records, new })) => {
-                lines.push(format!("{}: {records} records, {new} of them new", to.display()));
-            }
+            Ok(line) => lines.push(line),
             Err(failure) => failures.push(failure),
         }
     }
@@ -27,7 +25,8 @@ pub(super) fn write(folders: &[PathBuf], keys: &[PublicLogKey], to: &Path) -> Re
     }
 }
 
-fn one(folder: &Path, keys: &[PublicLogKey], to: &Path) -> Result<(PathBuf, Written), Failure> {
+/// Gives what is said of it.
+fn one(folder: &Path, keys: &[PublicLogKey], to: &Path) -> Result<String, Failure> {
     let files = Files::of(&folder.join(audit::FILE));
     let checked = audit::check(&files, keys)?;
     if let Some(wrong) = checked.wrong.as_ref().map(ToString::to_string).or_else(|| audit::proof_of_fork(folder)) {
@@ -37,6 +36,11 @@ fn one(folder: &Path, keys: &[PublicLogKey], to: &Path) -> Result<(PathBuf, Writ
     let broker = broker
         .ok_or_else(|| Failure::new(Code::Data, format!("{}: its broker's id names no folder", folder.display())))?;
     let to = to.join(broker);
-    let written = tiles::write(&files, &checked, &to)?;
-    Ok((to, written))
+    let Written { records, new } = tiles::write(&files, &checked, &to)?;
+    let (to, here) = (to.display(), checked.signed);
+    Ok(if records > here {
+        format!("{to}: {records} records: it has more already than {}, which has {here} of them", folder.display())
+    } else {
+        format!("{to}: {records} records, {new} of them new")
+    })
 }
