@@ -12,7 +12,7 @@ use certs::ClientTrust;
 use protocol::{BrokerAddress, ClusterId, NodeId, Pin};
 use rustls::crypto::CryptoProvider;
 
-use crate::audit::{Audit, AuditError, Head, Record, Refusals};
+use crate::audit::{Alarmed, Audit, AuditError, Head, Record, Refusals};
 use crate::clock;
 use crate::denial::Denial;
 use crate::fleet::{Enforce, Look, Recent};
@@ -68,8 +68,8 @@ pub(crate) struct Broker {
     pub(crate) locked: AtomicBool,
     /// The nodes as they were seen last, for those who wait for one.
     pub(crate) looks: Recent<Look>,
-    /// The nodes and the objects of the ledger that an alarm was raised for.
-    pub(crate) alarmed: std::sync::Mutex<std::collections::HashSet<String>>,
+    /// The nodes, the objects of the ledger and the copies of logs that an alarm was raised for.
+    pub(crate) alarmed: Alarmed,
 }
 
 /// What no invite may exceed.

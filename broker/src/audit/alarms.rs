@@ -3,13 +3,14 @@
 //! Keeps promise 7: what is told is the record, as the log has it. An alarm that could not be written down is raised
 //! again by whoever raised it, so telling it before would tell it each time. Must not hold the writer up.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use super::{Event, Outcome, Record};
+use super::{Audit, AuditError, Event, Outcome, Record};
 use crate::clock;
 
 /// How many alarms may wait to be told.
@@ -77,6 +78,25 @@ impl Alarms {
     /// Those from now on, a line of JSON each.
     pub(super) fn to_come(&self) -> broadcast::Receiver<Arc<str>> {
         self.told.subscribe()
+    }
+}
+
+/// What an alarm was raised about since the start.
+#[derive(Default)]
+pub(crate) struct Alarmed(Mutex<HashSet<String>>);
+
+impl Alarmed {
+    /// Raises an alarm, unless one was raised about this. One that cannot be written down is raised again at the next look.
+    pub(crate) async fn once(&self, audit: &Audit, about: String, alarm: Record) -> Result<(), AuditError> {
+        let raised = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !raised().insert(about.clone()) {
+            return Ok(());
+        }
+        let written = audit.record(alarm).await;
+        if written.is_err() {
+            raised().remove(&about);
+        }
+        written.map(drop)
     }
 }
 

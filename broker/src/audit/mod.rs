@@ -24,6 +24,7 @@ pub(crate) mod tiles;
 mod tree;
 mod verify;
 
+pub(crate) use alarms::Alarmed;
 pub(crate) use copy::{COPIES, FORKED, Grown, LogCopy, Untaken, keep_proof, proof_of_fork, root_of};
 pub(crate) use error::AuditError;
 pub(crate) use files::{BESIDE, FILE, Files};

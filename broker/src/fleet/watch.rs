@@ -2,8 +2,6 @@
 //!
 //! Keeps promise 10 (within seconds). A node is told of before it is drained.
 
-use std::sync::PoisonError;
-
 use super::enforce::enforce;
 use super::{NodeState, Report};
 use crate::audit::{Event, Record};
@@ -20,12 +18,12 @@ pub(crate) async fn watch(broker: &Broker, report: Report, unread: Vec<String>) 
             role: Some(node.role),
             ..broker.enforce.record()
         };
-        once(broker, node.id.to_string(), record).await;
+        let _ = broker.alarmed.once(&broker.audit, node.id.to_string(), record).await;
     }
     enforce(broker, &report.nodes).await;
     for name in unread {
         let detail = unread_words(&name, broker.sentinel.needs(&name));
-        once(broker, name, Record::alarm(Event::InviteUnread, detail)).await;
+        let _ = broker.alarmed.once(&broker.audit, name, Record::alarm(Event::InviteUnread, detail)).await;
     }
 }
 
@@ -42,13 +40,4 @@ fn unread_words(name: &str, needed: bool) -> String {
         "'{name}' passes for an invite and does not read: it admits nobody. Look at it: docker config inspect {name}. If it is \
          none of yours, remove it: docker config rm {name}"
     )
-}
-
-/// Raises an alarm, unless it was raised about this since the start.
-async fn once(broker: &Broker, about: String, alarm: Record) {
-    let new = broker.alarmed.lock().unwrap_or_else(PoisonError::into_inner).insert(about.clone());
-    if new && broker.audit.record(alarm).await.is_err() {
-        // It will be told at the next look.
-        broker.alarmed.lock().unwrap_or_else(PoisonError::into_inner).remove(&about);
-    }
 }

@@ -1,8 +1,7 @@
 //! `broker serve`: from settings to a graceful stop.
 
-use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use certs::{ClientTrust, Issuing};
@@ -13,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 use super::alarms::Teller;
 use super::parts::Parts;
 use super::{keeper, steps};
-use crate::audit::{self, Audit, Event, Record, Refusals};
+use crate::audit::{self, Alarmed, Audit, Event, Record, Refusals};
 use crate::broker::{Broker, Limits};
 use crate::config::Settings;
 use crate::exit::{Code, Failure};
@@ -125,7 +124,7 @@ async fn with_log(
         membership: RwLock::new(Some((membership.clone(), Instant::now()))),
         locked: AtomicBool::new(false),
         looks: Recent::default(),
-        alarmed: Mutex::new(HashSet::new()),
+        alarmed: Alarmed::default(),
     });
     // Before the entry is written anew: it says how far this broker's log was signed.
     broker.directory.refresh().await.map_err(|error| steps::ledger_failure(&error))?;

@@ -36,18 +36,7 @@ const EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Witness {
     /// Those that are open, by broker. One look at a time.
     open: Mutex<BTreeMap<String, LogCopy>>,
-    /// What an alarm was raised of since the start, by broker.
-    alarmed: RwLock<BTreeSet<(Alarmed, String)>>,
     seen: RwLock<BTreeMap<String, Watched>>,
-}
-
-/// An alarm that nothing on the disk tells of: it is raised once in each run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Alarmed {
-    /// The broker's log has another key now.
-    OtherKey,
-    /// The copy of it is damaged.
-    Damaged,
 }
 
 /// What is known of another broker's log.
@@ -126,10 +115,10 @@ async fn open(broker: &Broker, peer: &Peer, key: &str) -> Result<LogCopy, Untake
     let opened = tokio::task::spawn_blocking(move || LogCopy::open(&folder, &key))
         .await
         .unwrap_or_else(|error| Err(Untaken::Unfit(error.to_string())))?;
-    if let Some(what) = opened.damage()
-        && broker.witness.is_new(Alarmed::Damaged, &peer.id)
-    {
-        broker.audit.record(alarm(peer, Event::LogDamaged, &what)).await?;
+    if let Some(what) = opened.damage() {
+        // Before anything else becomes of it.
+        let alarm = alarm(peer, Event::LogDamaged, &what);
+        broker.alarmed.once(&broker.audit, format!("log.damaged {}", peer.id), alarm).await?;
     }
     Ok(opened)
 }
@@ -162,13 +151,7 @@ async fn told(broker: &Broker, peer: &Peer, untaken: Untaken) -> String {
             let written = broker.audit.record(alarm(&what)).await;
             written.and_then(|_| audit::keep_proof(&folder, &proof))
         }
-        Untaken::OtherKey => {
-            if broker.witness.is_new(Alarmed::OtherKey, &peer.id) {
-                broker.audit.record(alarm(&words)).await.map(drop)
-            } else {
-                Ok(())
-            }
-        }
+        Untaken::OtherKey => broker.alarmed.once(&broker.audit, format!("log.forked {}", peer.id), alarm(&words)).await,
         Untaken::Unfit(_) | Untaken::Here(_) => Ok(()),
     };
     if let Err(error) = raised {
@@ -181,11 +164,6 @@ impl Witness {
     /// What is known of each other broker's log.
     pub(crate) fn watched(&self) -> Vec<Watched> {
         self.seen.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-
-    /// Remembers this of the broker's log. Whether it is new.
-    fn is_new(&self, what: Alarmed, id: &str) -> bool {
-        self.alarmed.write().unwrap_or_else(PoisonError::into_inner).insert((what, id.to_owned()))
     }
 
     /// Brokers that left the ledger are watched no more.

@@ -110,6 +110,24 @@ pub(crate) fn a_lost_managers_log_verifies_from_the_others_copies(pool: &Pool) -
     assert_eq!(brokers[0].count("refused", Some("wrong-role"))?, 1);
     assert_eq!(brokers[0].count("refused", Some("wrong-certificate"))?, 1);
 
+    // A copy that somebody changed stays until that is written down, however long that cannot be done.
+    brokers[2].stop()?;
+    let (damaged, state) = (copy(&brokers[2], &ids[0]), brokers[2].state().clone());
+    let text = fs::read_to_string(damaged.join("audit.jsonl"))?;
+    fs::write(damaged.join("audit.jsonl"), text.replacen("ok", "no", 1))?;
+    brokers[2].serve()?;
+    // Nothing can be put in the place of a head.
+    fs::create_dir(state.join(".audit.head.new"))?;
+    for _ in 0..2 {
+        let (_, trouble) = list(&brokers[2])?;
+        assert!(trouble.contains(&ids[0]), "{trouble}");
+        assert!(!damaged.join("audit.damaged").exists(), "nobody was told, and it is gone");
+    }
+    fs::remove_dir(state.join(".audit.head.new"))?;
+    assert_eq!(list(&brokers[2])?.1, "");
+    assert_eq!(brokers[2].count("log.damaged", None)?, 1);
+    assert!(damaged.join("audit.damaged").exists());
+
     // The second manager's disk is lost, when the others have its log. What it writes meanwhile they may have, too.
     let had = brokers[1].records()?.len();
     copied(&brokers[0], &brokers[1])?;
