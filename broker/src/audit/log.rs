@@ -426,11 +426,22 @@ mod tests {
         let more = more.lines().nth(1).expect("two records").replacen("\"number\":1", "\"number\":2", 1);
         let mut file = OpenOptions::new().append(true).open(&path).expect("opens");
         writeln!(file, "{more}").expect("written");
+        let killed = std::fs::read(&path).expect("reads");
         for _ in 0..2 {
             let known = reading::read(&path).expect("reads");
             let opened = Seal::open(Files::of(&path), "b", &known.leaves, known.length, Before::Signed);
             assert_eq!(opened.expect("opens").1, 2..3, "not signed before it is told");
         }
+        // Nothing can be put in the place of a head.
+        std::fs::create_dir(folder.path().join(".audit.head.new")).expect("made");
+        for _ in 0..2 {
+            assert!(Audit::open(&path, "b").is_err(), "not signed");
+            assert!(std::fs::read(&path).expect("reads") == killed, "a start that cannot sign leaves nothing");
+        }
+        std::fs::remove_dir(folder.path().join(".audit.head.new")).expect("removed");
+        assert!(Audit::open(&path, "b").is_ok());
+        let told = std::fs::read_to_string(&path).expect("reads");
+        assert!(told.contains("records 2 to 2 were not signed"), "{told}");
     }
 
     #[test]
