@@ -4,13 +4,14 @@
 //! that its broker's signed head does not cover, and must not forget one that it has.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, ErrorKind};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::AuditError;
 use super::files::{self, FILE, Files};
 use super::head::{Head, LogKey, PublicLogKey};
+use super::log::is_empty;
 use super::reading::numbered;
 use super::tree::{Hash, Tree, leaf};
 
@@ -29,10 +30,7 @@ const HASH: u64 = 32;
 pub(crate) struct LogCopy {
     files: Files,
     key: PublicLogKey,
-    records: File,
-    hashes: File,
-    /// The records that came after those which a head covers, and their hashes.
-    part: File,
+    /// The hashes of the records that came after those which a head covers.
     more: Vec<Hash>,
     /// What a head covers.
     whole: Part,
@@ -98,8 +96,6 @@ impl LogCopy {
             Some(_) => return Err(Untaken::OtherKey),
             None => files::replace(&files.public, format!("{}\n", key.as_str()).as_bytes()).map_err(here)?,
         }
-        let open =
-            |path: &Path| OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let found = found(&files, key)?;
         let (records, hashes) = (open(&files.records).map_err(here)?, open(&files.hashes).map_err(here)?);
         let (whole, damaged) = match found {
@@ -110,10 +106,14 @@ impl LogCopy {
             // What was got after it is got again.
             records.set_len(whole.length).and_then(|()| hashes.set_len(whole.tree.size() * HASH)).map_err(here)?;
         }
-        let part = open(&folder.join(PART)).map_err(here)?;
-        part.set_len(0).map_err(here)?;
-        let (key, more, got) = (key.clone(), Vec::new(), whole.clone());
-        Ok(Self { files, key, records, hashes, part, more, whole, got, damaged })
+        let copy = Self { files, key: key.clone(), more: Vec::new(), got: whole.clone(), whole, damaged };
+        copy.part().and_then(|part| part.set_len(0)).map_err(here)?;
+        Ok(copy)
+    }
+
+    /// The records that came after those which a head covers.
+    fn part(&self) -> io::Result<File> {
+        open(&self.files.records.with_file_name(PART))
     }
 
     /// Whether it is the copy of the log that is signed with this key.
@@ -151,7 +151,7 @@ impl LogCopy {
             // It is got again from there. What it takes of the disk may be what is missing.
             self.got = self.whole.clone();
             self.more.clear();
-            let _ = self.part.set_len(0);
+            let _ = self.part().and_then(|part| part.set_len(0));
         }
         taken
     }
@@ -182,7 +182,7 @@ impl LogCopy {
             return forked(format!("its {size} records are not those that were here, and others after them"));
         }
         if let Some(before) = self.signed_before()
-            && self.came_anew(before.size) != before.root
+            && Tree::root_of(&self.more, before.size) != Some(before.root)
         {
             let size = before.size;
             return forked(format!(
@@ -196,13 +196,6 @@ impl LogCopy {
     /// What was signed of a log whose copy is damaged.
     fn signed_before(&self) -> Option<Head> {
         self.damaged.and_then(|damaged| damaged.head)
-    }
-
-    /// The hash over the first records of what came.
-    fn came_anew(&self, size: u64) -> Hash {
-        let mut tree = Tree::default();
-        tree.extend(usize::try_from(size).ok().and_then(|size| self.more.get(..size)).unwrap_or(&self.more));
-        tree.root()
     }
 
     /// Appends a page's records to what came, as far as the head covers them. Gives how many, or why they do not follow.
@@ -225,13 +218,15 @@ impl LogCopy {
             hashes.push(hash);
         }
         let here = |error: io::Error| AuditError::io(&self.files.records, &error);
-        let disk = rustix::fs::fstatvfs(&self.part).map_err(|error| here(error.into()))?;
-        // What came is written once more, where it stays.
-        let needed = ROOM + bytes.len() as u64 + (got.length - self.whole.length);
+        let part = self.part().map_err(here)?;
+        let disk = rustix::fs::fstatvfs(&part).map_err(|error| here(error.into()))?;
+        // What goes on from records that are here is written once more, behind them.
+        let again = if self.is_anew() { 0 } else { got.length - self.whole.length };
+        let needed = ROOM + bytes.len() as u64 + again;
         if disk.f_bavail.saturating_mul(disk.f_frsize) < needed {
             return Err(Untaken::Unfit("there is hardly room on the disk here".into()));
         }
-        self.part.write_all_at(&bytes, self.got.length - self.whole.length).map_err(here)?;
+        part.write_all_at(&bytes, self.got.length - self.whole.length).map_err(here)?;
         let count = hashes.len();
         self.more.extend(hashes);
         self.got = got;
@@ -241,39 +236,50 @@ impl LogCopy {
     /// Puts what came, and was found to be what the head says, to the copy.
     fn keep(&mut self, note: &[u8], own: &LogKey, now: u64) -> Result<(), Untaken> {
         let cosigned = own.cosign(note, now).ok_or_else(|| Untaken::Unfit("its head cannot be cosigned".into()))?;
-        let path = self.files.records.clone();
-        let here = |error: io::Error| AuditError::io(&path, &error);
-        let hashes: Vec<u8> = self.more.iter().flat_map(|hash| hash.0).collect();
-        if self.damaged.is_some() {
-            self.move_aside().map_err(here)?;
-        }
-        let (mut copied, mut chunk) = (self.whole.length, vec![0; 64 * 1024]);
-        while copied < self.got.length {
-            let most = usize::try_from(self.got.length - copied).unwrap_or(usize::MAX).min(chunk.len());
-            self.part.read_exact_at(&mut chunk[..most], copied - self.whole.length).map_err(here)?;
-            self.records.write_all_at(&chunk[..most], copied).map_err(here)?;
-            copied += most as u64;
-        }
-        self.hashes.write_all_at(&hashes, self.whole.tree.size() * HASH).map_err(here)?;
-        self.records.sync_data().and_then(|()| self.hashes.sync_data()).map_err(here)?;
+        self.put().map_err(|error| AuditError::io(&self.files.records, &error))?;
+        let here = |error: io::Error| AuditError::io(&self.files.head, &error);
         files::replace(&self.files.head, &cosigned).map_err(here)?;
         self.whole = self.got.clone();
         self.more.clear();
         self.damaged = None;
-        self.part.set_len(0).map_err(here)?;
+        self.part().and_then(|part| part.set_len(0)).map_err(here)?;
         Ok(())
     }
 
-    /// Keeps a damaged copy for whoever looks into it, the first one, and begins another one beside its head.
-    fn move_aside(&mut self) -> io::Result<()> {
-        let aside = self.files.records.with_extension("damaged");
-        if !aside.exists() {
-            fs::rename(&self.files.records, aside)?;
-            let mut anew = OpenOptions::new();
-            self.records = anew.read(true).write(true).create_new(true).mode(0o600).open(&self.files.records)?;
-        }
-        self.records.set_len(0).and_then(|()| self.hashes.set_len(0))
+    /// Whether what comes is the log from its beginning on.
+    fn is_anew(&self) -> bool {
+        self.whole.length == 0
     }
+
+    /// Puts records and hashes where they stay, on the disk.
+    fn put(&self) -> io::Result<()> {
+        let Files { records, hashes, .. } = &self.files;
+        let bytes: Vec<u8> = self.more.iter().flat_map(|hash| hash.0).collect();
+        let hashes = open(hashes)?;
+        hashes.write_all_at(&bytes, self.whole.tree.size() * HASH)?;
+        hashes.set_len(self.got.tree.size() * HASH).and_then(|()| hashes.sync_data())?;
+        let mut part = self.part()?;
+        part.set_len(self.got.length - self.whole.length)?;
+        if !self.is_anew() {
+            let mut records = open(records)?;
+            records.seek(SeekFrom::Start(self.whole.length))?;
+            io::copy(&mut part, &mut records)?;
+            return records.sync_data();
+        }
+        part.sync_data()?;
+        // The first damaged one is kept for whoever looks into it.
+        let aside = records.with_extension("damaged");
+        if self.damaged.is_some() && !aside.exists() {
+            fs::rename(records, aside)?;
+        }
+        fs::rename(records.with_file_name(PART), records)?;
+        File::open(self.files.folder())?.sync_all()
+    }
+}
+
+/// Opens a file of a copy, or makes it.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 /// Keeps the first head that proves a fork, beside the copy in this folder: the next could be made to hide it.
@@ -294,7 +300,10 @@ pub(crate) fn proof_of_fork(folder: &Path) -> Option<String> {
 /// What a copy's own head covers, or that it is damaged.
 fn found(files: &Files, key: &PublicLogKey) -> Result<Result<Part, Damaged>, AuditError> {
     let here = |error: io::Error| AuditError::io(&files.records, &error);
-    let Some(note) = files::read(&files.head).map_err(here)? else { return Ok(Ok(Part::default())) };
+    let Some(note) = files::read(&files.head).map_err(here)? else {
+        // Whoever takes the head away leaves records that nobody vouches for; they may be the only ones.
+        return Ok(if is_empty(&files.records) { Ok(Part::default()) } else { Err(Damaged { head: None }) });
+    };
     let head = key.verify(&note).ok();
     match head.map(|head| read(&files.records, head)).transpose() {
         Ok(Some(Some(whole))) => Ok(Ok(whole)),
@@ -317,14 +326,9 @@ pub(super) fn read(records: &Path, head: Head) -> io::Result<Option<Part>> {
 
 /// The hash over a log's first records, by the hashes beside it; None if there are fewer.
 pub(crate) fn root_of(files: &Files, size: u64) -> io::Result<Option<Hash>> {
-    let Some(hashes) = files::read(&files.hashes)? else { return Ok(None) };
-    let (leaves, _) = hashes.as_chunks::<32>();
-    let Some(leaves) = usize::try_from(size).ok().and_then(|size| leaves.get(..size)) else { return Ok(None) };
-    let mut tree = Tree::default();
-    for leaf in leaves {
-        tree.push(Hash(*leaf));
-    }
-    Ok(Some(tree.root()))
+    let hashes = files::read(&files.hashes)?.unwrap_or_default();
+    let leaves: Vec<Hash> = hashes.as_chunks::<32>().0.iter().map(|hash| Hash(*hash)).collect();
+    Ok(Tree::root_of(&leaves, size))
 }
 
 #[cfg(test)]

@@ -128,10 +128,25 @@ fn a_damaged_copy_stays_until_its_log_came_anew_and_continues_its_head() {
     fs::remove_file(&files.records).expect("removed");
     assert_eq!(log.copy().records(), 0, "gone, and fetched anew");
     log.grow(&mut log.copy(), 1 << 20).expect("taken");
+    assert_eq!(verified(), None);
     assert_eq!(fs::read_to_string(files.records.with_extension("damaged")).expect("kept"), damaged, "the first one");
-    fs::write(&files.head, "none").expect("written");
-    assert!(log.copy().damage().is_some());
-    log.grow(&mut log.copy(), 1 << 20).expect("taken");
+    // Whatever was done to the head, what lies there is neither cut nor written over.
+    for head in [Some("none"), None] {
+        fs::remove_file(&files.head).expect("removed");
+        if let Some(head) = head {
+            fs::write(&files.head, head).expect("written");
+        }
+        let beside = files.records.with_extension("beside");
+        fs::hard_link(&files.records, &beside).expect("linked");
+        let mut copy = log.copy();
+        assert!(copy.damage().is_some(), "{head:?}");
+        log.grow(&mut copy, 400).expect("taken");
+        assert_eq!((verified(), fs::read_to_string(&beside).expect("reads")), (None, log.text()), "{head:?}");
+        log.write(1);
+        log.grow(&mut copy, 400).expect("goes on");
+        assert_ne!(fs::read_to_string(&beside).expect("reads"), log.text(), "the one before, as it was");
+        fs::remove_file(beside).expect("removed");
+    }
     assert_eq!(verified(), None);
     assert!(log.copy().is_of(log.key.as_str()) && !log.copy().is_of(log.own.public().as_str()));
 }

@@ -193,9 +193,7 @@ fn beside(path: &Path) -> Vec<Hash> {
 
 /// The hashes that a head covers, if they are those that were signed.
 fn covered(mut leaves: Vec<Hash>, head: &Head) -> Option<Vec<Hash>> {
-    let size = usize::try_from(head.size).ok().filter(|size| *size <= leaves.len())?;
-    leaves.truncate(size);
-    let mut tree = Tree::default();
-    tree.extend(&leaves);
-    (tree.root() == head.root).then_some(leaves)
+    let root = Tree::root_of(&leaves, head.size)?;
+    leaves.truncate(usize::try_from(head.size).ok()?);
+    (root == head.root).then_some(leaves)
 }

@@ -39,7 +39,9 @@ pub(super) fn copies(state: &Path) -> Result<Vec<PathBuf>, Failure> {
         Err(error) => return Err(failed(error)),
     };
     // One that was begun, and got nothing yet, is no log.
-    copies.retain(|folder| folder.join("audit.head").exists() || folder.join(audit::FORKED).exists());
+    let is_log = |folder: &Path| !audit::is_empty(&folder.join(audit::FILE));
+    let tells = |folder: &Path| ["audit.head", audit::FORKED].iter().any(|name| folder.join(name).exists());
+    copies.retain(|folder| is_log(folder) || tells(folder));
     copies.sort();
     Ok(copies)
 }

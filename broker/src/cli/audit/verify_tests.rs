@@ -74,3 +74,17 @@ fn tiles_that_are_put_beside_a_log_hide_nothing_of_it() {
     // All of a log taken away, and tiles in its place: a folder of tiles as any other.
     assert_eq!(check(&copy, &[]).elsewhere, Some(6));
 }
+
+#[test]
+fn a_copy_whose_head_was_taken_away_is_looked_at() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [state, copy] = log_and_copy(folder.path(), 3);
+    let kept = state.join(audit::COPIES).join("two");
+    fs::create_dir(state.join(audit::COPIES)).expect("made");
+    fs::rename(copy, &kept).expect("moved");
+    fs::remove_file(kept.join("audit.head")).expect("removed");
+    let copies = || super::super::folders::copies(&state).expect("reads");
+    assert!(copies().iter().eq([&kept]) && !check(&kept, &[]).ok);
+    fs::write(kept.join(audit::FILE), "").expect("written");
+    assert!(copies().is_empty(), "begun, and got nothing yet");
+}
