@@ -71,20 +71,11 @@ pub(crate) fn check(files: &Files, keys: &[PublicLogKey]) -> Result<Checked, Aud
     };
     let (signed, all_signed) = signed_up_to(written, files, keys)?;
     let seen = read(files, signed.head.as_ref().ok(), all_signed).map_err(unread)?;
-    let (key, trusted) = signed.key.map_or((None, false), |(key, trusted)| (Some(key), trusted));
     let wrong = match &signed.head {
         Err(wrong) => Some(seen.unreadable.clone().unwrap_or_else(|| wrong.clone())),
         Ok(head) => differs(head, &seen),
     };
-    Ok(Checked {
-        broker: key.as_ref().map(|key| key.broker().to_owned()),
-        key: key.map(|key| key.as_str().to_owned()),
-        trusted,
-        records: seen.records,
-        signed: signed.head.map_or(0, |head| head.size),
-        note: signed.note,
-        wrong,
-    })
+    Ok(signed.checked(seen.records, wrong))
 }
 
 /// Whether a log has all that this head covers, and as it says: a head that was kept, or another copy's.
@@ -106,17 +97,8 @@ pub(crate) fn differ(one: &Files, other: &Files) -> Result<Option<u64>, AuditErr
 
 /// A log whose records are not there at all.
 fn gone(files: &Files, keys: &[PublicLogKey]) -> Result<Checked, AuditError> {
-    let signed = signed(files, keys)?;
-    let (key, trusted) = signed.key.map_or((None, false), |(key, trusted)| (Some(key), trusted));
-    Ok(Checked {
-        broker: key.as_ref().map(|key| key.broker().to_owned()),
-        key: key.map(|key| key.as_str().to_owned()),
-        trusted,
-        records: 0,
-        signed: signed.head.map_or(0, |head| head.size),
-        note: signed.note,
-        wrong: Some(Wrong { record: Some(0), what: format!("{} is missing", files.records.display()) }),
-    })
+    let wrong = Wrong { record: Some(0), what: format!("{} is missing", files.records.display()) };
+    Ok(signed(&files.head, &files.public, keys)?.checked(0, Some(wrong)))
 }
 
 /// How many records there are, one that has no end yet among them.
@@ -133,16 +115,17 @@ fn written(records: &Path) -> io::Result<u64> {
 /// The head, and whether it covers this many records. A broker that has the log open is given the time to sign them.
 fn signed_up_to(written: u64, files: &Files, keys: &[PublicLogKey]) -> Result<(Signed, bool), AuditError> {
     let (pause, times) = AGAIN;
-    let mut found = signed(files, keys)?;
+    let mut found = signed(&files.head, &files.public, keys)?;
     for _ in 0..times {
         if found.head.as_ref().is_ok_and(|head| head.size >= written) {
             return Ok((found, true));
         }
-        if found.head.is_err() || !is_written(files) {
+        // A copy's first head comes when its records are here.
+        if (found.head.is_err() && found.note.is_some()) || !is_written(files) {
             break;
         }
         sleep(pause);
-        found = signed(files, keys)?;
+        found = signed(&files.head, &files.public, keys)?;
     }
     Ok((found, false))
 }
@@ -154,18 +137,37 @@ fn is_written(files: &Files) -> bool {
     state::is_held(folder) || state::is_held(&folder.join("../.."))
 }
 
-struct Signed {
-    head: Result<Head, Wrong>,
+/// A head, and whose it is.
+pub(super) struct Signed {
+    pub(super) head: Result<Head, Wrong>,
+    /// The key, and whether it was given.
     key: Option<(PublicLogKey, bool)>,
     note: Option<Vec<u8>>,
 }
 
-fn signed(files: &Files, keys: &[PublicLogKey]) -> Result<Signed, AuditError> {
+impl Signed {
+    /// What became of a look at a log that has this head, and so many records.
+    pub(super) fn checked(self, records: u64, wrong: Option<Wrong>) -> Checked {
+        let (key, trusted) = self.key.map_or((None, false), |(key, trusted)| (Some(key), trusted));
+        Checked {
+            broker: key.as_ref().map(|key| key.broker().to_owned()),
+            key: key.map(|key| key.as_str().to_owned()),
+            trusted,
+            records,
+            signed: self.head.map_or(0, |head| head.size),
+            note: self.note,
+            wrong,
+        }
+    }
+}
+
+/// The head in this file, by these keys; without any, by the one in the file beside it.
+pub(super) fn signed(head: &Path, public: &Path, keys: &[PublicLogKey]) -> Result<Signed, AuditError> {
     let wrong = |what: String| Err(Wrong { record: None, what });
     let read = |path: &Path| files::read(path).map_err(|error| AuditError::io(path, &error));
-    let Some(note) = read(&files.head)? else {
+    let Some(note) = read(head)? else {
         return Ok(Signed {
-            head: wrong(format!("there is no signed head: {} is missing", files.head.display())),
+            head: wrong(format!("there is no signed head: {} is missing", head.display())),
             key: None,
             note: None,
         });
@@ -173,7 +175,7 @@ fn signed(files: &Files, keys: &[PublicLogKey]) -> Result<Signed, AuditError> {
     let name = String::from_utf8_lossy(&note).lines().next().unwrap_or_default().to_owned();
     let key = match keys {
         [] => {
-            let beside = read(&files.public)?;
+            let beside = read(public)?;
             beside.and_then(|text| PublicLogKey::read(&String::from_utf8_lossy(&text))).map(|key| (key, false))
         }
         // A broker may have had more than one.
@@ -185,7 +187,7 @@ fn signed(files: &Files, keys: &[PublicLogKey]) -> Result<Signed, AuditError> {
     };
     let head = match &key {
         Some((key, _)) => key.verify(&note).or_else(|error| wrong(format!("the signed head: {error}"))),
-        None if keys.is_empty() => wrong(format!("the public key is missing or damaged: {}", files.public.display())),
+        None if keys.is_empty() => wrong(format!("the public key is missing or damaged: {}", public.display())),
         None => wrong(format!("none of the keys given is of the log '{}'", name.escape_debug())),
     };
     Ok(Signed { head, key, note: Some(note) })

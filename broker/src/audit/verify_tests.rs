@@ -226,6 +226,22 @@ fn a_log_is_right_at_every_moment_while_it_grows() {
 }
 
 #[test]
+fn a_copy_whose_first_head_is_about_to_come_is_waited_for() {
+    let log = Log::of(3);
+    let serves = File::create(log.folder.path().join("lock")).expect("made");
+    serves.lock().expect("free");
+    let aside = log.folder.path().join("aside");
+    fs::rename(&log.files.head, &aside).expect("moved");
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            sleep(Duration::from_millis(50));
+            fs::rename(&aside, &log.files.head).expect("put there");
+        });
+        assert_eq!(found(&log.files), None);
+    });
+}
+
+#[test]
 fn a_log_without_its_records_is_wrong_and_each_key_of_a_broker_is_tried() {
     let (log, other) = (Log::of(3), Log::of(3));
     let key = |log: &Log| PublicLogKey::read(&fs::read_to_string(&log.files.public).expect("reads")).expect("a key");

@@ -6,11 +6,10 @@ use std::path::Path;
 
 use super::{HEAD, HEIGHT, LENGTH, Of, PUBLIC, WIDTH, levels, path};
 use crate::audit::AuditError;
-use crate::audit::files;
 use crate::audit::head::{Head, PublicLogKey};
 use crate::audit::reading::numbered;
 use crate::audit::tree::{Hash, Tree, leaf};
-use crate::audit::verify::{Checked, Wrong};
+use crate::audit::verify::{Checked, Wrong, signed};
 
 /// What became of a look at a log's tiles.
 #[derive(Debug)]
@@ -31,33 +30,13 @@ impl CheckedTiles {
 
 /// Checks a log's tiles with these keys; without any, with the one that lies beside them.
 pub(crate) fn check(folder: &Path, keys: &[PublicLogKey]) -> Result<CheckedTiles, AuditError> {
-    let failed = |path: &Path, error: &std::io::Error| AuditError::io(path, error);
-    let at = folder.join(HEAD);
-    let note = fs::read(&at).map_err(|error| failed(&at, &error))?;
-    let beside = files::read(&folder.join(PUBLIC)).map_err(|error| failed(&folder.join(PUBLIC), &error))?;
-    let beside = beside.and_then(|text| PublicLogKey::read(&String::from_utf8_lossy(&text)));
-    let given = keys.iter().find(|key| key.verify(&note).is_ok());
-    let trusted = given.is_some();
-    let key = given.cloned().or(beside.filter(|_| keys.is_empty()));
-    let head = match &key {
-        Some(key) => key.verify(&note).map_err(|error| format!("the signed head: {error}")),
-        None if keys.is_empty() => Err(format!("the public key is missing or damaged: {PUBLIC}")),
-        None => Err("none of the keys given has signed it".to_owned()),
-    };
+    let signed = signed(&folder.join(HEAD), &folder.join(PUBLIC), keys)?;
     let mut seen = Seen { folder, leaves: Vec::new(), elsewhere: 0, wrong: None };
-    match &head {
+    match &signed.head {
         Ok(head) => seen.read(*head)?,
-        Err(what) => seen.wrong = Some(Wrong { record: None, what: what.clone() }),
+        Err(wrong) => seen.wrong = Some(wrong.clone()),
     }
-    let checked = Checked {
-        broker: key.as_ref().map(|key| key.broker().to_owned()),
-        key: key.map(|key| key.as_str().to_owned()),
-        trusted,
-        records: seen.leaves.len() as u64,
-        signed: head.map_or(0, |head| head.size),
-        note: Some(note),
-        wrong: seen.wrong,
-    };
+    let checked = signed.checked(seen.leaves.len() as u64, seen.wrong);
     Ok(CheckedTiles { checked, elsewhere: seen.elsewhere, leaves: seen.leaves })
 }
 

@@ -10,7 +10,7 @@ use sha2::Sha256;
 use super::check::CheckedTiles;
 use super::write::Written;
 use super::*;
-use crate::audit::{Audit, Event, Files, Record, verify};
+use crate::audit::{Audit, Event, Files, PublicLogKey, Record, verify};
 
 struct Log {
     folder: tempfile::TempDir,
@@ -193,6 +193,11 @@ fn each_file_that_is_changed_cut_or_gone_is_found() {
         fs::write(&path, &bytes).expect("written");
     }
     assert_eq!(log.wrong(), None);
+    // Whose it is is known, whoever signed it.
+    let other = fs::read_to_string(Log::of(2).files().public).expect("reads");
+    let checked = check(&log.tiles(), &[PublicLogKey::read(&other).expect("a key")]).expect("read").checked;
+    assert_eq!(checked.broker.as_deref(), Some("one"));
+    assert!(checked.wrong.expect("another key of the same name").what.contains("signature"));
 }
 
 #[test]
