@@ -1,6 +1,6 @@
 //! The alarms: counted, and told to whoever listens, when they are on disk.
 //!
-//! Keeps promise 7: what is told is the record, as the log has it. An alarm that could not be written down is raised
+//! Keeps promise 7: what is told is the line that the log has. An alarm that could not be written down is raised
 //! again by whoever raised it, so telling it before would tell it each time. Must not hold the writer up.
 
 use std::collections::HashSet;
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use tokio::sync::broadcast;
 
+use super::log::Line;
 use super::{Audit, AuditError, Event, Outcome, Record};
 use crate::clock;
 
@@ -19,39 +20,29 @@ const UNTOLD: usize = 64;
 /// The alarms of one log.
 #[derive(Clone)]
 pub(super) struct Alarms {
-    broker: Arc<str>,
     raised: Arc<AtomicU64>,
     told: broadcast::Sender<Arc<str>>,
 }
 
-/// What is told: as the log has it, but for its number.
-#[derive(Serialize)]
-struct Told<'a> {
-    time: String,
-    broker: &'a str,
-    #[serde(flatten)]
-    record: &'a Record,
-}
-
 impl Alarms {
-    pub(super) fn new(broker: &str) -> Self {
-        Self { broker: broker.into(), raised: Arc::default(), told: broadcast::Sender::new(UNTOLD) }
+    pub(super) fn new() -> Self {
+        Self { raised: Arc::default(), told: broadcast::Sender::new(UNTOLD) }
     }
 
-    /// Counts and tells a record that is on disk, if it is an alarm.
-    pub(super) fn written(&self, record: &Record) {
-        if record.outcome == Outcome::Alarm {
-            self.raise(record);
+    /// Counts and tells what is on disk, if it is an alarm.
+    pub(super) fn written(&self, line: &Line<'_>) {
+        if line.record.outcome == Outcome::Alarm {
+            self.raise(line);
         }
     }
 
     /// That nothing can be written from now on is the one alarm that is told before it is in the log. Gives its record, to
     /// be written first when something can be.
-    pub(super) fn unwritable(&self, why: &str) -> Record {
+    pub(super) fn unwritable(&self, broker: &str, why: &str) -> Record {
         let (event, since) = (Event::LogUnwritable, clock::shown(clock::now()));
         let detail = format!("no record could be written from {since} on, and nobody admitted: {why}");
         let record = Record::alarm(event, detail);
-        self.raise(&record);
+        self.raise(&Line { number: None, time: &jiff::Timestamp::now().to_string(), broker, record: &record });
         record
     }
 
@@ -62,12 +53,12 @@ impl Alarms {
         }
     }
 
-    fn raise(&self, record: &Record) {
+    fn raise(&self, line: &Line<'_>) {
         self.raised.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(record = text(record), "alarm");
-        let told = Told { time: jiff::Timestamp::now().to_string(), broker: &self.broker, record };
+        let line = text(line);
+        tracing::warn!(record = line, "alarm");
         // Whether or not anybody listens.
-        let _ = self.told.send(text(&told).into());
+        let _ = self.told.send(line.into());
     }
 
     /// How many there were since the start.

@@ -42,13 +42,16 @@ struct Waiting {
     done: oneshot::Sender<Result<u64, AuditError>>,
 }
 
+/// A record as it is in the log.
 #[derive(Serialize)]
-struct Line<'a> {
-    number: u64,
-    time: String,
-    broker: &'a str,
+pub(super) struct Line<'a> {
+    /// None of one that is told before it can be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) number: Option<u64>,
+    pub(super) time: &'a str,
+    pub(super) broker: &'a str,
     #[serde(flatten)]
-    record: &'a Record,
+    pub(super) record: &'a Record,
 }
 
 impl Audit {
@@ -82,7 +85,7 @@ impl Audit {
             torn: false,
             next: known.records,
             broker: broker.to_owned(),
-            alarms: Alarms::new(broker),
+            alarms: Alarms::new(),
             unwritable: None,
             writable: writable.clone(),
             durable: durable.clone(),
@@ -201,17 +204,18 @@ impl Writer {
             let written = self.write(unwritable.iter().chain(batch.iter().map(|waiting| &waiting.record)));
             self.writable.store(written.is_ok(), Ordering::Relaxed);
             match written {
-                Ok(numbers) => {
+                Ok((numbers, time)) => {
                     let numbers = numbers.skip(usize::from(unwritable.is_some()));
-                    for (waiting, number) in batch.into_iter().zip(numbers) {
-                        self.alarms.written(&waiting.record);
-                        let _ = waiting.done.send(Ok(number));
+                    for (Waiting { record, done }, number) in batch.into_iter().zip(numbers) {
+                        let line = Line { number: Some(number), time: &time, broker: &self.broker, record: &record };
+                        self.alarms.written(&line);
+                        let _ = done.send(Ok(number));
                     }
                 }
                 Err(error) => {
                     let error: Arc<str> = error.to_string().into();
                     tracing::error!(%error, "the audit log cannot be written: nobody is admitted until it can");
-                    self.unwritable = Some(unwritable.unwrap_or_else(|| self.alarms.unwritable(&error)));
+                    self.unwritable = Some(unwritable.unwrap_or_else(|| self.alarms.unwritable(&self.broker, &error)));
                     for waiting in batch {
                         Alarms::unwritten(&waiting.record);
                         let _ = waiting.done.send(Err(AuditError::Write(error.clone())));
@@ -221,15 +225,15 @@ impl Writer {
         }
     }
 
-    /// Writes all or nothing, as far as the file's readers can tell.
-    fn write<'r>(&mut self, batch: impl Iterator<Item = &'r Record>) -> std::io::Result<Range<u64>> {
+    /// Writes all or nothing, as far as the file's readers can tell. Gives the records' numbers and their time.
+    fn write<'r>(&mut self, batch: impl Iterator<Item = &'r Record>) -> std::io::Result<(Range<u64>, String)> {
         if self.torn {
             self.take_back()?;
         }
         let time = jiff::Timestamp::now().to_string();
         let (mut bytes, mut leaves) = (Vec::new(), Vec::new());
         for (number, record) in (self.next..).zip(batch) {
-            let line = Line { number, time: time.clone(), broker: &self.broker, record };
+            let line = Line { number: Some(number), time: &time, broker: &self.broker, record };
             let begin = bytes.len();
             serde_json::to_writer(&mut bytes, &line)?;
             leaves.push(leaf(&bytes[begin..]));
@@ -251,7 +255,7 @@ impl Writer {
         match signed {
             // A head that covers them may lie there: they stay, though nobody was answered on their strength.
             Err(NotSigned::Before(error) | NotSigned::Perhaps(error)) => Err(error),
-            Ok(()) => Ok(first..self.next),
+            Ok(()) => Ok((first..self.next, time)),
         }
     }
 
@@ -404,10 +408,14 @@ mod tests {
             }
             std::fs::remove_dir(folder.path().join(".audit.head.new")).expect("removed");
             assert!(audit.record(alarm()).await.is_ok());
-            for event in ["log.unwritable", "node.unexplained"] {
-                let line = told.try_recv().expect("told");
-                assert!(line.contains(event) && line.contains("\"broker\":\"b\""), "{line}");
-            }
+            let line = told.try_recv().expect("told");
+            assert!(line.contains("log.unwritable") && line.contains("\"broker\":\"b\""), "{line}");
+            let line = told.try_recv().expect("told");
+            let log = std::fs::read_to_string(&path).expect("reads");
+            assert!(
+                line.contains("node.unexplained") && log.lines().last() == Some(&*line),
+                "as the log has it: {line}"
+            );
             assert!(told.try_recv().is_err(), "each of them once");
         }
         assert_eq!(audit.alarms(), 4);
