@@ -25,6 +25,7 @@ impl Drop for Scratch {
 }
 
 pub(crate) fn measure(figures: &mut Figures) -> Result<(), Failure> {
+    let broker = programs::broker()?;
     let folder = Scratch(programs::target()?.join("bench-log"));
     let folder = &folder.0;
     eprintln!("bench: making a log of {RECORDS} records");
@@ -38,7 +39,7 @@ pub(crate) fn measure(figures: &mut Figures) -> Result<(), Failure> {
     let beside = (format!("sha256sum over its {bytes} bytes"), sum);
     let beside = (beside.0.as_str(), beside.1);
 
-    let (verify, told) = middle(|| verify(folder))?;
+    let (verify, told) = middle(|| verify(&broker, folder))?;
     let told: Value = serde_json::from_slice(&told)?;
     if told["ok"] != true || told["records"] != RECORDS {
         return Err(format!("verify says {told}").into());
@@ -46,7 +47,7 @@ pub(crate) fn measure(figures: &mut Figures) -> Result<(), Failure> {
     figures.add("verify_vs_sha256sum", (&format!("broker audit verify, {RECORDS} records"), verify), beside);
 
     let since = log::at(RECORDS - 100);
-    let (list, told) = middle(|| list(folder, &since))?;
+    let (list, told) = middle(|| list(&broker, folder, &since))?;
     let lines = String::from_utf8(told)?.lines().count();
     if lines != 100 {
         return Err(format!("list --since {since} shows {lines} records").into());
@@ -55,20 +56,16 @@ pub(crate) fn measure(figures: &mut Figures) -> Result<(), Failure> {
     Ok(())
 }
 
-fn verify(folder: &Path) -> Command {
-    let mut verify = broker();
+fn verify(broker: &Path, folder: &Path) -> Command {
+    let mut verify = Command::new(broker);
     verify.args(["audit", "verify", "--json", "--key"]).arg(folder.join("audit.pub")).arg(folder);
     verify
 }
 
-fn list(folder: &Path, since: &str) -> Command {
-    let mut list = broker();
+fn list(broker: &Path, folder: &Path, since: &str) -> Command {
+    let mut list = Command::new(broker);
     list.args(["audit", "list", "--local", "--json", "--since", since, "--state"]).arg(folder);
     list
-}
-
-fn broker() -> Command {
-    Command::new(programs::broker().unwrap_or_else(|_| "broker".into()))
 }
 
 /// How long a command takes, as the middle of some times, and what it prints.
