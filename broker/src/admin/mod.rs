@@ -31,5 +31,5 @@ pub(crate) use server::serve;
 pub(crate) use sightings::{Sightings, SightingsOrder};
 pub(crate) use unlock_key::{UnlockKeyReplaced, UnlockKeyShown};
 pub(crate) use words::{
-    AdoptOrder, Adopted, ClaimedInvite, InviteLineReply, InviteShown, InvitesShown, JoinersShown, Revoked, Status,
+    AdoptOrder, Adopted, ClaimsShown, InviteLineReply, InviteShown, InvitesShown, JoinersShown, Revoked, Status,
 };

@@ -19,7 +19,9 @@ use tokio::net::{UnixListener, UnixStream};
 use super::arrivals::arrivals;
 use super::order::assert_fit;
 use super::sightings::sightings;
-use super::words::{AdoptOrder, Adopted, ClaimedInvite, InviteLineReply, InviteShown, InvitesShown, Revoked};
+use super::words::{
+    AdoptOrder, Adopted, ClaimedInvite, ClaimsShown, InviteLineReply, InviteShown, InvitesShown, Revoked,
+};
 use super::{joiners, keys, operator, recover, roles, rotate, status, unlock_key};
 use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
 use crate::broker::Broker;
@@ -187,8 +189,8 @@ async fn invites(broker: &Broker) -> Result<Reply, Denial> {
 }
 
 async fn claims(broker: &Broker) -> Result<Reply, Denial> {
-    let claims: Vec<ClaimedInvite> = broker.invites.list().await?.iter().map(ClaimedInvite::of).collect();
-    Ok(json(&claims))
+    let (invites, unread) = broker.invites.list_each().await?;
+    Ok(json(&ClaimsShown { invites: invites.iter().map(ClaimedInvite::of).collect(), unread }))
 }
 
 fn revoked_id(path: &str) -> Option<InviteId> {

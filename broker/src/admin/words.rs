@@ -85,7 +85,15 @@ pub(crate) struct InvitesShown {
     pub(crate) unread: Vec<String>,
 }
 
-/// An invite's claims, for a look at whether the logs say the same.
+/// What the ledger has of claims, for a look at whether the logs say the same.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ClaimsShown {
+    pub(crate) invites: Vec<ClaimedInvite>,
+    /// Objects of invites that do not read.
+    pub(crate) unread: Vec<String>,
+}
+
+/// An invite's claims.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ClaimedInvite {
     pub(crate) id: InviteId,

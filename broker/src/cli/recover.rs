@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::AdminSocket;
+use super::rotate::not_read;
 use crate::exit::{Code, Failure};
 use crate::recover::{History, InviteRecovered, RecoverOrder, Recovery};
 
@@ -65,11 +66,13 @@ fn told(recovery: &Recovery) -> String {
         if recovery.adopted > 0 {
             lines.push(format!("nodes adopted: {}", recovery.adopted));
         }
+        lines.extend(not_read(&recovery.unread));
         return lines.join("\n");
     }
     let gap = if recovery.trusted { "taken for whole by your word, though" } else { "not proved" };
     lines.extend(recovery.gaps.iter().map(|what| format!("{gap}: {what}")));
     lines.extend(recovery.invites.iter().map(|invite| invite_told(invite, recovery.dry_run)));
+    lines.extend(not_read(&recovery.unread));
     let others = "every other invite that was made before";
     lines.push(match (&recovery.until, recovery.dry_run) {
         (_, true) => format!("{others} would admit nobody; nothing was changed"),

@@ -103,12 +103,6 @@ impl Invites {
         }
     }
 
-    /// Reads all invites.
-    pub(crate) async fn list(&self) -> Result<Vec<InviteState>, LedgerError> {
-        let stored = self.engine.list(names::KIND, names::INVITE).await?;
-        stored.iter().map(|stored| self.state(stored)).collect()
-    }
-
     /// Reads all invites that can be read, and names the objects of the others: for what must be done although one does
     /// not read. Such a one admits nobody.
     pub(crate) async fn list_each(&self) -> Result<(Vec<InviteState>, Vec<String>), LedgerError> {
@@ -146,13 +140,14 @@ impl Invites {
         let Some(stored) = self.engine.read(&names::invite(policy.id())).await? else {
             return Ok(self.engine.create(&object(policy, claims)?).await?);
         };
-        let present = self.state(&stored)?;
-        let mut merged = present.claims.clone();
+        // Where the labels do not read, the logs tell what is to be in them. The data cannot be changed: if that does not
+        // read, the invite admits nobody, whatever its labels are.
+        let mut merged = Claims::from_labels(&stored.object.labels).unwrap_or_default();
         merged.put_back(claims);
-        if present.policy == *policy {
+        if serde_json::from_slice::<Policy>(&stored.object.data).map_or(true, |present| present == *policy) {
             return Ok(self.engine.relabel(&stored, merged.to_labels()?).await?);
         }
-        // It was revoked unseen, and its data cannot be changed. Nobody is admitted while it is away.
+        // It was revoked unseen. Nobody is admitted while it is away.
         self.engine.remove(&stored).await?;
         Ok(self.engine.create(&object(policy, &merged)?).await?)
     }

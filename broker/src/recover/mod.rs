@@ -44,6 +44,9 @@ pub(crate) struct Recovery {
     pub(crate) trusted: bool,
     /// The invites that are not over.
     pub(crate) invites: Vec<InviteRecovered>,
+    /// Objects of invites that do not read, and admit nobody.
+    #[serde(default)]
+    pub(crate) unread: Vec<String>,
     /// Invites that were made until then and are not listed here admit nobody. None if nothing was changed.
     pub(crate) until: Option<String>,
     /// The nodes that were adopted, in a new swarm.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use protocol::{GrantHash, Role};
 
-use super::plan::{Action, Former, Given, Plan, plan};
+use super::plan::{Action, Former, Given, Plan, Step, plan};
 use super::{History, InviteRecovered, RecoverOrder, Recovery};
 use crate::admission::{ADOPTED_LABEL, GRANT_LABEL, SKEW};
 use crate::audit::{Audit, AuditError, Event, Record};
@@ -15,7 +15,7 @@ use crate::clock;
 use crate::denial::Denial;
 use crate::fleet;
 use crate::keys;
-use crate::ledger::{Health, KEPT, Retire, Sentinel, WINDOW};
+use crate::ledger::{Health, InviteState, KEPT, Retire, Sentinel, WINDOW};
 use crate::rotation;
 use crate::swarm::Node;
 
@@ -45,8 +45,11 @@ pub(crate) async fn recover(
     }
     let now = clock::now();
     let floor = broker.sentinel.floor().max(now.saturating_sub(WINDOW + KEPT));
-    let planned = planned(broker, &order, &nodes, floor, now).await.map_err(failed)?;
-    let sound = lost.is_none() && !planned.invites.iter().any(|step| step.lacks);
+    let (present, unread) = broker.invites.list_each().await.map_err(|error| failed(error.into()))?;
+    let planned = planned(broker, &order, &nodes, &present, floor, now).await.map_err(failed)?;
+    // What an object has that does not read, nobody can tell: it is no reason to recover a ledger that is not lost.
+    let lacks = |step: &Step| step.lacks && !unread.iter().any(|name| name.ends_with(step.policy.id().as_str()));
+    let sound = lost.is_none() && !planned.invites.iter().any(lacks);
     let other_keys = if let Former::VoidHere(other) = &planned.invite_keys { Some(other) } else { None };
     for (what, other) in [("invite key", other_keys), ("issuing CA", planned.lowest_ca.as_ref().err())] {
         if !sound && let Some(other) = other {
@@ -55,13 +58,14 @@ pub(crate) async fn recover(
             )));
         }
     }
-    let mut recovery = told(&planned, &order, lost, sound);
+    let mut recovery = told(&planned, &order, lost, sound, unread);
     if order.dry_run || (sound && !ended) {
         return Ok(recovery);
     }
     if !sound {
         let until = carry_out(broker, &planned, &order, operator, floor, now).await.map_err(failed)?;
         recovery.until = Some(clock::shown(until));
+        (_, recovery.unread) = broker.invites.list_each().await.map_err(|error| failed(error.into()))?;
     }
     if order.new_swarm {
         let reason = format!("{IN_NEW_SWARM}: {}", order.reason.trim());
@@ -99,8 +103,14 @@ fn other_swarm(nodes: &[Node], order: &RecoverOrder, lost: bool, ended: bool) ->
     }
 }
 
-async fn planned(broker: &Broker, order: &RecoverOrder, nodes: &[Node], floor: u64, now: u64) -> Result<Plan, Denial> {
-    let present = broker.invites.list().await?;
+async fn planned(
+    broker: &Broker,
+    order: &RecoverOrder,
+    nodes: &[Node],
+    present: &[InviteState],
+    floor: u64,
+    now: u64,
+) -> Result<Plan, Denial> {
     broker.directory.refresh().await?;
     let listed = broker.directory.all().into_iter().map(|peer| peer.id).collect();
     let carried: BTreeSet<GrantHash> =
@@ -113,7 +123,7 @@ async fn planned(broker: &Broker, order: &RecoverOrder, nodes: &[Node], floor: u
     Ok(plan(&Given {
         cluster: &broker.cluster,
         logs: &logs,
-        present: &present,
+        present,
         listed: &listed,
         carried: &carried,
         trusted: order.trust_logs,
@@ -189,7 +199,7 @@ pub(crate) async fn note(audit: &Audit, sentinel: &Sentinel) -> Result<(), Audit
     Ok(())
 }
 
-fn told(plan: &Plan, order: &RecoverOrder, lost: Option<String>, sound: bool) -> Recovery {
+fn told(plan: &Plan, order: &RecoverOrder, lost: Option<String>, sound: bool, unread: Vec<String>) -> Recovery {
     let invites = plan.invites.iter().map(|step| InviteRecovered {
         id: step.policy.id().clone(),
         action: match step.action {
@@ -210,6 +220,7 @@ fn told(plan: &Plan, order: &RecoverOrder, lost: Option<String>, sound: bool) ->
         gaps: plan.gaps.clone(),
         trusted: order.trust_logs,
         invites: invites.collect(),
+        unread,
         until: None,
         adopted: 0,
     }

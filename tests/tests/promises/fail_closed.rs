@@ -8,6 +8,7 @@ use hyper_util::rt::TokioIo;
 use lab::cluster::{Broker, Cluster, Machine, REFUSED, UNAVAILABLE, invite, on};
 use lab::{Failed, Host, LONG, Pool, until};
 use protocol::InviteLine;
+use serde_json::Value;
 
 /// Sets a label of a config behind the broker's back, or takes it away.
 pub(crate) fn relabel(manager: &Host, config: &str, label: &str, value: Option<&str>) -> Result<(), Failed> {
@@ -163,10 +164,22 @@ pub(crate) fn a_use_that_was_taken_out_of_the_ledger_is_not_given_again(pool: &P
     let detail = alarm["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("Do not remove it") && !detail.contains("config rm"), "{alarm}");
     assert_eq!(broker.count("ledger.lost", None)?, 0);
+    // Nor does it keep anybody from seeing the rest.
+    let told = broker.run(&["audit", "verify", "--cluster", "--json"])?;
+    let found: Value = serde_json::from_str(&told.stdout)?;
+    let wrong = &found["cluster"]["mismatches"];
+    assert_eq!((told.code, wrong.as_array().map(Vec::len), &wrong[0]["object"]), (65, Some(1), &object.clone().into()));
+    let look = broker.json(&["recover", "--dry-run", "--json"])?;
+    assert_eq!((&look["sound"], &look["unread"][0]), (&true.into(), &object.clone().into()), "{look}");
     relabel(manager, &object, &label, None)?;
-    let told = on(manager, || async { Machine::new(&invite, address).identity().await })?;
-    assert_eq!(told, Err(UNAVAILABLE), "the use was given back");
+    let another = || on(manager, || async { Machine::new(&invite, address).identity().await });
+    assert_eq!(another()?, Err(UNAVAILABLE), "the use was given back");
     until(LONG, "the alarm", || (broker.count("ledger.lost", None).ok()? > 0).then_some(()))?;
+    // Nor from recovering: what the logs know of it is put back.
+    relabel(manager, &object, "swarm-broker.signed", Some("no key"))?;
+    let recovered = broker.json(&["recover", "--reason", "somebody changed an invite", "--json"])?;
+    assert_eq!((&recovered["invites"][0]["action"], &recovered["unread"]), (&"put-back".into(), &Value::Array(vec![])));
+    assert_eq!(another()?, Err(REFUSED), "the use was given back");
     Ok(())
 }
 

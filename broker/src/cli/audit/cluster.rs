@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::admin::{Admin, ClaimedInvite};
+use crate::admin::{Admin, ClaimsShown};
 use crate::clock;
 use crate::exit::Failure;
 use crate::fleet::{NodeState, Report};
@@ -36,6 +36,8 @@ pub(super) struct Mismatch {
     invite: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<String>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -47,7 +49,7 @@ struct NeverJoined {
 
 /// What the cluster says now.
 pub(super) struct Cluster {
-    invites: Vec<ClaimedInvite>,
+    claims: ClaimsShown,
     report: Report,
     /// When that was asked for, in seconds since 1970.
     at: u64,
@@ -57,7 +59,7 @@ impl Cluster {
     /// Asks the running broker. To be asked before the logs are brought up: then they know of all that is in it.
     pub(super) fn ask(admin: &Admin) -> Result<Self, Failure> {
         let at = clock::now();
-        Ok(Self { invites: admin.get("/v1/ledger/claims")?, report: admin.get("/v1/nodes")?, at })
+        Ok(Self { claims: admin.get("/v1/ledger/claims")?, report: admin.get("/v1/nodes")?, at })
     }
 
     /// Holds it against the records.
@@ -72,10 +74,11 @@ impl Cluster {
         let mut mismatches = self.nodes(&told);
         mismatches.extend(self.unrecorded(&told));
         mismatches.extend(self.unclaimed(&told));
+        mismatches.extend(self.unread());
         Ok(Reconciled {
             ok: mismatches.is_empty(),
             nodes: self.report.nodes.len(),
-            claims: self.invites.iter().map(|invite| invite.uses.len()).sum(),
+            claims: self.claims.invites.iter().map(|invite| invite.uses.len()).sum(),
             mismatches,
             never_joined: self.never_joined(),
         })
@@ -87,6 +90,7 @@ impl Cluster {
             node: Some(format!("{} ({})", node.hostname, node.id)),
             invite: node.invite.as_ref().map(ToString::to_string),
             key: None,
+            object: None,
         };
         let unmatched = self.report.nodes.iter().filter_map(|node| {
             let id = node.id.as_str();
@@ -106,7 +110,8 @@ impl Cluster {
 
     /// Claims that no log knows of.
     fn unrecorded(&self, told: &Told) -> Vec<Mismatch> {
-        let uses = self.invites.iter().flat_map(|invite| invite.uses.iter().map(move |taken| (&invite.id, taken)));
+        let uses =
+            self.claims.invites.iter().flat_map(|invite| invite.uses.iter().map(move |taken| (&invite.id, taken)));
         let unrecorded = uses.filter(|(invite, taken)| {
             taken.claimed + MOMENT < self.at && !told.claimed.contains_key(&(invite.to_string(), taken.key.to_string()))
         });
@@ -116,6 +121,7 @@ impl Cluster {
                 node: None,
                 invite: Some(invite.to_string()),
                 key: Some(taken.key.to_string()),
+                object: None,
             })
             .collect()
     }
@@ -123,6 +129,7 @@ impl Cluster {
     /// Claims that the ledger does not know any more, of invites that have not ended.
     fn unclaimed(&self, told: &Told) -> Vec<Mismatch> {
         let known: BTreeSet<(String, String)> = self
+            .claims
             .invites
             .iter()
             .flat_map(|invite| invite.uses.iter().map(|taken| (invite.id.to_string(), taken.key.to_string())))
@@ -130,14 +137,27 @@ impl Cluster {
         let lost = told
             .claimed
             .iter()
-            .filter(|(claim, (at, ends))| *ends > self.at && at + MOMENT < self.at && !known.contains(claim));
+            .filter(|(claim, (at, ends))| *ends > self.at && at + MOMENT < self.at && !known.contains(claim))
+            // What an object has that does not read, nobody can tell.
+            .filter(|((invite, _), _)| !self.claims.unread.iter().any(|object| object.ends_with(invite)));
         lost.map(|((invite, key), _)| Mismatch {
             what: "a log says that this key claimed a use, and the ledger does not know it",
             node: None,
             invite: Some(invite.clone()),
             key: Some(key.clone()),
+            object: None,
         })
         .collect()
+    }
+
+    fn unread(&self) -> impl Iterator<Item = Mismatch> {
+        self.claims.unread.iter().map(|object| Mismatch {
+            what: "an invite in the ledger does not read: which claims it has, nobody can tell",
+            node: None,
+            invite: None,
+            key: None,
+            object: Some(object.clone()),
+        })
     }
 
     fn never_joined(&self) -> Vec<NeverJoined> {
@@ -184,8 +204,8 @@ pub(super) fn told(reconciled: &Reconciled) -> String {
     let Reconciled { nodes, claims, mismatches, never_joined, .. } = reconciled;
     let mut lines: Vec<String> = mismatches
         .iter()
-        .map(|Mismatch { what, node, invite, key }| {
-            let about = [("node", node), ("invite", invite), ("key", key)];
+        .map(|Mismatch { what, node, invite, key, object }| {
+            let about = [("node", node), ("invite", invite), ("key", key), ("object", object)];
             let about: Vec<String> = about
                 .iter()
                 .filter_map(|(name, value)| value.as_ref().map(|value| format!("{name} {value}")))

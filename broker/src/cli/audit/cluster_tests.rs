@@ -30,8 +30,13 @@ fn key() -> String {
 fn found(nodes: &[Value], claims: bool, records: &[Value]) -> Vec<&'static str> {
     let uses = if claims { json!([{ "key": key(), "claimed": AT - 1000 }]) } else { json!([]) };
     let invites = json!([{ "id": "1".repeat(32), "uses": uses }]);
+    let claims = json!({ "invites": invites, "unread": [] });
+    found_in(&claims, nodes, records)
+}
+
+fn found_in(claims: &Value, nodes: &[Value], records: &[Value]) -> Vec<&'static str> {
     let cluster = Cluster {
-        invites: serde_json::from_value(invites).expect("invites"),
+        claims: serde_json::from_value(claims.clone()).expect("claims"),
         report: serde_json::from_value(json!({ "nodes": nodes, "booting": [] })).expect("a report"),
         at: AT,
     };
@@ -67,4 +72,11 @@ fn what_only_one_side_knows_is_named() {
     let mut ended = claimed;
     ended["ends"] = json!(AT - 1);
     assert_eq!(found(&[], false, &[ended]), [""; 0], "what has ended is swept");
+}
+
+#[test]
+fn an_object_that_does_not_read_is_named_and_its_claims_are_not_said_to_be_gone() {
+    let claims = json!({ "invites": [], "unread": [format!("swarm-broker.invite.{}", "1".repeat(32))] });
+    let found = found_in(&claims, &[], &[record("identity.issued")]);
+    assert!(found.len() == 1 && found[0].contains("does not read"), "{found:?}");
 }
