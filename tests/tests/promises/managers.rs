@@ -273,7 +273,7 @@ pub(crate) fn a_demoted_managers_broker_stops_and_says_why(pool: &Pool) -> Resul
 
     // Started again it says the same, and as a manager it serves again.
     let again = finish(brokers[2].spawn_up(&[])?)?;
-    assert!(again.code == 78 && again.stderr.contains("docker node promote"), "{again:?}");
+    assert!(again.code == 78 && again.stderr.contains("broker promote"), "{again:?}");
     hosts[0].docker(&["node", "promote", node.trim()])?;
     until(LONG, "the node to be a manager again", || {
         let control = hosts[2].docker(&["info", "--format", "{{.Swarm.ControlAvailable}}"]).ok()?;
