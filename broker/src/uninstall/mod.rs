@@ -22,7 +22,7 @@ use crate::exit::{Code, Failure};
 use crate::fleet;
 use crate::ledger::{self, Directory, Invites, LedgerError, LedgerObject, Peer, Sentinel};
 use crate::start;
-use crate::state::Cluster;
+use crate::state::{Cluster, StateError};
 use crate::swarm::{Availability, Engine, EngineError, NodeChange};
 
 /// How long another broker is waited for that may be there.
@@ -58,9 +58,15 @@ pub(crate) async fn uninstall(state: &Path, docker: &Path, dry_run: bool) -> Res
     if dry_run {
         return Ok(Work::look(&cluster, &engine).await?.told(true));
     }
-    let _lock = cluster.folder().lock().map_err(|error| {
-        let failure = Failure::from(error);
-        Failure::new(failure.code, format!("{failure}. Stop it first: systemctl disable --now broker"))
+    let _lock = cluster.folder().lock().map_err(|error| match error {
+        StateError::Locked(state) => {
+            let what = format!(
+                "a broker runs with the state in {}. Stop it first: systemctl disable --now broker",
+                state.display()
+            );
+            Failure::new(Code::TryAgain, what)
+        }
+        error => error.into(),
     })?;
     let work = Work::look(&cluster, &engine).await?;
     if work.objects.is_empty() && work.nodes.is_empty() {
