@@ -34,6 +34,14 @@ pub(super) async fn change(broker: &Arc<Broker>, operator: String, body: &[u8]) 
         Ok(line) => line.clone(),
         Err(wrong) => return Ok(*wrong),
     };
+    if role == Role::Manager && line.id.as_str() != node {
+        let by = line.invite.map_or_else(|| "no invite that is listed".to_owned(), |invite| format!("invite {invite}"));
+        let what = format!(
+            "name it by its id, since a machine chooses itself what it is called. '{}' is {} at {}, which came by {by}",
+            line.hostname, line.id, line.address
+        );
+        return Ok(complaint(ProblemKind::Malformed, what));
+    }
     let broker = broker.clone();
     let changed = to_its_end(async move {
         let reason = reason.as_deref().map(str::trim);

@@ -203,9 +203,12 @@ async fn revoke(broker: &Broker, operator: String, path: &str) -> Result<Reply, 
     Ok(json(&Revoked { id, changed, seen }))
 }
 
-/// The node that is called so, or has that id; else what to tell.
+/// The node that has that id, else the one that is called so; else what to tell. A node chooses what it is called.
 pub(super) fn named<'a>(report: &'a Report, wanted: &str) -> Result<&'a NodeLine, Box<Reply>> {
-    let mut matching = report.nodes.iter().filter(|node| node.id.as_str() == wanted || node.hostname == *wanted);
+    if let Some(node) = report.nodes.iter().find(|node| node.id.as_str() == wanted) {
+        return Ok(node);
+    }
+    let mut matching = report.nodes.iter().filter(|node| node.hostname == *wanted);
     let wanted = wanted.escape_debug();
     match (matching.next(), matching.next()) {
         (Some(node), None) => Ok(node),

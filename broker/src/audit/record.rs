@@ -103,7 +103,10 @@ pub(crate) enum Event {
     /// It was.
     #[serde(rename = "broker.uninstalled")]
     BrokerUninstalled,
-    /// A node that nothing explains was drained.
+    /// A node that nothing explains is about to be drained.
+    #[serde(rename = "node.draining")]
+    NodeDraining,
+    /// It was.
     #[serde(rename = "node.drained")]
     NodeDrained,
     /// A joiner program is handed to new machines from now on.

@@ -29,7 +29,7 @@ pub(super) struct Demote {
 
 #[derive(clap::Args)]
 struct Change {
-    /// The node, by id or hostname
+    /// The node: to promote by its id, to demote by its id or hostname
     #[arg(value_name = "NODE")]
     node: String,
     /// Why; it goes into the audit log

@@ -10,8 +10,8 @@ use crate::uninstall::{NodeUndone, Uninstalled, uninstall};
 
 /// Take out of this swarm all that brokers put there
 ///
-/// Stop every broker first. The Swarm configs of the ledger go, and the labels of brokers on nodes; nodes that a broker or their
-/// joiner drained get tasks again. Services, and the labels that invites gave to nodes, stay as they are, and so do keys and log
+/// Stop every broker first. The Swarm configs of the ledger go, and the labels of brokers on nodes; nodes that a broker drained, and
+/// machines that wait for their confirm, get tasks again. Services, and the labels that invites gave to nodes, stay as they are, and so do keys and log
 /// in the state directories. Run it on one manager; cut off, run it again. Look with --dry-run first.
 #[derive(clap::Args)]
 #[command(after_help = crate::exit::HELP)]
@@ -73,6 +73,7 @@ fn told(done: &Uninstalled, state: &Path) -> String {
 fn of_node(node: &NodeUndone) -> String {
     let labels = (!node.labels.is_empty()).then(|| format!("labels {}", node.labels.join(", ")));
     let active = node.active.map(|why| format!("gets tasks again: {why}"));
-    let both: Vec<String> = labels.into_iter().chain(active).collect();
-    format!("node {} ({}): {}", node.hostname, node.id, both.join("; "))
+    let stays = node.stays_drained.then(|| "stays drained: nothing explains it, and no broker did that".to_owned());
+    let told: Vec<String> = labels.into_iter().chain(active).chain(stays).collect();
+    format!("node {} ({}): {}", node.hostname, node.id, told.join("; "))
 }

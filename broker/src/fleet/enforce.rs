@@ -57,24 +57,23 @@ impl Enforce {
     }
 }
 
-/// The nodes that strict begins without: what was there before it is adopted or sent away by a person, and not drained.
+/// The nodes that strict cannot begin with: what was there before it is adopted or sent away by a person, and not drained. None
+/// where the ledger is in doubt: then nothing is drained either.
 pub(crate) async fn in_the_way(broker: &Broker) -> Result<Vec<NodeLine>, Denial> {
-    if broker.enforce != Enforce::Strict {
+    if broker.sentinel.check().is_err() {
         return Ok(Vec::new());
     }
     let nodes = look(broker).await?.report.nodes;
     Ok(nodes.into_iter().filter(gets_tasks_unexplained).collect())
 }
 
-/// Drains these nodes, as far as nothing explains them.
-pub(super) async fn enforce(broker: &Broker, nodes: &[NodeLine]) {
-    if broker.enforce != Enforce::Strict || broker.sentinel.check().is_err() {
+/// Drains a node that nothing explains, if that is wanted.
+pub(super) async fn enforce(broker: &Broker, node: &NodeLine) {
+    if broker.enforce != Enforce::Strict || broker.sentinel.check().is_err() || !gets_tasks_unexplained(node) {
         return;
     }
-    for node in nodes.iter().filter(|node| gets_tasks_unexplained(node)) {
-        if let Err(error) = drain(broker, node).await {
-            tracing::warn!(?error, node = %node.id, "a node that nothing explains is not drained yet");
-        }
+    if let Err(error) = drain(broker, node).await {
+        tracing::warn!(?error, node = %node.id, "a node that nothing explains is not drained yet");
     }
 }
 
@@ -90,6 +89,14 @@ async fn drain(broker: &Broker, line: &NodeLine) -> Result<(), Denial> {
     if node.labels != line.labels || node.availability == Availability::Drain {
         return Ok(());
     }
+    let record = |event| Record {
+        node: Some(node.id.clone()),
+        hostname: Some(node.hostname.clone()),
+        role: Some(node.role),
+        detail: Some("nothing explains it, and enforce is strict".to_owned()),
+        ..Record::new(event)
+    };
+    broker.alarmed.once(&broker.audit, format!("draining {}", node.id), record(Event::NodeDraining)).await?;
     let change = NodeChange {
         labels: BTreeMap::from([(DRAINED_LABEL.to_owned(), clock::shown(clock::now()))]),
         availability: Some(Availability::Drain),
@@ -101,14 +108,7 @@ async fn drain(broker: &Broker, line: &NodeLine) -> Result<(), Denial> {
         Err(EngineError::OutOfSequence) => return Ok(()),
         Err(error) => return Err(error.into()),
     }
-    let record = Record {
-        node: Some(node.id),
-        hostname: Some(node.hostname),
-        role: Some(node.role),
-        detail: Some("nothing explains it, and enforce is strict".to_owned()),
-        ..Record::new(Event::NodeDrained)
-    };
-    broker.audit.record(record).await?;
+    broker.audit.record(record(Event::NodeDrained)).await?;
     Ok(())
 }
 

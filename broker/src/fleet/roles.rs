@@ -53,7 +53,8 @@ pub(crate) async fn change_role(
     let unknown = |error: EngineError| Err(Denial::from(error));
     let nodes = broker.engine.nodes().await.map_err(unknown)?;
     let node = nodes.iter().find(|node| node.id == line.id);
-    let node = node.ok_or_else(|| Ok(format!("{} is not in the swarm any more", line.hostname)))?;
+    let gone = || Denial::Unavailable(format!("{} has just left the swarm", line.hostname));
+    let node = node.ok_or_else(|| Err(gone()))?;
     let before = Quorum::of(&nodes);
     let told = |after: Quorum, already, settled| RoleChanged {
         node: node.id.to_string(),
@@ -66,16 +67,23 @@ pub(crate) async fn change_role(
         spare: after.spare(),
     };
     if node.role == role {
+        if role == Role::Manager && !handover::is_vouched(broker, &node.id, &node.labels) {
+            let what = "is a manager, and nothing explains it as one: if it belongs there, 'broker adopt";
+            return Err(Ok(format!("{} {what} {} --reason TEXT'", node.hostname, node.id)));
+        }
         return Ok(told(before, true, is_settled(&nodes, &node.id, role)));
     }
     if role == Role::Manager {
+        // What explains it is in the ledger.
+        broker.sentinel.check().map_err(|error| Err(error.into()))?;
         may_be_promoted(line).map_err(Ok)?;
     }
     let after = before.once(node, role).map_err(Ok)?;
 
+    let key = if role == Role::Manager { key_of(broker, line, invites).await? } else { None };
     let change = match role {
         Role::Manager => {
-            let voucher = handover::vouch(broker, &node.id, key_of(line, invites)).map_err(Err)?;
+            let voucher = handover::vouch(broker, &node.id, key.clone()).map_err(Err)?;
             let labels = BTreeMap::from([(handover::LABEL.to_owned(), voucher)]);
             NodeChange { labels, role: Some(role), ..NodeChange::default() }
         }
@@ -87,13 +95,16 @@ pub(crate) async fn change_role(
         node: Some(node.id.clone()),
         hostname: Some(node.hostname.clone()),
         role: Some(role),
+        key: key.clone(),
         operator: Some(operator.to_owned()),
         detail: reason.map(str::to_owned),
         ..Record::new(event)
     };
     broker.audit.record(record(Event::NodeRoleChanging)).await.map_err(|error| Err(error.into()))?;
     broker.engine.change_node(node, change).await.map_err(|error| match error {
-        EngineError::OutOfSequence => Ok("somebody else changes this node at the same time: run this again".to_owned()),
+        EngineError::OutOfSequence => {
+            Err(Denial::Unavailable("somebody else changes this node at the same time: run this again".to_owned()))
+        }
         error => Err(error.into()),
     })?;
     broker.audit.record(record(Event::NodeRoleChanged)).await.map_err(|error| Err(error.into()))?;
@@ -114,13 +125,29 @@ fn may_be_promoted(line: &NodeLine) -> Result<(), Complaint> {
     }
 }
 
-/// The key by which a node confirmed: its broker shows it when it asks for the cluster's keys. None for one that was adopted.
-fn key_of(line: &NodeLine, invites: &[InviteState]) -> Option<KeyHash> {
+/// The key by which a node confirmed: its broker must show it when it asks for the cluster's keys. None for one that was
+/// adopted.
+async fn key_of(
+    broker: &Broker,
+    line: &NodeLine,
+    invites: &[InviteState],
+) -> Result<Option<KeyHash>, Result<Complaint, Denial>> {
+    let Some(grant) = &line.grant else { return Ok(None) };
     let uses = invites.iter().flat_map(|state| &state.claims.uses);
-    let of_it = |grant: &str| line.grant.as_deref() == Some(grant);
-    uses.filter_map(|(key, taken)| Some((key, taken.joined.as_ref()?)))
-        .find(|(_, join)| join.node == line.id && of_it(join.grant.as_str()))
-        .map(|(key, _)| key.clone())
+    let listed = uses
+        .filter_map(|(key, taken)| Some((key, taken.joined.as_ref()?)))
+        .find(|(_, join)| join.node == line.id && join.grant.as_str() == grant);
+    if let Some((key, _)) = listed {
+        return Ok(Some(key.clone()));
+    }
+    match handover::confirmed_key(broker, &line.id, grant).await.map_err(Err)? {
+        Some(key) => Ok(Some(key)),
+        None => Err(Ok(format!(
+            "neither the ledger nor a log here says by which key {0} confirmed, so its broker could not show that it is the one. \
+             If you know this machine: 'docker node promote {1}', then 'broker adopt {1} --reason TEXT'",
+            line.hostname, line.id
+        ))),
+    }
 }
 
 /// The leader changes raft by and by. A manager that demotes itself does not see the end of it.

@@ -11,16 +11,17 @@ use crate::broker::Broker;
 pub(crate) async fn watch(broker: &Broker, report: Report, unread: Vec<String>) {
     let count = report.count(NodeState::Unexplained);
     broker.metrics.unexplained.set(i64::try_from(count).unwrap_or(i64::MAX));
-    for node in report.nodes.iter().filter(|node| node.state == NodeState::Unexplained) {
+    for node in report.nodes.into_iter().filter(|node| node.state == NodeState::Unexplained) {
         let record = Record {
             node: Some(node.id.clone()),
             hostname: Some(node.hostname.clone()),
             role: Some(node.role),
             ..broker.enforce.record()
         };
-        let _ = broker.alarmed.once(&broker.audit, node.id.to_string(), record).await;
+        if broker.alarmed.once(&broker.audit, node.id.to_string(), record).await.is_ok() {
+            enforce(broker, &node).await;
+        }
     }
-    enforce(broker, &report.nodes).await;
     for name in unread {
         let detail = unread_words(&name, broker.sentinel.needs(&name));
         let _ = broker.alarmed.once(&broker.audit, name, Record::alarm(Event::InviteUnread, detail)).await;

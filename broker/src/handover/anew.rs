@@ -1,7 +1,7 @@
 //! After a leak of the issuing key: which managers are still believed.
 //!
 //! Whoever had that key could write a voucher for any node, so none of them says anything any more. What this broker wrote
-//! into its own log does: an operator adopted the node, or it joined by an invite that was made here. Those are vouched for
+//! into its own log does: an operator adopted or promoted the node, or it joined by an invite that was made here. Those are vouched for
 //! anew; of the others an operator must say that they belong here.
 //! Must not take a node's labels, the ledger or a hand-over for a reason: who holds stolen keys can bring those about.
 
@@ -56,6 +56,10 @@ impl Explained {
                 self.managers.insert(node, key);
             }
             ("node.adopted", Some(node), _) if role == Some(Role::Manager) => drop(self.managers.insert(node, None)),
+            ("node.role-changed", Some(node), _) if role == Some(Role::Manager) => {
+                drop(self.managers.insert(node, key));
+            }
+            ("node.role-changed", Some(node), _) => drop(self.managers.remove(&node)),
             _ => {}
         }
     }
@@ -133,6 +137,10 @@ mod tests {
             json!({"event": "keys.handed-over", "node": node('d'), "role": "manager"}),
             json!({"event": "node.adopted", "node": node('e'), "role": "manager"}),
             json!({"event": "node.adopted", "node": node('f'), "role": "worker"}),
+            // One that an operator made a manager here, and one that is none any more.
+            json!({"event": "node.role-changed", "node": node('2'), "role": "manager", "key": key}),
+            json!({"event": "node.adopted", "node": node('3'), "role": "manager"}),
+            json!({"event": "node.role-changed", "node": node('3'), "role": "worker"}),
         ];
         let mut explained = Explained::default();
         for record in records {
@@ -140,6 +148,6 @@ mod tests {
         }
         let found: Vec<(String, bool)> =
             explained.managers.iter().map(|(node, key)| (node.to_string(), key.is_some())).collect();
-        assert_eq!(found, [(node('a'), true), (node('e'), false)]);
+        assert_eq!(found, [(node('2'), true), (node('a'), true), (node('e'), false)]);
     }
 }

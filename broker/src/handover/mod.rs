@@ -7,6 +7,7 @@
 
 mod anew;
 mod ask;
+mod confirmed;
 mod follow;
 mod give;
 mod renew;
@@ -14,6 +15,7 @@ mod take;
 mod voucher;
 
 pub(crate) use anew::{unexplained_by_log, vouch_anew};
+pub(crate) use confirmed::confirmed_key;
 pub(crate) use follow::follow;
 pub(crate) use give::give;
 pub(crate) use renew::{renew, to_renew};

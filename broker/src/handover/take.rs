@@ -88,7 +88,7 @@ pub(crate) async fn take(taker: Taker<'_>, giver: Giver, until: Instant) -> Resu
 fn refused(address: &BrokerAddress, request: &str) -> Failure {
     let what = format!(
         "the broker at {address} refused to hand the cluster's keys over (request {request}): the audit log there says why. \
-         They go to a manager that joined by a manager invite or was adopted ('broker adopt NODE --reason …')"
+         They go to a manager that joined by a manager invite, was promoted ('broker promote NODE') or adopted ('broker adopt NODE --reason …')"
     );
     Failure::new(Code::NotAllowed, what)
 }

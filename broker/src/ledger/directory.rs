@@ -96,6 +96,11 @@ impl Directory {
         self.renew(Peer { renewed, ..peer }, Retire::AfterLast).await.map(drop)
     }
 
+    /// Whether the ledger has an entry of this broker now.
+    pub(crate) async fn is_listed(&self, id: &str) -> Result<bool, LedgerError> {
+        Ok(self.engine.read(&names::broker(id)).await?.is_some())
+    }
+
     /// Lists the invite key that this broker starts with, if it is not listed: as the next one, or as the first. A ledger
     /// that was recovered on another broker may have forgotten that this one leaked: then it is listed as void.
     pub(crate) async fn list_own_invite_key(&self, key: &PublicKey) -> Result<(), LedgerError> {

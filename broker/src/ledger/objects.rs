@@ -10,6 +10,18 @@ pub(crate) struct LedgerObject {
     pub(crate) stored: Stored,
 }
 
+impl LedgerObject {
+    /// Whether it is a broker's entry.
+    pub(crate) fn is_broker(&self) -> bool {
+        self.kind == names::BROKER
+    }
+}
+
+/// The name of a broker's entry.
+pub(crate) fn entry_of(broker: &str) -> String {
+    names::broker(broker)
+}
+
 /// All objects that brokers made, of newer releases too; the sentinel last, since without it there is no ledger.
 pub(crate) async fn objects(engine: &Engine) -> Result<Vec<LedgerObject>, EngineError> {
     let any = engine.list(names::KIND, "").await?;

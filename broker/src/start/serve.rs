@@ -133,11 +133,11 @@ async fn with_log(
     if first {
         steps::adopt_first(&broker, &membership).await?;
     }
-    steps::enforce(&broker).await?;
     // Last of what only a first start does: one that is cut off before it is a first start again.
     if !cluster.has_ledger() {
         cluster.remember_ledger()?;
     }
+    steps::enforce(&broker, cluster.folder()).await?;
     keys::tell_cut_off(&broker).await?;
     steps::tokens(&broker).await?;
     let beside = beside.map(|beside| beside(broker.clone()));

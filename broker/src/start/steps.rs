@@ -10,9 +10,9 @@ use crate::clock;
 use crate::config::Settings;
 use crate::denial::Denial;
 use crate::exit::{Code, Failure};
-use crate::fleet;
+use crate::fleet::{self, Enforce};
 use crate::ledger::{Health, LedgerError, Retire, Sentinel, WENT_BACK};
-use crate::state::Cluster;
+use crate::state::{Cluster, Folder};
 use crate::swarm::{Engine, EngineError, Membership};
 
 /// How long a start waits for quorum: managers that boot together find each other.
@@ -141,6 +141,8 @@ pub(super) async fn list_log(broker: &Broker) {
         broker.sentinel.check()?;
         let _turn = broker.keys.turn.lock().await;
         match broker.membership() {
+            // Who took it out while this broker stopped would not see it come back.
+            Some(_) if !broker.directory.is_listed(&broker.id).await? => Ok(()),
             Some(membership) => broker.directory.enlist(broker.entry(membership.node)).await,
             None => Err(LedgerError::Unavailable("the engine is not a manager".into())),
         }
@@ -204,14 +206,24 @@ pub(super) async fn tokens(broker: &Broker) -> Result<(), Failure> {
     }
 }
 
-/// Strict begins with a swarm in which every node is explained: what was there before is adopted, not drained.
-pub(super) async fn enforce(broker: &Broker) -> Result<(), Failure> {
+/// In the state directory since strict began here.
+const STRICT: &str = "enforce.strict";
+
+/// Strict begins with a swarm in which every node is explained: what was there before is adopted, not drained. Once it has begun,
+/// a node that came while no broker ran is drained at the first look, and keeps nobody from being admitted.
+pub(super) async fn enforce(broker: &Broker, folder: &Folder) -> Result<(), Failure> {
+    if broker.enforce != Enforce::Strict {
+        return Ok(folder.remove(STRICT)?);
+    }
+    if folder.path(STRICT).exists() {
+        return Ok(());
+    }
     let nodes = fleet::in_the_way(broker).await.map_err(|denial| match denial {
         Denial::Unavailable(why) => Failure::new(Code::TryAgain, why),
         other => Failure::new(Code::Internal, format!("the nodes cannot be read: {other:?}")),
     })?;
     if nodes.is_empty() {
-        return Ok(());
+        return Ok(folder.write(STRICT, "")?);
     }
     let nodes: Vec<String> = nodes.iter().map(|node| format!("{} ({})", node.hostname, node.id)).collect();
     let what = format!(

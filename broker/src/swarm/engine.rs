@@ -31,7 +31,7 @@ pub(crate) enum EngineError {
     #[error("this machine is not a manager of a swarm: the broker runs on managers (see 'docker swarm init')")]
     NotManager,
     #[error(
-        "this machine is a worker of its swarm, not a manager: the broker runs on managers. To make it one, run 'docker node promote' on a manager"
+        "this machine is a worker of its swarm, not a manager: the broker runs on managers. To make it one, run 'broker promote' with its id on a manager"
     )]
     Worker,
     #[error("the engine has not come into its swarm yet: see the end of 'docker info'")]

@@ -6,6 +6,7 @@
 
 mod plan;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,10 @@ use crate::swarm::{Availability, Engine, EngineError, NodeChange};
 
 /// How long another broker is waited for that may be there.
 const DIAL: Duration = Duration::from_secs(3);
+/// Longer than from one renewal of a broker's entry to the next.
+const RENEWED: Duration = Duration::from_secs(12);
+/// How often it is looked for objects that came while others were removed.
+const ROUNDS: usize = 3;
 /// How often a node is read again that somebody else changes at the same time.
 const TRIES: usize = 8;
 
@@ -69,7 +74,7 @@ pub(crate) async fn uninstall(state: &Path, docker: &Path, dry_run: bool) -> Res
         error => error.into(),
     })?;
     let work = Work::look(&cluster, &engine).await?;
-    if work.objects.is_empty() && work.nodes.is_empty() {
+    if work.objects.is_empty() && !work.nodes.iter().any(NodeUndone::is_changed) {
         return Ok(work.told(false));
     }
     work.others_are_stopped().await?;
@@ -135,7 +140,30 @@ impl<'a> Work<'a> {
                 }
             }
         }
-        Ok(())
+        self.nobody_renews().await
+    }
+
+    /// Whatever clocks and addresses say, a broker that runs renews its entry.
+    async fn nobody_renews(&self) -> Result<(), Failure> {
+        let own = ledger::entry_of(self.cluster.broker());
+        let others = |objects: &[LedgerObject]| -> BTreeMap<String, u64> {
+            let brokers = objects.iter().filter(|object| object.is_broker() && object.stored.object.name != own);
+            brokers.map(|object| (object.stored.object.name.clone(), object.stored.version)).collect()
+        };
+        let before = others(&self.objects);
+        if before.is_empty() {
+            return Ok(());
+        }
+        tracing::info!("looking for {} s whether another broker renews its entry", RENEWED.as_secs());
+        tokio::time::sleep(RENEWED).await;
+        let objects = ledger::objects(self.engine).await.map_err(|error| start::engine_failure(&error))?;
+        match others(&objects).into_iter().find(|(name, version)| before.get(name) != Some(version)) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let what = format!("a broker runs somewhere that renews {name}: stop it, then run this again");
+                Err(Failure::new(Code::TryAgain, what))
+            }
+        }
     }
 
     async fn carry_out(&self, audit: &Audit) -> Result<(), Failure> {
@@ -146,17 +174,31 @@ impl<'a> Work<'a> {
             ..Record::new(event)
         };
         write(audit, record(Event::BrokerUninstalling)).await?;
-        for node in &self.nodes {
+        for node in self.nodes.iter().filter(|node| node.is_changed()) {
             self.undo(node).await?;
         }
-        for object in &self.objects {
-            let name = &object.stored.object.name;
-            self.engine.remove(&object.stored).await.map_err(|error| {
-                let what = format!("the config {name} cannot be removed: {error}. Run this again when that is mended");
-                Failure::new(Code::TryAgain, what)
-            })?;
-        }
+        self.remove_objects().await?;
         write(audit, record(Event::BrokerUninstalled)).await
+    }
+
+    /// As they are now, until there are none.
+    async fn remove_objects(&self) -> Result<(), Failure> {
+        for _ in 0..ROUNDS {
+            let objects = ledger::objects(self.engine).await.map_err(|error| start::engine_failure(&error))?;
+            if objects.is_empty() {
+                return Ok(());
+            }
+            for LedgerObject { stored, .. } in &objects {
+                self.engine.remove(stored).await.map_err(|error| {
+                    let name = &stored.object.name;
+                    let what =
+                        format!("the config {name} cannot be removed: {error}. Run this again when that is mended");
+                    Failure::new(Code::TryAgain, what)
+                })?;
+            }
+        }
+        let what = "configs of the ledger come back while they are removed: stop every broker, then run this again";
+        Err(Failure::new(Code::TryAgain, what))
     }
 
     /// Changes the node as it is now: somebody may have changed it since it was looked at.

@@ -15,6 +15,15 @@ pub(crate) struct NodeUndone {
     pub(crate) labels: Vec<String>,
     /// Why it was drained, if it gets tasks again.
     pub(crate) active: Option<&'static str>,
+    /// It is drained, nothing explains it, and no broker did that: whether it was its joiner or an operator, nobody knows.
+    pub(crate) stays_drained: bool,
+}
+
+impl NodeUndone {
+    /// Whether anything is to be done.
+    pub(super) fn is_changed(&self) -> bool {
+        !self.labels.is_empty() || self.active.is_some()
+    }
 }
 
 /// Each node that brokers changed and that is not as it was.
@@ -24,8 +33,12 @@ pub(super) fn nodes(report: &Report) -> Vec<NodeUndone> {
         hostname: node.hostname.clone(),
         labels: node.labels.keys().filter(|label| label.starts_with(RESERVED)).cloned().collect(),
         active: was_drained(node),
+        stays_drained: node.state == NodeState::Unexplained
+            && node.availability == "drain"
+            && was_drained(node).is_none(),
     };
-    report.nodes.iter().map(undone).filter(|node| !node.labels.is_empty() || node.active.is_some()).collect()
+    let told = |node: &NodeUndone| node.is_changed() || node.stays_drained;
+    report.nodes.iter().map(undone).filter(told).collect()
 }
 
 /// Nobody else would set these active again.
@@ -68,13 +81,14 @@ mod tests {
         );
         let told: Vec<_> = nodes(&report)
             .into_iter()
-            .map(|node| (node.id.as_str().chars().last(), node.labels, node.active.is_some()))
+            .map(|node| (node.id.as_str().chars().last(), node.labels, node.active.is_some(), node.stays_drained))
             .collect();
         let labels = |labels: &[&str]| labels.iter().map(ToString::to_string).collect::<Vec<_>>();
         let expected = [
-            (Some('c'), labels(&[GRANT_LABEL]), false),
-            (Some('d'), labels(&[DRAINED_LABEL]), true),
-            (Some('e'), labels(&[DRAINED_LABEL, newer]), false),
+            (Some('b'), labels(&[]), false, true),
+            (Some('c'), labels(&[GRANT_LABEL]), false, false),
+            (Some('d'), labels(&[DRAINED_LABEL]), true, false),
+            (Some('e'), labels(&[DRAINED_LABEL, newer]), false, false),
         ];
         assert_eq!(told, expected);
     }

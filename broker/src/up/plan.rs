@@ -89,7 +89,7 @@ pub(super) enum Step {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Stop {
     #[error(
-        "this machine is a worker of its swarm: a broker runs on managers. To make it one, run 'broker promote' with its name on a manager, then this again"
+        "this machine is a worker of its swarm: a broker runs on managers. To make it one, run 'broker promote' with its id on a manager, then this again"
     )]
     Worker,
     #[error(

@@ -270,7 +270,7 @@ fn bad_engine(broker: &Broker, elsewhere: &Broker, cluster: &Cluster) -> Result<
     let no_manager = ["this machine is not a manager of a swarm", "docker swarm init"];
     refuses(elsewhere, "in no swarm", &["serve"], 78, &no_manager)?;
     machine.join(cluster.manager(), &cluster.manager().join_token(Role::Worker)?)?;
-    let worker = ["this machine is a worker of its swarm", "docker node promote"];
+    let worker = ["this machine is a worker of its swarm", "broker promote"];
     refuses(elsewhere, "on a worker", &["serve"], 78, &worker)?;
     machine.kill_engine()?;
     refuses(

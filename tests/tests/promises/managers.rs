@@ -267,7 +267,7 @@ pub(crate) fn a_demoted_managers_broker_stops_and_says_why(pool: &Pool) -> Resul
     let status = brokers[2].process()?.wait(LONG)?;
     assert_eq!(status.code(), Some(78));
     let told = brokers[2].process()?.stderr();
-    assert!(told.contains("worker of its swarm") && told.contains("docker node promote"), "{told}");
+    assert!(told.contains("worker of its swarm") && told.contains("broker promote"), "{told}");
     assert_eq!(brokers[2].count("broker.stopped", None)?, 1);
     shown(&brokers[0], 2)?;
 

@@ -23,16 +23,19 @@ pub(crate) fn a_worker_is_promoted_its_broker_serves_and_no_quorum_is_lost(pool:
 
     // What nothing explains becomes no manager.
     hosts[4].join(&hosts[0], &fresh_token(first, Role::Worker)?)?;
-    refuses(first, &["promote", hosts[4].name()], 77, "nothing explains")?;
+    refuses(first, &["promote", &hosts[4].node_id()?], 77, "nothing explains")?;
+    // Nor what only says its name.
+    let id = hosts[3].node_id()?;
+    refuses(first, &["promote", hosts[3].name()], 64, &format!("is {id}"))?;
     refuses(first, &["promote", "nobody"], 64, "there is no node 'nobody'")?;
 
-    let promoted = first.json(&["promote", hosts[3].name(), "--reason", "the fourth", "--json"])?;
+    let promoted = first.json(&["promote", &id, "--reason", "the fourth", "--json"])?;
     assert_eq!((&promoted["before"]["managers"], &promoted["after"]["needed"]), (&3.into(), &3.into()), "{promoted}");
     assert_eq!((&promoted["settled"], &promoted["spare"]), (&true.into(), &1.into()), "{promoted}");
     let serves = until(LONG, "its broker to serve", || waiting.stderr().contains("serving").then_some(()));
     assert!(serves.is_ok(), "{}", waiting.stderr());
     assert_eq!(first.count("node.role-changed", None)?, 1);
-    assert!(first.ok(&["promote", hosts[3].name()])?.contains("is that already"));
+    assert!(first.ok(&["promote", &id])?.contains("is that already"));
 
     // It goes as it came, and its broker with it.
     first.ok(&["demote", hosts[3].name()])?;
