@@ -18,11 +18,11 @@ use crate::denial::Denial;
 use crate::fleet::{Enforce, Look, Recent};
 use crate::joiners::Joiners;
 use crate::keys::Keys;
-use crate::ledger::{Directory, Invites, IssuingCas, ListedLog, Listings, Peer, Retire, Rotations, Sentinel};
+use crate::ledger::{Directory, Invites, IssuingCas, ListedLog, Listings, POLICY, Peer, Retire, Rotations, Sentinel};
 use crate::metrics::Metrics;
 use crate::rotation::Rotation;
 use crate::state::KeySource;
-use crate::swarm::{Engine, Membership};
+use crate::swarm::{Engine, Membership, Tasks};
 use crate::witness::Witness;
 
 /// The broker.
@@ -68,6 +68,8 @@ pub(crate) struct Broker {
     pub(crate) locked: AtomicBool,
     /// The nodes as they were seen last, for those who wait for one.
     pub(crate) looks: Recent<Look>,
+    /// How many tasks each node has, as it was seen last, for nodes that leave.
+    pub(crate) tasks: Recent<Tasks>,
     /// The nodes, the objects of the ledger and the copies of logs that an alarm was raised for.
     pub(crate) alarmed: Alarmed,
 }
@@ -123,6 +125,7 @@ impl Broker {
             invite: Some(self.keys.invite.get().public().id()),
             grants: self.grant_lifetime.as_secs(),
             log: Some(self.log()),
+            policy: POLICY,
             renewed: clock::now(),
             release: env!("CARGO_PKG_VERSION").into(),
         }

@@ -9,6 +9,7 @@ mod cli;
 mod clock;
 mod config;
 mod denial;
+mod departure;
 mod exit;
 mod fleet;
 mod format;

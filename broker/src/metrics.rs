@@ -18,6 +18,7 @@ pub(crate) enum Step {
     grant,
     redeem,
     join,
+    leave,
     membership,
     handover,
     log,

@@ -3,6 +3,7 @@
 //! Keeps promise 5 (fail closed): an outcome that is not known is never exit code 0 and never a refusal.
 //! Must not carry a secret; foreign text in it went through [`narrate::foreign`].
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ipnet::IpNet;
@@ -55,7 +56,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     State(#[from] StateError),
     /// Another run has the state folder.
-    #[error("another joiner join is still running here. Let it finish")]
+    #[error("another joiner is still running here. Let it finish")]
     AnotherRun,
     /// Time ran out after a broker had answered.
     #[error("ran out of time: {during}{}. Run the same command again: it goes on where this one stopped", last_seen(.last))]
@@ -104,6 +105,22 @@ pub(crate) enum Error {
         "this machine has several addresses in {network}, which {flag} asks for: {there}. Give a network that holds one of them, or that address"
     )]
     SeveralOwnAddresses { flag: &'static str, network: IpNet, there: String },
+    /// A manager is asked to leave.
+    #[error(
+        "this machine is a manager of its swarm, as node {node}: managers do not leave this way, since each one that goes takes a vote along. Run 'docker node demote {node}' on another manager, then the same command again. Nothing was changed"
+    )]
+    Manager { node: NodeId },
+    /// No boot was begun here.
+    #[error(
+        "there is no boot in {state}: joiner did not bring this machine into a swarm. Run 'docker swarm leave' here, and 'docker node rm' on a manager"
+    )]
+    NoBoot { state: PathBuf },
+    /// The broker does not let the node go.
+    #[error("the broker at {broker} refused to let node {node} leave{}: it is a manager, or no node of that swarm any more. Nothing was changed here: look at the broker's audit log, and run 'docker swarm leave' here if the node was removed", request_named(.request.as_deref()))]
+    LeaveRefused { node: NodeId, broker: String, request: Option<String> },
+    /// Docker has left, and nobody knows.
+    #[error("this machine has left the swarm, but no broker was told: {why}. Its row stays in 'docker node ls', as Down: {}", row(node, *.ephemeral))]
+    Untold { node: NodeId, why: String, ephemeral: bool },
     /// Docker cannot be a swarm node here.
     #[error("this Docker cannot be a node of a swarm: {0}. Run joiner where the ordinary engine runs")]
     NoNode(&'static str),
@@ -111,17 +128,17 @@ pub(crate) enum Error {
 
 /// The exit codes and what they say, for the help.
 const CODES: [(u8, &str); 11] = [
-    (0, "joined and confirmed, or in already"),
+    (0, "joined and confirmed, or in already; left, or in no swarm"),
     (64, "usage: the command line is wrong, or no invite is given"),
     (65, "the invite is garbled, or no invite at all"),
     (66, "the invite's file cannot be read"),
-    (69, "no broker of the invite's cluster answered within the timeout"),
+    (69, "no broker of the invite's cluster answered within the timeout; leave: Docker has left all the same"),
     (70, "internal error, or broker and joiner do not understand each other"),
     (72, "Docker's socket, or the swarm node's certificate, is missing or not accessible"),
     (73, "the state folder cannot be made, is damaged, or others can read the key in it"),
     (75, "ran out of time, or the clock or an address is not right yet: run the same command again"),
     (77, "refused by the broker: final for this invite here (an invite that has ended, too)"),
-    (78, "this machine is in another swarm, or Docker's swarm is locked, broken or not to be had here"),
+    (78, "this machine is in another swarm, or a manager that is to leave, or Docker's swarm is locked or broken"),
 ];
 
 /// The list of exit codes.
@@ -137,7 +154,7 @@ impl Error {
             Self::Usage(_) | Self::NoInvite => 64,
             Self::Invite(_) => 65,
             Self::InviteFile { .. } => 66,
-            Self::NoBroker { .. } | Self::OtherCluster { .. } => 69,
+            Self::NoBroker { .. } | Self::OtherCluster { .. } | Self::Untold { .. } => 69,
             Self::Internal(_) | Self::NotUnderstood { .. } => 70,
             Self::Docker(DockerError::Absent { .. } | DockerError::Denied { .. }) | Self::NodeFiles { .. } => 72,
             Self::State(_) => 73,
@@ -147,8 +164,10 @@ impl Error {
             | Self::OutOfTime { .. }
             | Self::Clock { .. }
             | Self::NoOwnAddress { .. } => 75,
-            Self::Refused { .. } | Self::Unexplained { .. } => 77,
-            Self::OtherSwarm { .. }
+            Self::Refused { .. } | Self::Unexplained { .. } | Self::LeaveRefused { .. } => 77,
+            Self::Manager { .. }
+            | Self::NoBoot { .. }
+            | Self::OtherSwarm { .. }
             | Self::SwarmLocked
             | Self::NodeKeyLocked { .. }
             | Self::Unprovable { .. }
@@ -191,7 +210,7 @@ pub(crate) fn tell(error: &Error) -> ExitCode {
     ExitCode::from(error.code())
 }
 
-fn last_seen(lines: &[String]) -> String {
+pub(crate) fn last_seen(lines: &[String]) -> String {
     match lines {
         [] => String::new(),
         [line] => format!(" ({line})"),
@@ -205,6 +224,14 @@ fn because_of(reasons: &[String]) -> String {
 
 fn request_named(request: Option<&str>) -> String {
     request.map_or_else(String::new, |request| format!(" (request {request})"))
+}
+
+fn row(node: &NodeId, ephemeral: bool) -> String {
+    if ephemeral {
+        "the brokers remove it after the time that its invite gives".to_owned()
+    } else {
+        format!("run 'docker node rm {node}' on a manager")
+    }
 }
 
 fn because(error: &str) -> String {
@@ -240,7 +267,11 @@ mod tests {
             Error::NoOwnAddress { flag: "--listen-addr", network, there: "no address".into() },
             Error::SeveralOwnAddresses { flag: "--listen-addr", network, there: "eth0 10.0.0.1".into() },
             Error::SwarmLocked,
-            Error::NodeKeyLocked { node },
+            Error::NodeKeyLocked { node: node.clone() },
+            Error::Manager { node: node.clone() },
+            Error::NoBoot { state: "/s".into() },
+            Error::LeaveRefused { node: node.clone(), broker: "b".into(), request: None },
+            Error::Untold { node, why: "x".into(), ephemeral: true },
         ]
     }
 

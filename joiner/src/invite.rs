@@ -135,6 +135,7 @@ pub(crate) mod tests {
             from: vec!["10.0.0.0/8".parse().expect("a network")],
             labels: std::collections::BTreeMap::new(),
             brokers: vec!["10.0.0.1".parse().expect("an address")],
+            ephemeral: None,
             newer: std::collections::BTreeMap::new(),
         }
     }

@@ -1,4 +1,4 @@
-//! `joiner`: brings one machine into the swarm, on an operator's invite.
+//! `joiner`: brings one machine into the swarm, on an operator's invite, and out of it again.
 //!
 //! Keeps DESIGN §3 (the boot of a worker), from a key made on the machine to the confirm.
 //! Must not know anything of broker but the protocol, and never shows the swarm token.
@@ -13,6 +13,7 @@ mod docker;
 mod exit;
 mod http;
 mod invite;
+mod leave;
 mod narrate;
 mod on_failure;
 mod process;
@@ -94,6 +95,7 @@ pub fn run() -> ExitCode {
 async fn run_command(command: &Command) -> Result<(), Error> {
     match command {
         Command::Join(options) => return join_or_tell(options).await,
+        Command::Leave(options) => narrate::answer(&leave::leave(options).await?),
         Command::Status(options) => return status::status(options).await,
         Command::Help => narrate::answer(&arguments::help()),
         Command::Version => narrate::answer(concat!("joiner ", env!("CARGO_PKG_VERSION"))),

@@ -1,16 +1,17 @@
 # Bash completion for joiner(1).
 
 _joiner() {
-    local words='join status --help --version'
+    local words='join leave status --help --version'
     COMPREPLY=()
     case ${COMP_WORDS[1]} in
         join)
             words='--invite-file --shred-invite --advertise-addr --data-path-addr --listen-addr --timeout --on-failure'
             words+=' --docker --state --verbose --help'
             ;;
+        leave) words='--if-ephemeral --timeout --docker --state --verbose --help' ;;
         status) words='--json --docker --state --verbose --help' ;;
     esac
-    ((COMP_CWORD > 1)) || words='join status --help --version'
+    ((COMP_CWORD > 1)) || words='join leave status --help --version'
     case $3 in
         --invite-file | --docker) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
         --state) mapfile -t COMPREPLY < <(compgen -d -- "$2") ;;

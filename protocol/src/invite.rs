@@ -50,6 +50,10 @@ pub struct Invite {
     pub labels: BTreeMap<String, String>,
     /// Where the brokers are.
     pub brokers: Vec<BrokerAddress>,
+    /// Its machines are ephemeral: a node of theirs that is down for so many seconds is removed from the swarm. None: a
+    /// node is never removed because it is down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ephemeral: Option<u64>,
     /// Policy of a newer release. A joiner need not know it; a broker that does not know it must not admit.
     #[serde(flatten)]
     pub newer: BTreeMap<String, serde_json::Value>,
@@ -173,6 +177,7 @@ mod tests {
             from: vec!["10.0.0.0/8".parse().expect("a network")],
             labels: BTreeMap::from([("zone".into(), "a".into())]),
             brokers: vec!["10.0.0.1".parse().expect("an address")],
+            ephemeral: None,
             newer: BTreeMap::new(),
         };
         let payload = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&invite).expect("serialises"));
@@ -185,6 +190,18 @@ mod tests {
         let read = InviteLine::parse(&format!("  {text}\n")).expect("reads");
         assert_eq!(read.expose(), text);
         assert_eq!(read.unverified().uses, 3);
+    }
+
+    /// Promise 13: brokers and joiners of an older release know no more than this.
+    #[test]
+    fn an_invite_says_ephemeral_only_where_it_is() {
+        let mut invite = InviteLine::parse(&line()).expect("reads").unverified().clone();
+        let text = serde_json::to_string(&invite).expect("serialises");
+        assert!(text.ends_with(r#""brokers":["10.0.0.1:7443"]}"#), "{text}");
+        invite.ephemeral = Some(600);
+        let text = serde_json::to_string(&invite).expect("serialises");
+        assert!(text.ends_with(r#""ephemeral":600}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Invite>(&text).expect("reads"), invite);
     }
 
     #[test]

@@ -20,8 +20,8 @@ pub use ids::{
 pub use invite::{INVITE_AUDIENCE, INVITE_PREFIX, INVITE_TYP, Invite, InviteError, InviteLine, MAX_INVITE_LINE};
 pub use messages::{
     GRANTS, GrantReply, HANDOVERS, HEALTHZ, HandoverReply, HandoverRequest, IDENTITIES, IdentityReply, IdentityRequest,
-    JOINER, JOINS, JoinReply, JoinRequest, LOG, LogPage, MAX_BODY, MAX_GRANT, MAX_HOSTNAME, MembershipReply, Proof,
-    READYZ, REDEEM, RedeemReply, RedeemRequest, SharedKey,
+    JOINER, JOINS, JoinReply, JoinRequest, LEAVES, LOG, LeaveReply, LeaveRequest, LogPage, MAX_BODY, MAX_GRANT,
+    MAX_HOSTNAME, MembershipReply, Proof, READYZ, REDEEM, RedeemReply, RedeemRequest, SharedKey,
 };
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
 pub use random::random;

@@ -18,6 +18,9 @@ pub const GRANTS: &str = "/v1/grants";
 pub const REDEEM: &str = "/v1/grants/redeem";
 /// `POST` over mTLS with the swarm node certificate: the confirm. `GET`: is this node in, and explained?
 pub const JOINS: &str = "/v1/joins";
+/// `POST` over mTLS with the swarm node certificate: this node is about to leave. It is drained, and told how many of its
+/// tasks have not ended yet.
+pub const LEAVES: &str = "/v1/leaves";
 /// `POST` over mTLS with a manager's swarm node certificate: the cluster's keys, for the broker on that manager.
 pub const HANDOVERS: &str = "/v1/handovers";
 /// `GET` or `HEAD` by anybody: the joiner program whose [`JoinerHash`](crate::JoinerHash) follows. The caller checks the
@@ -155,6 +158,22 @@ pub struct MembershipReply {
     pub node: NodeId,
     /// Whether the swarm has it and a grant or an adoption explains it.
     pub explained: bool,
+}
+
+/// Says that a node is about to leave, over mTLS with its swarm certificate. It may be said again and again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LeaveRequest {
+    /// The node, which must be the certificate's.
+    pub node: NodeId,
+}
+
+/// The node gets no more tasks, and its row in the swarm goes once it has left.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LeaveReply {
+    /// The node.
+    pub node: NodeId,
+    /// How many tasks have not ended there yet, a second later.
+    pub tasks: u32,
 }
 
 /// Asks for the cluster's keys, over mTLS with the swarm node certificate of the manager that the new broker runs on.

@@ -40,6 +40,9 @@ pub(crate) struct InviteShown {
     pub(crate) from: Vec<IpNet>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) brokers: Vec<BrokerAddress>,
+    /// For how many seconds a node of its machines may be down before it is removed; none: it is not ephemeral.
+    #[serde(default)]
+    pub(crate) ephemeral: Option<u64>,
 }
 
 impl InviteShown {
@@ -72,6 +75,7 @@ impl InviteShown {
             from: invite.map(|invite| invite.from.clone()).unwrap_or_default(),
             labels: invite.map(|invite| invite.labels.clone()).unwrap_or_default(),
             brokers: invite.map(|invite| invite.brokers.clone()).unwrap_or_default(),
+            ephemeral: invite.and_then(|invite| invite.ephemeral),
         }
     }
 }

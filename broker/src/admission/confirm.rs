@@ -14,6 +14,7 @@ use super::{ADOPTED_LABEL, GRANT_LABEL};
 use crate::audit::{Event, Reason, Record};
 use crate::broker::{Broker, Call};
 use crate::denial::Denial;
+use crate::departure::EPHEMERAL_LABEL;
 use crate::fleet::DRAINED_LABEL;
 use crate::handover;
 use crate::ledger::{Operation, Outcome};
@@ -113,7 +114,7 @@ fn signed_by(broker: &Broker, certificate: &NodeCertificate, request: &JoinReque
     }
 }
 
-/// Sets the invite's labels, the grant's, a manager's voucher, and active, in one update. A node that carries the grant's label already
+/// Sets the invite's labels, the grant's, an ephemeral node's, a manager's voucher, and active, in one update. A node that carries the grant's label already
 /// stays as it is: an operator may have drained it since.
 async fn label(
     broker: &Broker,
@@ -128,6 +129,7 @@ async fn label(
         }
         let mut labels: BTreeMap<String, String> = invite.labels.clone();
         labels.insert(GRANT_LABEL.to_owned(), grant.to_string());
+        labels.extend(invite.ephemeral.map(|after| (EPHEMERAL_LABEL.to_owned(), after.to_string())));
         labels.extend(voucher.iter().map(|voucher| (handover::LABEL.to_owned(), voucher.clone())));
         let without = vec![DRAINED_LABEL.to_owned()];
         let change = NodeChange { labels, without, availability: Some(Availability::Active), ..NodeChange::default() };

@@ -158,6 +158,7 @@ mod tests {
             from: vec!["10.0.0.0/8".parse().expect("a network"), "fd00::/8".parse().expect("a network")],
             labels: BTreeMap::new(),
             brokers: Vec::new(),
+            ephemeral: None,
             newer: BTreeMap::new(),
         }
     }

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::denial::Denial;
 use crate::jwt::Signer;
 use crate::keys::assert_not_void;
-use crate::ledger::{LONGEST, Operation, Outcome, Signed};
+use crate::ledger::{LONGEST, Operation, Outcome, POLICY, Peer, Signed};
 
 /// Signs an invite, records it and puts it into the ledger.
 pub(crate) async fn make_invite(
@@ -24,12 +24,15 @@ pub(crate) async fn make_invite(
 ) -> Result<(InviteLine, Invite), Result<Complaint, Denial>> {
     let now = clock::now();
     let mut brokers: Vec<BrokerAddress> = broker.addresses.clone();
-    let peers = broker.directory.live(now);
-    brokers.extend(peers.into_iter().filter(|peer| peer.id != broker.id).flat_map(|peer| peer.addresses));
+    // What was read of its own entry may still be what an older release wrote.
+    let mut peers = broker.directory.live(now);
+    peers.retain(|peer| peer.id != broker.id);
+    brokers.extend(peers.iter().flat_map(|peer| peer.addresses.clone()));
     brokers.dedup();
     let generation = broker.keys.generations.get().accepted(now);
     let maker = Maker { cluster: &broker.cluster, pin: broker.pin(), generation, limits: broker.limits, brokers };
     let invite = order.fill(maker, now).map_err(Ok)?;
+    known_to_all(&invite, &peers).map_err(Ok)?;
     broker.sentinel.check().map_err(|error| Err(error.into()))?;
     let signer = broker.keys.invite.get();
     assert_not_void(broker, &signer).await.map_err(Err)?;
@@ -38,6 +41,17 @@ pub(crate) async fn make_invite(
     let signed = Signed { invite, by: signer.public().id() };
     broker.invites.announce(&signed).await.map_err(|error| Err(error.into()))?;
     Ok((line, signed.invite))
+}
+
+/// That every other broker that serves knows all that the invite says: one that does not refuses its machines (promise 13).
+fn known_to_all(invite: &Invite, others: &[Peer]) -> Result<(), Complaint> {
+    let behind = |peer: &&Peer| invite.ephemeral.is_some() && peer.policy < POLICY;
+    let Some(peer) = others.iter().find(behind) else { return Ok(()) };
+    let at = peer.addresses.first().map_or_else(String::new, |address| format!(" at {address}"));
+    Err(format!(
+        "--ephemeral: the broker {}{at} is of release {}, which would refuse the machines of such an invite. Upgrade it first",
+        peer.id, peer.release
+    ))
 }
 
 /// The line of an invite, signed.
@@ -79,4 +93,22 @@ pub(crate) async fn revoke_invite(broker: &Broker, id: &InviteId, operator: Stri
 pub(crate) fn admits_from(invite: &Invite, source: IpAddr) -> bool {
     let source = source.to_canonical();
     invite.from.is_empty() || invite.from.iter().any(|network| network.contains(&source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::tests::invite;
+
+    #[test]
+    fn no_invite_is_made_that_a_broker_of_an_older_release_would_refuse() {
+        let entry = r#"{"id":"b","addresses":["10.0.0.2"],"node":"aaaaaaaaaaaaaaaaaaaaaaaaa","key":"k","renewed":5,"release":"0.0.9"}"#;
+        let older: Peer = serde_json::from_str(entry).expect("reads");
+        let newer = Peer { policy: POLICY, ..older.clone() };
+        let ephemeral = Invite { ephemeral: Some(600), ..invite(1) };
+        assert_eq!(known_to_all(&ephemeral, std::slice::from_ref(&newer)), Ok(()));
+        let told = known_to_all(&ephemeral, &[newer, older.clone()]).expect_err("it would refuse");
+        assert!(told.contains("10.0.0.2") && told.contains("0.0.9"), "{told}");
+        assert_eq!(known_to_all(&invite(1), &[older]), Ok(()), "it knows such ones");
+    }
 }

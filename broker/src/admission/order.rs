@@ -18,6 +18,8 @@ use crate::clock;
 /// A manager's invite is for few machines and a short time.
 const MANAGER_USES: u32 = 7;
 const MANAGER_TTL: Duration = Duration::from_hours(24);
+/// The longest that a node of an ephemeral machine may be kept while it is down.
+const LONGEST_GONE: Duration = Duration::from_hours(30 * 24);
 
 /// What an operator asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,6 +31,10 @@ pub(crate) struct InviteOrder {
     pub(crate) ttl: u64,
     pub(crate) from: Vec<IpNet>,
     pub(crate) labels: BTreeMap<String, String>,
+    /// Its nodes are removed once they were down for so many seconds; none: never. Not written where it is none, so that a
+    /// broker of an older release takes every order that it can fill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ephemeral: Option<u64>,
 }
 
 /// Why an order is not filled, with the fix. For the operator.
@@ -62,6 +68,7 @@ impl InviteOrder {
             from: self.from,
             labels: self.labels,
             brokers: maker.brokers,
+            ephemeral: self.ephemeral,
             newer: BTreeMap::new(),
         })
     }
@@ -93,6 +100,15 @@ fn check(order: &InviteOrder, limits: Limits) -> Result<(), Complaint> {
     if order.ttl == 0 || order.ttl > ttl.as_secs() {
         let longest = clock::length(ttl);
         return Err(format!("--ttl is out of range: a {role} invite lives at least 1s and at most {longest}"));
+    }
+    if let Some(after) = order.ephemeral {
+        if order.role == Role::Manager {
+            return Err("--ephemeral is for workers: no manager is ever removed because it is down".into());
+        }
+        if after == 0 || after > LONGEST_GONE.as_secs() {
+            let longest = clock::length(LONGEST_GONE);
+            return Err(format!("--gone-after is out of range: at least 1s and at most {longest}"));
+        }
     }
     for (key, value) in &order.labels {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);

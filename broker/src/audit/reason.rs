@@ -48,9 +48,10 @@ pub(crate) enum Reason {
     OtherSwarm,
     /// The node is not in the swarm.
     NoNode,
-    /// The node's role is not the granted one.
+    /// The node's role is not the granted one, or a manager asks to leave.
     WrongRole,
-    /// The node carries another grant's label, or the grant is another node's: an alarm.
+    /// The node carries another grant's label, or the grant is another node's, or another node is named than the
+    /// certificate's: an alarm.
     OtherNode,
     /// The statement is not signed by the key that redeemed the grant.
     Statement,
@@ -84,8 +85,12 @@ impl Reason {
             Self::WrongCertificate => "it showed another kind of certificate: it is not a joiner of ours",
             Self::OtherSwarm => "it is a node of another swarm",
             Self::NoNode => "its node is not in the swarm: it was removed",
-            Self::WrongRole => "it is a node in another role than the invite's",
-            Self::OtherNode => "its grant is another node's: a grant or a state folder was copied",
+            Self::WrongRole => {
+                "it is a node in another role than the invite's, or a manager that is to be demoted before it leaves"
+            }
+            Self::OtherNode => {
+                "it named another node than its own, or its grant is another node's: a grant or a state folder was copied"
+            }
             Self::Statement => {
                 "its confirm, or its request for keys, is not signed by its key: a grant or a state folder was copied"
             }

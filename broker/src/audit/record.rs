@@ -79,6 +79,15 @@ pub(crate) enum Event {
     /// A node was adopted.
     #[serde(rename = "node.adopted")]
     NodeAdopted,
+    /// A node is about to leave: it is drained.
+    #[serde(rename = "node.leaving")]
+    NodeLeaving,
+    /// The row of a node that is down is about to be removed from the swarm.
+    #[serde(rename = "node.removing")]
+    NodeRemoving,
+    /// It was removed, or was to be and was not.
+    #[serde(rename = "node.removed")]
+    NodeRemoved,
     /// All checks of a hand-over passed; the commit is about to be made.
     #[serde(rename = "keys.handing-over")]
     KeysHandingOver,

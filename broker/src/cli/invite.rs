@@ -65,6 +65,13 @@ pub(super) struct Terms {
     /// A label its nodes get; may be repeated
     #[arg(long, value_name = "K=V", value_parser = label)]
     label: Vec<(String, String)>,
+    /// Its machines come and go: a node of theirs that is down for longer than --gone-after is removed from the swarm,
+    /// and the machine leaves the swarm when it is powered off
+    #[arg(long)]
+    ephemeral: bool,
+    /// With --ephemeral: for how long a node may be down
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = super::duration, requires = "ephemeral")]
+    gone_after: std::time::Duration,
     /// Make it here, with the invite key in the state directory, without a running broker or a cluster yet
     #[arg(long)]
     offline: bool,
@@ -108,7 +115,9 @@ impl Terms {
         if labels.len() != self.label.len() {
             return Err(Failure::new(Code::Usage, "--label: the same name was given twice"));
         }
-        let order = InviteOrder { role, uses: self.uses, ttl: self.ttl.as_secs(), from: self.from.clone(), labels };
+        let ephemeral = self.ephemeral.then_some(self.gone_after.as_secs());
+        let order =
+            InviteOrder { role, uses: self.uses, ttl: self.ttl.as_secs(), from: self.from.clone(), labels, ephemeral };
         if !self.offline {
             return self.admin.open().post("/v1/invites", &order);
         }

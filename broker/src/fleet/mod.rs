@@ -2,7 +2,7 @@
 //! about the brokers of those that are gone.
 //!
 //! Keeps promise 10 (every node is explained, or `broker nodes` and the audit log say which is not).
-//! Must not remove a node.
+//! Must not remove a node: that is `departure`'s, for those that leave or were ephemeral.
 
 mod adopt;
 mod compare;

@@ -21,10 +21,10 @@ impl<T> Default for Recent<T> {
 
 impl<T> Recent<T> {
     /// A little less than the second after which a reader asks again, so that nobody is shown one thing twice.
-    const AGE: Duration = Duration::from_millis(900);
+    pub(crate) const AGE: Duration = Duration::from_millis(900);
 
     /// The value as it was at most a moment before `now`. Who asks while it is made waits for it.
-    async fn get<E>(&self, now: Instant, make: impl Future<Output = Result<T, E>>) -> Result<Arc<T>, E> {
+    pub(crate) async fn get<E>(&self, now: Instant, make: impl Future<Output = Result<T, E>>) -> Result<Arc<T>, E> {
         let mut kept = self.0.lock().await;
         if let Some((at, value)) = &*kept
             && now.saturating_duration_since(*at) < Self::AGE

@@ -197,7 +197,8 @@ fn well_formed(request: &HandoverRequest, key: &PublicKey, certificate: &NodeCer
         invite: None,
         grants: grants::LONGEST,
         log: None,
-        // It is live when it says so itself.
+        // It is live when it says so itself, and what it knows of invites, too.
+        policy: 0,
         renewed: 0,
         release: request.release.clone(),
     })

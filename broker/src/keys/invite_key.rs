@@ -161,6 +161,7 @@ mod tests {
             from: Vec::new(),
             labels: BTreeMap::new(),
             brokers: Vec::new(),
+            ephemeral: None,
             newer: BTreeMap::new(),
         };
         let claims = Claims::on(signed.map(|key| key.key.id()));

@@ -296,6 +296,7 @@ pub(crate) mod tests {
             from: Vec::new(),
             labels: BTreeMap::new(),
             brokers: Vec::new(),
+            ephemeral: None,
             newer: BTreeMap::new(),
         }
     }

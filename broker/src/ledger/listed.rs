@@ -17,6 +17,9 @@ pub(super) const GENERATION: &str = "swarm-broker.generation";
 pub(super) const SINCE: &str = "swarm-broker.since";
 pub(super) const VOIDED: &str = "swarm-broker.voided";
 
+/// What this release knows of an invite's policy. 1: `ephemeral`.
+pub(crate) const POLICY: u32 = 1;
+
 /// A broker as the ledger knows it. Times are in seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Peer {
@@ -49,6 +52,10 @@ pub(crate) struct Peer {
     /// Its audit log, as it was when it wrote this; none in an entry of an older release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<ListedLog>,
+    /// How much of an invite's policy it knows: [`POLICY`] is all that this release does; 0 in an entry of one that did not
+    /// say it.
+    #[serde(default)]
+    pub(crate) policy: u32,
     /// When it wrote this last.
     pub(crate) renewed: u64,
     /// Its release.
@@ -232,6 +239,7 @@ mod tests {
             invite: None,
             grants: 60,
             log: None,
+            policy: POLICY,
             renewed: NOW,
             release: "1".into(),
         }
@@ -290,7 +298,7 @@ mod tests {
         let text =
             r#"{"id":"b","addresses":[],"node":"aaaaaaaaaaaaaaaaaaaaaaaaa","key":"one","renewed":5,"release":"1"}"#;
         let before: Peer = serde_json::from_str(text).expect("reads");
-        assert_eq!((before.generation, before.since, before.grants), (1, 0, 300));
+        assert_eq!((before.generation, before.since, before.grants, before.policy), (1, 0, 300, 0));
         assert_eq!(peer("one").over(&before, Retire::AfterLast, NOW).since, NOW, "as far as it is known");
     }
 }

@@ -21,7 +21,7 @@ pub(crate) use directory::{Directory, addresses};
 pub(crate) use invites::{InviteState, Invites, LONGEST, Signed};
 pub(crate) use issuing::{Generations, IssuingCas, OVERLAP, generations};
 pub(crate) use joiners::{Facts, Listing, Listings, MOST_JOINERS, is_room_for};
-pub(crate) use listed::{InviteKey, ListedLog, Peer, Retire, Standing};
+pub(crate) use listed::{InviteKey, ListedLog, POLICY, Peer, Retire, Standing};
 pub(crate) use objects::{LedgerObject, entry_of, objects};
 pub(crate) use policy::Policy;
 pub(crate) use rotation::{Generation, ReadState, Rotating, Rotations, TokenState};

@@ -7,7 +7,8 @@ use http_body_util::Either;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request};
 use protocol::{
-    GRANTS, HANDOVERS, HEALTHZ, IDENTITIES, JOINER, JOINS, JoinerHash, LOG, Problem, ProblemKind, READYZ, REDEEM,
+    GRANTS, HANDOVERS, HEALTHZ, IDENTITIES, JOINER, JOINS, JoinerHash, LEAVES, LOG, Problem, ProblemKind, READYZ,
+    REDEEM,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,6 +20,7 @@ use crate::admission;
 use crate::audit::{Reason, Record};
 use crate::broker::{Broker, Call};
 use crate::denial::Denial;
+use crate::departure;
 use crate::grants;
 use crate::handover;
 use crate::health;
@@ -64,6 +66,9 @@ pub(super) async fn answer(
         }
         (Route::Redeem, Some(Caller::Identity(identity))) => redeem(broker, call, identity, &body).await,
         (Route::Join, Some(Caller::Node(node))) => join(broker, call, node, &body).await,
+        (Route::Leave, Some(Caller::Node(node))) => {
+            with(&body, |request| departure::leave(broker, call, node, request)).await
+        }
         (Route::Handover, Some(Caller::Node(node))) => {
             with(&body, |request| handover::give(broker, call, node, request)).await
         }
@@ -78,6 +83,7 @@ pub(super) async fn answer(
             | Route::Grant
             | Route::Redeem
             | Route::Join
+            | Route::Leave
             | Route::Membership
             | Route::Handover
             | Route::Log(..),
@@ -95,6 +101,7 @@ enum Route {
     Grant,
     Redeem,
     Join,
+    Leave,
     Membership,
     Handover,
     /// From this byte on, to this nonce.
@@ -111,10 +118,11 @@ fn route(method: &Method, path: &str) -> Result<(Step, Route), ProblemKind> {
         REDEEM if post => Ok((Step::redeem, Route::Redeem)),
         JOINS if post => Ok((Step::join, Route::Join)),
         JOINS if get => Ok((Step::membership, Route::Membership)),
+        LEAVES if post => Ok((Step::leave, Route::Leave)),
         HANDOVERS if post => Ok((Step::handover, Route::Handover)),
         HEALTHZ if get => Ok((Step::health, Route::Health)),
         READYZ if get => Ok((Step::health, Route::Ready)),
-        IDENTITIES | GRANTS | REDEEM | JOINS | HANDOVERS | HEALTHZ | READYZ => Err(ProblemKind::WrongMethod),
+        IDENTITIES | GRANTS | REDEEM | JOINS | LEAVES | HANDOVERS | HEALTHZ | READYZ => Err(ProblemKind::WrongMethod),
         _ => named(method, path),
     }
 }

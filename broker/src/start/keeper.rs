@@ -1,5 +1,5 @@
 //! What a running broker does by itself: renews its entry, follows the swarm's root, watches nodes and
-//! tokens, sweeps.
+//! tokens, sees to it that those that have gone are removed, sweeps.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use crate::audit::{Event, Record};
 use crate::broker::Broker;
 use crate::clock;
+use crate::departure;
 use crate::fleet::Look;
 use crate::handover;
 use crate::keys::renew_server_certificate;
@@ -38,7 +39,7 @@ pub(super) async fn keep(broker: Arc<Broker>, demoted: oneshot::Sender<EngineErr
     let (mut demoted, mut no_manager) = (Some(demoted), 0);
     let (mut renewed, mut swept, mut tried) = (Instant::now(), Instant::now(), Instant::now());
     let mut lost = matches!(broker.sentinel.health(), Health::Lost(_));
-    let (mut tokens, mut lacking) = (None, 0);
+    let (mut tokens, mut removing, mut lacking) = (None, None, 0);
     loop {
         tokio::time::sleep(LOOK).await;
         match look(&broker).await {
@@ -70,7 +71,7 @@ pub(super) async fn keep(broker: Arc<Broker>, demoted: oneshot::Sender<EngineErr
             let _ = broker.audit.record(summary).await;
         }
         if broker.membership().is_some() {
-            watch(&broker, &mut tokens, &mut lacking).await;
+            watch(&broker, &mut tokens, &mut removing, &mut lacking).await;
         }
         if broker.keys.server.is_due(clock::now()) && tried.elapsed() >= AGAIN {
             tried = Instant::now();
@@ -112,13 +113,23 @@ async fn look(broker: &Broker) -> Result<(), EngineError> {
 }
 
 /// Looks at the nodes and at the tokens, by one reading of the invites. What is done about the tokens is a task of its
-/// own, one at a time: a rotation waits for machines, and nothing else of the keeper's waits for a rotation.
-async fn watch(broker: &Arc<Broker>, tokens: &mut Option<JoinHandle<()>>, lacking: &mut u32) {
+/// own, one at a time: a rotation waits for machines, and nothing else of the keeper's waits for a rotation. So is what is
+/// done about nodes that have gone.
+async fn watch(
+    broker: &Arc<Broker>,
+    tokens: &mut Option<JoinHandle<()>>,
+    removing: &mut Option<JoinHandle<()>>,
+    lacking: &mut u32,
+) {
     let Ok(Look { report, invites, unread }) = crate::fleet::look(broker).await else { return };
     compare(broker, &invites, lacking).await;
     let stale = handover::to_renew(broker, &report.nodes);
+    let gone = departure::perhaps_gone(&report.nodes);
+    if !gone.is_empty() && is_free(removing.as_ref()) {
+        *removing = Some(tokio::spawn(departure::remove_gone(broker.clone(), gone)));
+    }
     crate::fleet::watch(broker, report, unread).await;
-    if broker.sentinel.check().is_ok() && tokens.as_ref().is_none_or(JoinHandle::is_finished) {
+    if broker.sentinel.check().is_ok() && is_free(tokens.as_ref()) {
         let broker = broker.clone();
         *tokens = Some(tokio::spawn(async move {
             if let Err(error) = crate::keys::refuse_void(&broker, &invites, "broker").await {
@@ -132,6 +143,10 @@ async fn watch(broker: &Arc<Broker>, tokens: &mut Option<JoinHandle<()>>, lackin
             crate::rotation::look(&broker, &invites).await;
         }));
     }
+}
+
+fn is_free(task: Option<&JoinHandle<()>>) -> bool {
+    task.is_none_or(JoinHandle::is_finished)
 }
 
 /// Holds the invites against what was claimed and revoked. An engine that has a new leader may not show it all yet, so

@@ -124,6 +124,7 @@ async fn with_log(
         membership: RwLock::new(Some((membership.clone(), Instant::now()))),
         locked: AtomicBool::new(false),
         looks: Recent::default(),
+        tasks: Recent::default(),
         alarmed: Alarmed::default(),
     });
     // Before the entry is written anew: it says how far this broker's log was signed.

@@ -8,6 +8,7 @@ mod engine;
 mod formation;
 mod membership;
 mod nodes;
+mod tasks;
 mod tokens;
 mod unlock_key;
 
@@ -16,4 +17,5 @@ pub(crate) use engine::{Engine, EngineError, TRIED_WITH};
 pub(crate) use formation::Formation;
 pub(crate) use membership::Membership;
 pub(crate) use nodes::{Availability, Node, NodeChange};
+pub(crate) use tasks::Tasks;
 pub(crate) use tokens::{Live, Mark};

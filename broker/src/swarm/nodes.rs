@@ -1,12 +1,13 @@
 //! The swarm's nodes: read, and changed only at the version that was read.
 //!
-//! Keeps promise 9 (labels come from the invite, set by a manager). Must not remove a node.
+//! Keeps promise 9 (labels come from the invite, set by a manager). Must not remove a node by force: the engine itself
+//! refuses to remove one that is not down.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 use bollard::models::{NodeSpec, NodeSpecAvailabilityEnum, NodeSpecRoleEnum, NodeState, Reachability};
-use bollard::query_parameters::{ListNodesOptions, UpdateNodeOptionsBuilder};
+use bollard::query_parameters::{DeleteNodeOptionsBuilder, ListNodesOptions, UpdateNodeOptionsBuilder};
 use protocol::{MAX_HOSTNAME, NodeId, Role};
 use serde::Serialize;
 
@@ -26,6 +27,7 @@ pub(crate) enum Availability {
 }
 
 /// A node as the swarm sees it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that the swarm tells")]
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) id: NodeId,
@@ -34,6 +36,8 @@ pub(crate) struct Node {
     pub(crate) role: Role,
     pub(crate) availability: Availability,
     pub(crate) ready: bool,
+    /// Its managers have not heard of it for longer than they wait. One that is not ready may be on its way back.
+    pub(crate) down: bool,
     /// What it is reached at.
     pub(crate) address: String,
     pub(crate) engine: String,
@@ -45,6 +49,8 @@ pub(crate) struct Node {
     pub(crate) reachable: bool,
     /// When the node came into the swarm, in seconds since 1970.
     pub(crate) created: u64,
+    /// When it was changed last, in seconds since 1970: since then at the most it has been down. None if that does not read.
+    pub(crate) updated: Option<u64>,
     spec: NodeSpec,
 }
 
@@ -96,6 +102,13 @@ impl Engine {
         let options = UpdateNodeOptionsBuilder::default().version(version).build();
         self.call(|docker| async move { docker.update_node(&id, spec, options).await }).await
     }
+
+    /// Removes a node that is down. The engine refuses to remove any other.
+    pub(crate) async fn remove_node(&self, id: &NodeId) -> Result<(), EngineError> {
+        let name = id.to_string();
+        let options = DeleteNodeOptionsBuilder::default().force(false).build();
+        self.call(|docker| async move { docker.delete_node(&name, Some(options)).await }).await
+    }
 }
 
 impl Node {
@@ -109,6 +122,7 @@ impl Node {
             role: Role::Worker,
             availability,
             ready: true,
+            down: false,
             address: String::new(),
             engine: String::new(),
             labels: BTreeMap::new(),
@@ -116,6 +130,7 @@ impl Node {
             leader: false,
             reachable: false,
             created,
+            updated: Some(created),
             spec: NodeSpec::default(),
         }
     }
@@ -143,6 +158,7 @@ impl Node {
                 _ => Availability::Active,
             },
             ready: status.state == Some(NodeState::READY),
+            down: status.state == Some(NodeState::DOWN),
             address: reached_at(manages_at.as_deref(), status.addr),
             engine: plain(&description.engine.and_then(|engine| engine.engine_version).unwrap_or_default()),
             labels: spec.labels.clone().unwrap_or_else(HashMap::new).into_iter().collect(),
@@ -150,6 +166,7 @@ impl Node {
             leader: manager.as_ref().is_some_and(|manager| manager.leader == Some(true)),
             manager: manages_at,
             created: node.created_at.as_deref().and_then(clock::read).unwrap_or(0),
+            updated: node.updated_at.as_deref().and_then(clock::read),
             spec,
         })
     }

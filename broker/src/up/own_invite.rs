@@ -40,8 +40,14 @@ pub(super) async fn invite(cluster: &Cluster, brokers: Vec<BrokerAddress>) -> Re
     if let Some(kept) = kept(cluster, false, now)? {
         return Ok(kept);
     }
-    let order =
-        InviteOrder { role: Role::Manager, uses: 1, ttl: TTL.as_secs(), from: Vec::new(), labels: BTreeMap::new() };
+    let order = InviteOrder {
+        role: Role::Manager,
+        uses: 1,
+        ttl: TTL.as_secs(),
+        from: Vec::new(),
+        labels: BTreeMap::new(),
+        ephemeral: None,
+    };
     let (pin, generation) = (cluster.issuing.pin(), cluster.issuing.generation);
     let maker = Maker { cluster: cluster.id(), pin, generation, limits: Limits::default(), brokers };
     let internal = |what: String| Failure::new(Code::Internal, what);

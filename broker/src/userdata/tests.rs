@@ -27,6 +27,7 @@ fn invite_for(role: Role, labels: usize) -> InviteLine {
         from: vec!["10.0.0.0/8".parse().expect("a network")],
         labels: (0..labels).map(|number| (format!("label-{number}"), "v".repeat(200))).collect(),
         brokers: vec!["10.0.0.11".parse().expect("an address"), "fd00::12".parse().expect("an address")],
+        ephemeral: None,
         newer: BTreeMap::new(),
     };
     let part = |bytes: Vec<u8>| URL_SAFE_NO_PAD.encode(bytes);

@@ -24,6 +24,8 @@ pub use values::OwnAddress;
 pub(crate) enum Command {
     /// Bring this machine into the swarm.
     Join(JoinOptions),
+    /// Bring this machine out of the swarm.
+    Leave(LeaveOptions),
     /// Say what is known here.
     Status(StatusOptions),
     /// Print the help.
@@ -64,6 +66,19 @@ pub struct Addresses {
     pub listen: Option<OwnAddress>,
 }
 
+/// How to leave.
+#[derive(Debug, PartialEq)]
+pub(crate) struct LeaveOptions {
+    /// Docker's socket.
+    pub(crate) docker: PathBuf,
+    /// The state folder.
+    pub(crate) state: PathBuf,
+    /// For the brokers, and for the node's tasks to end.
+    pub(crate) timeout: Duration,
+    /// Do nothing unless the invite said that this machine is ephemeral.
+    pub(crate) if_ephemeral: bool,
+}
+
 /// What to say about this machine.
 #[derive(Debug, PartialEq)]
 pub(crate) struct StatusOptions {
@@ -92,9 +107,10 @@ pub(crate) fn help() -> String {
 }
 
 const HELP: &str = "\
-joiner: brings this machine into a Docker swarm, on an operator's invite
+joiner: brings this machine into a Docker swarm, on an operator's invite, and out of it again
 
   joiner join [- | --invite-file FILE | INVITE] [options]   join; does nothing on a node that is in already
+  joiner leave [--if-ephemeral] [options]                   have the node drained, and leave the swarm
   joiner status [--json] [options]                          say what is known here
   joiner --help | --version
 
@@ -118,7 +134,12 @@ options of join                                              environment
                           on a Docker that is in no swarm.
                           Is told JOINER_EXIT_CODE and
                           JOINER_REASON
-options of both
+options of leave
+  --if-ephemeral          do nothing, unless this machine's
+                          invite said that it is ephemeral
+  --timeout 60s           for the brokers to answer, and     JOINER_LEAVE_TIMEOUT
+                          for the node's tasks to end
+options of all
   --docker SOCKET         [/var/run/docker.sock]             JOINER_DOCKER
   --state DIR             [/var/lib/joiner]                  JOINER_STATE
   -v, --verbose           tell each try, and what it cost    JOINER_LOG=error|warn|info|debug
@@ -143,14 +164,15 @@ pub(crate) fn parse(
     let mut parser = lexopt::Parser::from_iter(words);
     match parser.next()? {
         Some(Arg::Value(command)) if command == "join" => join(parser, variable),
+        Some(Arg::Value(command)) if command == "leave" => leave(parser, variable),
         Some(Arg::Value(command)) if command == "status" => status(parser, variable),
         Some(Arg::Value(command)) if command == "help" => Ok(Command::Help),
         Some(Arg::Short('h') | Arg::Long("help")) => Ok(Command::Help),
         Some(Arg::Short('V') | Arg::Long("version")) => Ok(Command::Version),
         // What stands there may be an invite, so it is not shown.
-        Some(Arg::Value(_)) => Err(UsageError("the first word must be join or status".to_owned())),
+        Some(Arg::Value(_)) => Err(UsageError("the first word must be join, leave or status".to_owned())),
         Some(other) => Err(other.unexpected().into()),
-        None => Err(UsageError("a command is missing: join or status".to_owned())),
+        None => Err(UsageError("a command is missing: join, leave or status".to_owned())),
     }
 }
 
@@ -196,9 +218,31 @@ fn join(mut parser: lexopt::Parser, variable: impl Fn(&str) -> Option<OsString>)
             listen: own_address(listen.or_else(|| variable("JOINER_LISTEN_ADDR")), "the listen address")?,
         },
         state: folder(state.or_else(|| variable("JOINER_STATE"))),
-        timeout: duration(timeout.or_else(|| variable("JOINER_TIMEOUT")))?,
+        timeout: duration(timeout.or_else(|| variable("JOINER_TIMEOUT")), Duration::from_mins(10))?,
         shred: shred || yes(variable("JOINER_SHRED_INVITE"), "JOINER_SHRED_INVITE")?,
         on_failure: on_failure.or_else(|| variable("JOINER_ON_FAILURE")),
+    }))
+}
+
+fn leave(mut parser: lexopt::Parser, variable: impl Fn(&str) -> Option<OsString>) -> Result<Command, UsageError> {
+    let (mut docker, mut state, mut timeout, mut if_ephemeral) = (None, None, None, false);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("if-ephemeral") => if_ephemeral = true,
+            Arg::Long("timeout") => timeout = Some(parser.value()?),
+            Arg::Long("docker") => docker = Some(parser.value()?),
+            Arg::Long("state") => state = Some(parser.value()?),
+            Arg::Short('v') | Arg::Long("verbose") => narrate::up_to(Level::Debug),
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Command::Leave(LeaveOptions {
+        docker: socket(docker.or_else(|| variable("JOINER_DOCKER"))),
+        state: folder(state.or_else(|| variable("JOINER_STATE"))),
+        // Not JOINER_TIMEOUT: a machine that waits long for its join may have seconds left when it goes.
+        timeout: duration(timeout.or_else(|| variable("JOINER_LEAVE_TIMEOUT")), Duration::from_mins(1))?,
+        if_ephemeral,
     }))
 }
 
@@ -292,6 +336,21 @@ mod tests {
     }
 
     #[test]
+    fn leaving_has_a_time_of_its_own() {
+        let environment = [("JOINER_TIMEOUT", "2h"), ("JOINER_STATE", "/s")];
+        let left = |words: &[&str], environment: &[_]| match read(words, environment).expect("reads") {
+            Command::Leave(options) => options,
+            other => panic!("not leave: {other:?}"),
+        };
+        let options = left(&["leave"], &environment);
+        assert_eq!((options.timeout, options.if_ephemeral), (Duration::from_mins(1), false));
+        assert_eq!(options.state, PathBuf::from("/s"));
+        assert_eq!(left(&["leave"], &[("JOINER_LEAVE_TIMEOUT", "5s")]).timeout, Duration::from_secs(5));
+        let options = left(&["leave", "--if-ephemeral", "--timeout=9s"], &[("JOINER_LEAVE_TIMEOUT", "5s")]);
+        assert_eq!((options.timeout, options.if_ephemeral), (Duration::from_secs(9), true));
+    }
+
+    #[test]
     fn an_empty_variable_is_as_good_as_none() {
         assert_eq!(joined(&["join"], &[("JOINER_INVITE_FILE", ""), ("JOINER_TIMEOUT", "")]).invite, None);
     }
@@ -306,7 +365,7 @@ mod tests {
             &["join", "--timeout", "0s"],
             &["join", "--tmeout", "1m"],
             &["join", "--advertise-addr", "10.0.0.0/33"],
-            &["leave"],
+            &["leave", "SWINV-1-secret"],
             &["status", "SWINV-1-secret"],
             &[],
         ] {

@@ -16,7 +16,6 @@ use crate::narrate;
 
 const DEFAULT_DOCKER: &str = "/var/run/docker.sock";
 const DEFAULT_STATE: &str = "/var/lib/joiner";
-const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// One of this machine's own addresses, as an operator says it.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,8 +62,8 @@ pub(super) fn folder(value: Option<OsString>) -> PathBuf {
     value.map_or_else(|| DEFAULT_STATE.into(), PathBuf::from)
 }
 
-pub(super) fn duration(value: Option<OsString>) -> Result<Duration, UsageError> {
-    let Some(value) = text(value, "the timeout")? else { return Ok(DEFAULT_TIMEOUT) };
+pub(super) fn duration(value: Option<OsString>, otherwise: Duration) -> Result<Duration, UsageError> {
+    let Some(value) = text(value, "the timeout")? else { return Ok(otherwise) };
     humantime::parse_duration(&value)
         .ok()
         .filter(|timeout| !timeout.is_zero())

@@ -1,4 +1,5 @@
-//! The end of a boot: the node proves with its swarm certificate and the identity key that it has joined.
+//! The end of a boot: the node proves with its swarm certificate and the identity key that it has joined. And the one way
+//! in which it speaks to brokers after that, with its certificate.
 //!
 //! Keeps promise 10 (every node is explained): until the broker has confirmed, the boot is not done.
 //! Must not take "does not know this certificate" for "another swarm" before several rounds of all brokers said so.
@@ -11,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certs::{NodeKeyError, NodeKeyPair, SigningKey};
 use hyper::Method;
 use hyper::body::Bytes;
-use protocol::{JOINS, JoinReply, JoinRequest, MembershipReply, NodeId, Statement};
+use protocol::{JOINS, JoinReply, JoinRequest, LEAVES, LeaveReply, LeaveRequest, MembershipReply, NodeId, Statement};
 use zeroize::Zeroizing;
 
 use crate::broker::{Brokers, Credential, Failure, Request, Trouble, chance, pause};
@@ -28,15 +29,15 @@ const READS: u32 = 5;
 const READ_PAUSE: Duration = Duration::from_millis(200);
 
 /// This node, as the brokers see it.
-pub(super) struct Node<'a> {
+pub(crate) struct Node<'a> {
     /// Its id.
-    pub(super) id: &'a NodeId,
+    pub(crate) id: &'a NodeId,
     /// Docker's root folder.
-    pub(super) root: &'a Path,
+    pub(crate) root: &'a Path,
     /// The brokers.
-    pub(super) brokers: &'a mut Brokers,
+    pub(crate) brokers: &'a mut Brokers,
     /// For everything together.
-    pub(super) deadline: Deadline,
+    pub(crate) deadline: Deadline,
 }
 
 impl Node<'_> {
@@ -57,7 +58,8 @@ impl Node<'_> {
         let body = serde_json::to_vec(&request).map_err(|error| Error::Internal(error.to_string()))?;
         let locked = Error::NodeKeyLocked { node: self.id.clone() };
         let during = format!("confirming node {}, which has joined and stays drained until then", self.id);
-        match self.ask(Method::POST, body.into(), locked, &during).await? {
+        let request = Request { step: "confirm", method: Method::POST, path: JOINS, body: body.into() };
+        match self.ask(request, locked, &during).await? {
             Ok(reply) => Ok(reply),
             Err((request, broker)) => Err(Error::Unexplained { node: self.id.clone(), broker, request }),
         }
@@ -67,23 +69,34 @@ impl Node<'_> {
     pub(super) async fn membership(&mut self) -> Result<MembershipReply, Error> {
         let locked = Error::Unprovable { node: self.id.clone() };
         let during = format!("asking whether node {} is in the invite's swarm", self.id);
-        match self.ask(Method::GET, Bytes::new(), locked, &during).await? {
+        let request = Request { step: "membership", method: Method::GET, path: JOINS, body: Bytes::new() };
+        match self.ask(request, locked, &during).await? {
             Ok(reply) => Ok(reply),
             Err(_) => Err(self.elsewhere("the invite's brokers do not count it among their nodes")),
+        }
+    }
+
+    /// Says that this node leaves. Gives how many of its tasks have not ended.
+    pub(crate) async fn leave(&mut self) -> Result<LeaveReply, Error> {
+        let request = LeaveRequest { node: self.id.clone() };
+        let body = serde_json::to_vec(&request).map_err(|error| Error::Internal(error.to_string()))?;
+        let request = Request { step: "leave", method: Method::POST, path: LEAVES, body: body.into() };
+        let locked = Error::Unprovable { node: self.id.clone() };
+        let during = format!("asking that node {} be drained", self.id);
+        match self.ask(request, locked, &during).await? {
+            Ok(reply) => Ok(reply),
+            Err((request, broker)) => Err(Error::LeaveRefused { node: self.id.clone(), broker, request }),
         }
     }
 
     /// Asks the brokers with the node's certificate. The inner error is a refusal: its request, and who refused.
     async fn ask<T: serde::de::DeserializeOwned>(
         &mut self,
-        method: Method,
-        body: Bytes,
+        request: Request<'_>,
         locked: Error,
         during: &str,
     ) -> Result<Result<T, (Option<String>, String)>, Error> {
         let Some(credential) = self.credential().await? else { return Err(locked) };
-        let step = if method == Method::GET { "membership" } else { "confirm" };
-        let request = Request { step, method, path: JOINS, body };
         let (mut rounds, mut refusals) = (0, 0);
         loop {
             let (trouble, broker) = match self.brokers.ask(&credential, &request).await {

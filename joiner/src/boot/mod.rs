@@ -28,6 +28,7 @@ use crate::state::{Ending, Folder, Machine, Record};
 pub use addresses::OwnAddresses;
 pub(crate) use addresses::settle as own_addresses;
 use admission::{Admission, Admitting, Identity};
+pub(crate) use confirm::Node;
 use plan::{Beginning, Step, Stop};
 
 /// How often to look at something that will change by itself.
@@ -53,7 +54,8 @@ async fn join_with(options: &JoinOptions, folder: &Folder, deadline: Deadline, c
     let answer = match invite {
         Ok(invite) => {
             invites.push(invite.unverified().jti.clone());
-            let mut brokers = Brokers::of(invite.unverified(), deadline)?;
+            let pinned = invite.unverified();
+            let mut brokers = Brokers::new(pinned.iss.clone(), &pinned.into(), &pinned.brokers, deadline)?;
             brokers.learn(&options.brokers);
             let boot = Boot {
                 deadline,
@@ -82,7 +84,7 @@ async fn join_with(options: &JoinOptions, folder: &Folder, deadline: Deadline, c
 }
 
 /// Waits for the state folder.
-async fn take(path: &Path, deadline: Deadline) -> Result<Folder, Error> {
+pub(crate) async fn take(path: &Path, deadline: Deadline) -> Result<Folder, Error> {
     loop {
         if let Some(folder) = Folder::open(path)? {
             return Ok(folder);
@@ -90,7 +92,7 @@ async fn take(path: &Path, deadline: Deadline) -> Result<Folder, Error> {
         if deadline.has_passed() {
             return Err(Error::AnotherRun);
         }
-        narrate::step("state: another joiner join is running here, waiting for it");
+        narrate::step("state: another joiner is running here, waiting for it");
         deadline.pause(POLL).await;
     }
 }
@@ -120,7 +122,7 @@ async fn if_done(
 }
 
 /// The engine's state, once there is an engine.
-async fn look(docker: &Docker, deadline: Deadline) -> Result<Info, Error> {
+pub(crate) async fn look(docker: &Docker, deadline: Deadline) -> Result<Info, Error> {
     let mut round = 0;
     loop {
         let error = match docker.info(deadline).await {
@@ -275,7 +277,9 @@ impl Boot<'_> {
                 // Before Docker is told: from here on, a swarm that Docker is in is this boot's.
                 record.swarm = Some(redeemed.swarm.clone());
                 record.role = redeemed.role;
-                record.brokers.clone_from(&redeemed.brokers);
+                if !redeemed.brokers.is_empty() {
+                    record.brokers.clone_from(&redeemed.brokers);
+                }
                 self.folder.save(&record)?;
                 self.brokers.learn(&redeemed.brokers);
                 self.tell_docker(redeemed).await

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use certs::{PinnedClient, ServerPin};
 use hyper::Method;
 use hyper::body::Bytes;
-use protocol::{BrokerAddress, ClusterId, Invite};
+use protocol::{BrokerAddress, ClusterId};
 use rustls::ClientConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use serde::de::DeserializeOwned;
@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use crate::clock::{self, Deadline};
 use crate::exit::Error;
 use crate::narrate;
+use crate::state::Pinned;
 use connection::Connection;
 use exchange::Answer;
 use retry::Next;
@@ -89,22 +90,27 @@ struct Open {
 }
 
 impl Brokers {
-    /// The brokers of this invite.
-    pub(crate) fn of(invite: &Invite, deadline: Deadline) -> Result<Self, Error> {
+    /// The brokers of this cluster, at these addresses.
+    pub(crate) fn new(
+        cluster: ClusterId,
+        pinned: &Pinned,
+        addresses: &[BrokerAddress],
+        deadline: Deadline,
+    ) -> Result<Self, Error> {
         let tls = PinnedClient::new(
             Arc::new(provider::provider()),
             ServerPin {
-                cluster: invite.iss.clone(),
-                pin: invite.pin.clone(),
-                generation: invite.generation,
-                not_earlier_than: UnixTime::since_unix_epoch(Duration::from_secs(invite.iat)),
+                cluster: cluster.clone(),
+                pin: pinned.pin.clone(),
+                generation: pinned.generation,
+                not_earlier_than: UnixTime::since_unix_epoch(Duration::from_secs(pinned.made)),
             },
         );
         let name = tls.server_name().map_err(|error| internal(&error))?;
         let mut brokers = Self {
             tls,
             name,
-            cluster: invite.iss.clone(),
+            cluster,
             addresses: Vec::new(),
             deadline,
             open: None,
@@ -113,7 +119,7 @@ impl Brokers {
             local: None,
             spent: Duration::ZERO,
         };
-        brokers.learn(&invite.brokers);
+        brokers.learn(addresses);
         // Machines that were started together begin with different brokers.
         if let Some(first) = (chance() as usize).checked_rem(brokers.addresses.len()) {
             brokers.addresses.rotate_left(first);

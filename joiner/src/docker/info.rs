@@ -3,9 +3,10 @@
 //! Keeps promise 13 (versions mix): fields that an engine lacks or adds change nothing, a state that is new is named.
 //! Must not decide what a state means for the boot.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use protocol::{NodeId, SwarmId};
+use protocol::{BrokerAddress, DEFAULT_PORT, NodeId, SwarmId};
 use serde::{Deserialize, Deserializer};
 
 use crate::narrate;
@@ -49,6 +50,12 @@ pub(crate) struct LocalNode {
     /// What went wrong.
     #[serde(default)]
     pub(crate) error: String,
+    /// Whether it is a manager.
+    #[serde(rename = "ControlAvailable", default)]
+    pub(crate) manager: bool,
+    /// The swarm's managers, as a node sees them now.
+    #[serde(rename = "RemoteManagers", default)]
+    managers: Option<Vec<Manager>>,
     /// The swarm; only managers tell.
     #[serde(default)]
     cluster: Option<Cluster>,
@@ -59,6 +66,18 @@ impl LocalNode {
     pub(crate) fn swarm(&self) -> Option<&SwarmId> {
         self.cluster.as_ref()?.id.as_ref()
     }
+
+    /// Where a broker of each manager may be.
+    pub(crate) fn brokers(&self) -> Vec<BrokerAddress> {
+        let addresses = self.managers.iter().flatten().filter_map(|manager| manager.address.parse::<SocketAddr>().ok());
+        addresses.map(|address| SocketAddr::new(address.ip(), DEFAULT_PORT).into()).collect()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct Manager {
+    #[serde(rename = "Addr", default)]
+    address: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -131,8 +150,15 @@ mod tests {
             "",
         );
         assert_eq!(none.swarm, LocalNode::default());
-        let worker = info(r#"{"NodeID":"k9vqn1p0r3a8j2m4x6t5b7c1d","LocalNodeState":"active","Cluster":null}"#, "");
+        let worker = info(
+            r#"{"NodeID":"k9vqn1p0r3a8j2m4x6t5b7c1d","LocalNodeState":"active","Cluster":null,"ControlAvailable":false,
+                "RemoteManagers":[{"NodeID":"x","Addr":"10.0.0.1:2377"},{"Addr":"[fd00::1]:2377"},{"Addr":""}]}"#,
+            "",
+        );
         assert_eq!((worker.swarm.state.clone(), worker.swarm.swarm()), (LocalState::Active, None));
+        let brokers: Vec<String> = worker.swarm.brokers().iter().map(ToString::to_string).collect();
+        assert_eq!(brokers, ["10.0.0.1:7443", "[fd00::1]:7443"]);
+        assert!(!worker.swarm.manager);
         let manager = info(
             r#"{"NodeID":"k9vqn1p0r3a8j2m4x6t5b7c1d","LocalNodeState":"active","Cluster":{"ID":"zzzzzzzzzzzzzzzzzzzzzzzzz"}}"#,
             "",

@@ -13,6 +13,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Method, Request, header};
+use protocol::NodeId;
 use serde::Deserialize;
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
@@ -86,7 +87,7 @@ impl Docker {
         Ok(JoinAnswer::read(status, &message(&body)))
     }
 
-    /// Tells the engine to give up a join. Without force: an engine that is an active manager after all keeps its place.
+    /// Tells the engine to leave, or to give up a join. Without force: an engine that is an active manager after all keeps its place.
     pub(crate) async fn leave(&self, deadline: Deadline) -> Result<(), DockerError> {
         let (status, body) = self.ask(Method::POST, "/swarm/leave", Bytes::new(), deadline).await?;
         let text = message(&body);
@@ -94,6 +95,28 @@ impl Docker {
             return Ok(());
         }
         Err(self.unexpected(&format!("{status} to POST /swarm/leave: {}", narrate::foreign(&text))))
+    }
+
+    /// Kills what runs here of this node's tasks: an engine that is to leave does not, while one goes on.
+    pub(crate) async fn kill_tasks(&self, node: &NodeId, deadline: Deadline) -> Result<(), DockerError> {
+        #[derive(Deserialize)]
+        struct Container {
+            #[serde(rename = "Id")]
+            id: String,
+        }
+        // {"label":["com.docker.swarm.node.id=NODE"]}, as it stands in a URL.
+        let path = format!(
+            "/containers/json?filters=%7B%22label%22%3A%5B%22com.docker.swarm.node.id%3D{}%22%5D%7D",
+            node.as_str()
+        );
+        let (status, body) = self.ask(Method::GET, &path, Bytes::new(), deadline).await?;
+        let containers: Vec<Container> = serde_json::from_slice(&body)
+            .map_err(|_| self.unexpected(&format!("{status} to GET /containers/json: {}", message(&body))))?;
+        for Container { id } in containers {
+            // One that has ended meanwhile is an error to Docker, and all right here.
+            self.ask(Method::POST, &format!("/containers/{id}/kill"), Bytes::new(), deadline).await?;
+        }
+        Ok(())
     }
 
     async fn ask(

@@ -18,7 +18,7 @@ use protocol::NodeId;
 use crate::{exit, narrate};
 
 pub(crate) use ending::Ending;
-pub(crate) use record::{Machine, Record};
+pub(crate) use record::{Machine, Pinned, Record};
 
 const RECORD: &str = "boot.json";
 const KEY: &str = "key.pem";

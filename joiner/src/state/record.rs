@@ -3,7 +3,7 @@
 //! Keeps promise 2: what must survive a crash before the next step is written down before that step.
 //! Must not hold a secret: no token, no grant, no key.
 
-use protocol::{BrokerAddress, ClusterId, GrantId, Invite, InviteId, KeyHash, NodeId, Role, SwarmId};
+use protocol::{BrokerAddress, ClusterId, GrantId, Invite, InviteId, KeyHash, NodeId, Pin, Role, SwarmId};
 use serde::{Deserialize, Serialize};
 
 /// The version of the record that this release writes. It reads no later one.
@@ -28,10 +28,17 @@ pub(crate) struct Record {
     /// The last grant, written before it is redeemed.
     #[serde(default)]
     pub(crate) grant: Option<GrantId>,
+    /// What tells a broker of the cluster from any other server: for when the invite is long gone. None in the record of an
+    /// older release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pinned: Option<Pinned>,
+    /// Whether the invite says that its machines come and go.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) ephemeral: bool,
     /// The swarm that Docker was told to join with that grant, written before it was told.
     #[serde(default)]
     pub(crate) swarm: Option<SwarmId>,
-    /// The brokers that were live then.
+    /// The brokers that were live then; before that, those that the invite names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) brokers: Vec<BrokerAddress>,
     /// The node this machine became, once Docker said so.
@@ -40,6 +47,26 @@ pub(crate) struct Record {
     /// Whether a broker has confirmed it: the end of the boot.
     #[serde(default)]
     pub(crate) confirmed: bool,
+    /// The node of which a broker knows that it leaves: from then on Docker does, whatever a broker says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) leaving: Option<NodeId>,
+}
+
+/// What an invite says of the brokers' certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pinned {
+    /// The hash of the root's certificate.
+    pub(crate) pin: Pin,
+    /// The lowest generation of issuing CA.
+    pub(crate) generation: u32,
+    /// When the invite was made, in seconds since 1970: it is no earlier than that.
+    pub(crate) made: u64,
+}
+
+impl From<&Invite> for Pinned {
+    fn from(invite: &Invite) -> Self {
+        Self { pin: invite.pin.clone(), generation: invite.generation, made: invite.iat }
+    }
 }
 
 impl Record {
@@ -53,10 +80,13 @@ impl Record {
             machine,
             key: None,
             grant: None,
+            pinned: Some(invite.into()),
+            ephemeral: invite.ephemeral.is_some(),
             swarm: None,
-            brokers: Vec::new(),
+            brokers: invite.brokers.clone(),
             node: None,
             confirmed: false,
+            leaving: None,
         }
     }
 

@@ -25,8 +25,20 @@ pub(super) struct Place {
 }
 
 /// What is about an invite, or about a machine that joins by one.
-const OF_AN_INVITE: [&str; 11] =
-    ["invite", "uses", "ttl", "from", "label", "broker", "offline", "joiner", "embed", "install_docker", "on_failure"];
+const OF_AN_INVITE: [&str; 12] = [
+    "invite",
+    "uses",
+    "ttl",
+    "from",
+    "label",
+    "ephemeral",
+    "broker",
+    "offline",
+    "joiner",
+    "embed",
+    "install_docker",
+    "on_failure",
+];
 
 #[derive(Serialize)]
 struct Shown<'a> {

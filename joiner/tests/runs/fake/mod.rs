@@ -155,6 +155,7 @@ fn invite(cluster: &ClusterId, issuing: &Issuing, brokers: Vec<BrokerAddress>) -
         from: Vec::new(),
         labels: [("zone".to_owned(), "a".to_owned())].into(),
         brokers,
+        ephemeral: None,
         newer: std::collections::BTreeMap::new(),
     }
 }

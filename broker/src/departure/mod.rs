@@ -1,0 +1,20 @@
+//! How a node goes: it says that it leaves, or it was ephemeral and stays down. Then its row is removed from the swarm.
+//!
+//! Keeps DESIGN's words: only what the managers own decides, which is the node's labels, never what a machine says of itself.
+//! Must not remove a manager, a node that is up, or one that neither asked for it nor was ephemeral.
+
+mod leave;
+mod plan;
+mod remove;
+
+pub(crate) use leave::leave;
+pub(crate) use plan::perhaps_gone;
+pub(crate) use remove::remove_gone;
+
+/// The label of an ephemeral machine's node, set with its grant's: for how many seconds it may be down.
+pub(crate) const EPHEMERAL_LABEL: &str = "swarm-broker.ephemeral";
+/// The label of a node that has said that it leaves: since when, in seconds since 1970. It outlives every broker, so
+/// whichever looks next goes on with it.
+const LEAVING_LABEL: &str = "swarm-broker.leaving";
+/// The label by which one broker takes a node's removal on: since when, in seconds since 1970, and the broker's id.
+const REMOVING_LABEL: &str = "swarm-broker.removing";
