@@ -6,6 +6,7 @@ locals {
     for name, text in {
       fetch = file("${path.module}/../boot/joiner-fetch")
       unit  = file("${path.module}/../units/joiner.service")
+      leave = file("${path.module}/../units/joiner-leave.service")
     } :
     name => replace(replace(replace(text, "/(?m)^[ \\t]*#([^!\\n].*)?\\n/", ""), "/\\n{3,}/", "\n\n"), "/^\\n+/", "")
   }
@@ -17,6 +18,9 @@ locals {
     "ExecStartPre=+/usr/local/sbin/joiner-fetch\nExecStart=/usr/local/bin/joiner",
   )
 
+  # The same of the unit that has an ephemeral machine leave when it is powered off.
+  leave = replace(local.sources.leave, "/usr/bin/joiner", "/usr/local/bin/joiner")
+
   # The joiner's own settings, by the name of their variable.
   settings = {
     for name, value in {
@@ -27,8 +31,9 @@ locals {
 
   machines = [
     for index, line in local.lines : {
-      line  = line
-      about = try(local.abouts[index], "")
+      line   = line
+      about  = try(local.abouts[index], "")
+      leaves = try(local.leaves[index], false)
       files = [
         for file in concat(
           [
@@ -39,10 +44,16 @@ locals {
             { path = "/usr/local/sbin/joiner-fetch", mode = "0755", content = local.sources.fetch },
             { path = "/etc/systemd/system/joiner.service", mode = "0644", content = local.unit },
           ],
+          try(local.leaves[index], false) ? [
+            { path = "/etc/systemd/system/joiner-leave.service", mode = "0644", content = local.leave },
+          ] : [],
         ) : file if file.content != ""
       ]
     }
   ]
+
+  # Whether it gets that unit: an image with the package has it.
+  leaves = [for policy in local.policies : !var.embed && can(policy.ephemeral + 0)]
 
   # One line that says what this is, without a secret.
   abouts = [
@@ -81,9 +92,10 @@ locals {
     for machine in range(var.machines) : local.uninvited
     ] : [
     for machine in local.machines : templatefile("${path.module}/user-data.tftpl", {
-      about = machine.about
-      files = machine.files
-      extra = var.extra
+      about  = machine.about
+      leaves = machine.leaves
+      files  = machine.files
+      extra  = var.extra
     })
   ]
 

@@ -45,7 +45,7 @@ impl ByStore {
         let environment = File { path: ENVIRONMENT, mode: 0o600, content: self.environment()? };
         let up = File { path: UP_FILE, mode: 0o644, content: self.drop_in()? };
         let commands = [&COMMANDS[..1], &BROKER_COMMANDS[..]].concat();
-        Ok(Files { about, plain: vec![environment], unit: None, commands, up: Some(up) })
+        Ok(Files { about, plain: vec![environment], unit: None, leave: None, commands, up: Some(up) })
     }
 
     fn environment(&self) -> Result<String, UserDataError> {

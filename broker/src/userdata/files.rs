@@ -9,11 +9,13 @@ use super::{Order, Program, UserDataError};
 
 const FETCH: &str = include_str!("../../../cloud-init/boot/joiner-fetch");
 const UNIT: &str = include_str!("../../../cloud-init/units/joiner.service");
+const LEAVE: &str = include_str!("../../../cloud-init/units/joiner-leave.service");
 
 /// Where the invite lies, for its unit.
 pub(super) const INVITE: &str = "/etc/joiner/invite";
 const ENVIRONMENT: &str = "/etc/joiner/environment";
 const UNIT_FILE: &str = "/etc/systemd/system/joiner.service";
+const LEAVE_FILE: &str = "/etc/systemd/system/joiner-leave.service";
 /// Where the package has the joiner, and so the unit.
 const PACKAGED: &str = "/usr/bin/joiner";
 
@@ -43,6 +45,8 @@ pub(super) struct Files {
     pub(super) plain: Vec<File>,
     /// The unit, where the image does not have it.
     pub(super) unit: Option<File>,
+    /// What has an ephemeral machine leave when it is powered off, where the image does not have it.
+    pub(super) leave: Option<File>,
     /// What starts the boot.
     pub(super) commands: Vec<&'static [&'static str]>,
     /// On a manager: what makes its broker's unit come up by itself.
@@ -60,6 +64,9 @@ pub(super) const COMMANDS: [&[&str]; 3] = [
     &["systemctl", "enable", "joiner.service"],
     &["systemctl", "start", "--no-block", "joiner.service"],
 ];
+/// The same of what is stopped when the machine is powered off. It must have been started for that.
+pub(super) const LEAVE_COMMANDS: [&[&str]; 2] =
+    [&["systemctl", "enable", "joiner-leave.service"], &["systemctl", "start", "--no-block", "joiner-leave.service"]];
 /// The same of the broker, on a manager. Without the broker's package they fail, and the machine says so.
 pub(super) const BROKER_COMMANDS: [&[&str]; 2] =
     [&["systemctl", "enable", "broker.service"], &["systemctl", "start", "--no-block", "broker.service"]];
@@ -85,16 +92,19 @@ impl Files {
             files.push(File { path: place.fetch, mode: 0o755, content: without_comments(FETCH) });
         }
         let unit = fetched.then(|| File { path: UNIT_FILE, mode: 0o644, content: unit(place) });
+        let leave = || File { path: LEAVE_FILE, mode: 0o644, content: leave_unit(place) };
+        let leave = (fetched && terms.ephemeral.is_some()).then(leave);
+        let leaves: &[_] = if leave.is_some() { &LEAVE_COMMANDS } else { &[] };
         let manager = terms.role == Role::Manager;
         let up = manager.then(|| File { path: UP_FILE, mode: 0o644, content: without_comments(UP) });
         let brokers: &[_] = if manager { &BROKER_COMMANDS } else { &[] };
-        let commands = [&COMMANDS, brokers].concat();
-        Ok(Self { about, plain: files, unit, commands, up })
+        let commands = [&COMMANDS, leaves, brokers].concat();
+        Ok(Self { about, plain: files, unit, leave, commands, up })
     }
 
     /// All of them, the units last.
     pub(super) fn all(&self) -> impl Iterator<Item = &File> {
-        self.plain.iter().chain(&self.unit).chain(&self.up)
+        self.plain.iter().chain(&self.unit).chain(&self.leave).chain(&self.up)
     }
 }
 
@@ -104,6 +114,11 @@ fn unit(place: &Place) -> String {
     // The script installs programs: it runs outside of the unit's sandbox.
     let fetched = format!("ExecStartPre=+{}\nExecStart={}", place.fetch, place.program);
     without_comments(UNIT).replace(&start, &fetched)
+}
+
+/// The same of the unit that is there for a machine's end.
+fn leave_unit(place: &Place) -> String {
+    without_comments(LEAVE).replace(PACKAGED, place.program)
 }
 
 /// Room is short in user-data, and the comments stand in the product's source.

@@ -14,6 +14,8 @@ pub(super) fn write(files: &Files) -> String {
         None => json!({ "name": "joiner.service", "enabled": true }),
     };
     let mut units = if joins { vec![unit] } else { Vec::new() };
+    let leave = |leave: &File| json!({ "name": "joiner-leave.service", "enabled": true, "contents": leave.content });
+    units.extend(files.leave.as_ref().map(leave));
     // What Ignition calls a drop-in is the same file.
     units.extend(files.up.as_ref().map(|up| {
         let dropins = json!([{ "name": "up.conf", "contents": up.content }]);

@@ -30,9 +30,13 @@ fn invite_for(role: Role, labels: usize) -> InviteLine {
         ephemeral: None,
         newer: BTreeMap::new(),
     };
+    line(&invite)
+}
+
+fn line(invite: &Invite) -> InviteLine {
     let part = |bytes: Vec<u8>| URL_SAFE_NO_PAD.encode(bytes);
     let header = part(format!(r#"{{"alg":"ES256","typ":"{INVITE_TYP}"}}"#).into_bytes());
-    let payload = part(serde_json::to_vec(&invite).expect("serialises"));
+    let payload = part(serde_json::to_vec(invite).expect("serialises"));
     InviteLine::from_jws(&format!("{header}.{payload}.{}", part(vec![7; 64]))).expect("an invite")
 }
 
@@ -134,6 +138,29 @@ fn the_unit_fetches_outside_of_its_sandbox_and_then_runs_what_was_fetched() {
         "{unit}"
     );
     assert!(!unit.contains("/usr/"), "{unit}");
+}
+
+#[test]
+fn an_ephemeral_machine_gets_what_has_it_leave_when_it_is_powered_off_and_no_other_does() {
+    let mut invite = invite_for(Role::Worker, 2).unverified().clone();
+    invite.ephemeral = Some(600);
+    let ephemeral = line(&invite);
+    for format in Format::value_variants().iter().filter(|format| **format != Format::Tfvars) {
+        let text = render(&order(), &ephemeral, *format).expect("renders");
+        assert!(text.contains("joiner-leave.service") && text.contains("leave --if-ephemeral"), "{text}");
+        assert!(text.len() < LIMIT * 3 / 4, "{} bytes", text.len());
+        assert!(
+            !render(&order(), &line(&Invite { ephemeral: None, ..invite.clone() }), *format)
+                .expect("renders")
+                .contains("leave")
+        );
+        // The package has it.
+        let packaged = Order { program: Program::InImage, ..order() };
+        assert!(!render(&packaged, &ephemeral, *format).expect("renders").contains("joiner-leave"));
+    }
+    let config = render(&order(), &ephemeral, Format::CloudConfig).expect("renders");
+    assert!(config.contains("exec /usr/local/bin/joiner leave --if-ephemeral"), "{config}");
+    assert!(config.contains("  - [systemctl, start, --no-block, joiner-leave.service]"), "{config}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod boots;
 mod clock;
+mod ends;
 mod followed;
 mod forms;
 mod impostor;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
             boots::three_machines_boot_at_once_with_one_user_data_and_join,
             boots::machines_that_boot_before_the_broker_join_when_it_is_up,
             boots::a_machine_joins_through_the_next_broker_when_the_first_is_dead,
+            ends::an_ephemeral_machine_leaves_when_it_is_powered_off_and_not_when_it_restarts,
             forms::cloud_init_accepts_every_form_and_machines_join,
             wrong::a_changed_joiner_never_runs,
             wrong::a_broker_of_another_ca_is_told_nothing,

@@ -91,6 +91,8 @@ pub(crate) fn both_are_installed_with_all_that_belongs_to_them_and_start_nothing
         assert_eq!(machine.ok(&["systemctl", "is-enabled", &unit])?, "enabled");
         assert_eq!(machine.run(&["systemctl", "is-active", &unit])?.stdout, "inactive\n", "{name} was not started");
     }
+    assert_eq!(machine.ok(&["systemctl", "is-enabled", "joiner-leave.service"])?, "enabled");
+    machine.ok(&["systemd-analyze", "security", "--threshold=30", "--no-pager", "joiner-leave.service"])?;
     machine.ok(&[&["rm"], &CONDITIONS[..]].concat())?;
     for name in ["broker", "joiner"] {
         let unit = format!("{name}.service");

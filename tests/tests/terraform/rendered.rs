@@ -56,8 +56,13 @@ pub(crate) fn it_is_what_the_broker_prints_byte_by_byte(_: &Pool) -> Result<(), 
         ("1", &["--embed"][..]),
         ("3", &["--embed", "--advertise-addr", "10.0.0.0/8", "--on-failure", COMMAND]),
         ("3", &["--joiner", &intel, "--joiner", &arm, "--install-docker", "--on-failure", COMMAND]),
+        // These come and go, and leave when they are powered off.
+        ("5", &["--joiner", &intel]),
     ] {
-        let line = broker(&state, &[&create[..], &[uses, "--label", "note=ö>?", "--from", "10.0.0.0/8"]].concat(), "")?;
+        let ephemeral = if uses == "5" { &["--ephemeral"][..] } else { &[] };
+        let policy = [&[uses], ephemeral].concat();
+        let line =
+            broker(&state, &[&create[..], &policy, &["--label", "note=ö>?", "--from", "10.0.0.0/8"]].concat(), "")?;
         let print = |format| {
             let words = ["cloud-init", "worker", "--offline", "--invite", "-", "--format", format];
             broker(&state, &[&words[..], options].concat(), &line)
