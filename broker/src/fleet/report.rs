@@ -122,8 +122,11 @@ pub(crate) fn explain(nodes: Vec<Node>, invites: &[InviteState], now: u64) -> Re
             open: now < taken.claimed.saturating_add(WINDOW),
         })
         .collect();
-    let mut pending = pending(&nodes, &booting);
-    pending.extend(confirming(&nodes, invites, now));
+    // Those that confirmed a moment ago first: none of them takes the place of a machine that is on its way.
+    let confirming = confirming(&nodes, invites, now);
+    let on_the_way: Vec<&Node> = nodes.iter().filter(|node| !confirming.contains(&node.id)).collect();
+    let mut pending = pending(&on_the_way, &booting);
+    pending.extend(confirming);
     let nodes = nodes.into_iter().map(|node| line(node, invites, &pending)).collect();
     Report { nodes, booting }
 }
@@ -131,14 +134,14 @@ pub(crate) fn explain(nodes: Vec<Node>, invites: &[InviteState], now: u64) -> Re
 /// The nodes that may be machines on their way: drained, without a label of ours, come after a use was claimed whose
 /// token was handed out and whose window is open. Each such use accounts for one node, so that a machine which never
 /// confirms hides nobody else.
-fn pending(nodes: &[Node], booting: &[Booting]) -> HashSet<NodeId> {
+fn pending(nodes: &[&Node], booting: &[Booting]) -> HashSet<NodeId> {
     let mut waiting: Vec<&Booting> = booting.iter().filter(|boot| boot.open && boot.redeemed.is_some()).collect();
     waiting.sort_by_key(|boot| boot.claimed);
     // One that was drained because nothing explained it is no machine on its way.
     let ours = [GRANT_LABEL, ADOPTED_LABEL, DRAINED_LABEL];
     let labelled = |node: &Node| ours.iter().any(|label| node.labels.contains_key(*label));
     let mut unlabelled: Vec<&Node> =
-        nodes.iter().filter(|node| !labelled(node) && node.availability == Availability::Drain).collect();
+        nodes.iter().copied().filter(|node| !labelled(node) && node.availability == Availability::Drain).collect();
     unlabelled.sort_by_key(|node| node.created);
     let mut pending = HashSet::new();
     for node in unlabelled {
@@ -251,7 +254,7 @@ mod tests {
     #[test]
     fn a_machine_that_never_confirms_hides_no_other_node() {
         let nodes = [node('x', Availability::Drain, 105), node('y', Availability::Drain, 110)];
-        let pending = pending(&nodes, &[boot(100, true, true)]);
+        let pending = pending(&nodes.each_ref(), &[boot(100, true, true)]);
         assert_eq!(pending.into_iter().collect::<Vec<_>>(), [nodes[0].id.clone()]);
     }
 
@@ -268,8 +271,26 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_confirmed_takes_no_place_of_a_machine_on_its_way() {
+        let (first, second) = (node('x', Availability::Drain, 105), node('y', Availability::Drain, 106));
+        let mut invite = joined(&first.id, &GrantId::random());
+        let (key, grant) = (KeyHash::of_spki(b"another"), GrantId::random().hash());
+        let policy = crate::ledger::tests::invite(2);
+        for operation in [
+            Operation::Claim { key: key.clone() },
+            Operation::Open { key: key.clone(), grant: grant.clone() },
+            Operation::Redeem { key, grant, generation: 1 },
+        ] {
+            invite.claims.apply(Some(&policy), &operation, 1).expect("done");
+        }
+        // The first confirmed after the nodes were read, and before the invites were.
+        let report = explain(vec![first, second], &[invite], 2);
+        assert_eq!(report.count(NodeState::Pending), 2, "no alarm: {:?}", report.nodes);
+    }
+
+    #[test]
     fn only_a_drained_newcomer_can_be_pending() {
-        let none = |nodes: &[Node], boots: &[Booting]| pending(nodes, boots).is_empty();
+        let none = |nodes: &[Node; 1], boots: &[Booting]| pending(&nodes.each_ref(), boots).is_empty();
         let drained = [node('x', Availability::Drain, 105)];
         assert!(!none(&drained, &[boot(100, true, true)]));
         assert!(none(&drained, &[boot(100, false, true)]), "no token was handed out");
