@@ -110,6 +110,11 @@ pub(crate) enum Error {
         "this machine is a manager of its swarm, as node {node}: managers do not leave this way, since each one that goes takes a vote along. Run 'docker node demote {node}' on another manager, then the same command again. Nothing was changed"
     )]
     Manager { node: NodeId },
+    /// It is not the node that a boot here brought in.
+    #[error(
+        "this machine is node {node} of a swarm, and joiner did not bring it in as that node: it joined by hand since, or its state folder is another machine's. It was left alone: run 'docker swarm leave' here, and 'docker node rm {node}' on a manager"
+    )]
+    OtherNode { node: NodeId },
     /// No boot was begun here.
     #[error(
         "there is no boot in {state}: joiner did not bring this machine into a swarm. Run 'docker swarm leave' here, and 'docker node rm' on a manager"
@@ -121,6 +126,11 @@ pub(crate) enum Error {
     /// Docker has left, and nobody knows.
     #[error("this machine has left the swarm, but no broker was told: {why}. Its row stays in 'docker node ls', as Down: {}", row(node, *.ephemeral))]
     Untold { node: NodeId, why: String, ephemeral: bool },
+    /// Nobody knows, and Docker has not left.
+    #[error(
+        "no broker was told that this machine leaves: {why}. Docker has not left: {but}. Run the same command again"
+    )]
+    NotLeft { why: String, but: String },
     /// Docker cannot be a swarm node here.
     #[error("this Docker cannot be a node of a swarm: {0}. Run joiner where the ordinary engine runs")]
     NoNode(&'static str),
@@ -132,7 +142,7 @@ const CODES: [(u8, &str); 11] = [
     (64, "usage: the command line is wrong, or no invite is given"),
     (65, "the invite is garbled, or no invite at all"),
     (66, "the invite's file cannot be read"),
-    (69, "no broker of the invite's cluster answered within the timeout; leave: Docker has left all the same"),
+    (69, "no broker of the invite's cluster answered within the timeout; leave: and Docker has left"),
     (70, "internal error, or broker and joiner do not understand each other"),
     (72, "Docker's socket, or the swarm node's certificate, is missing or not accessible"),
     (73, "the state folder cannot be made, is damaged, or others can read the key in it"),
@@ -162,10 +172,12 @@ impl Error {
             Self::Docker(DockerError::Answer { .. })
             | Self::AnotherRun
             | Self::OutOfTime { .. }
+            | Self::NotLeft { .. }
             | Self::Clock { .. }
             | Self::NoOwnAddress { .. } => 75,
             Self::Refused { .. } | Self::Unexplained { .. } | Self::LeaveRefused { .. } => 77,
             Self::Manager { .. }
+            | Self::OtherNode { .. }
             | Self::NoBoot { .. }
             | Self::OtherSwarm { .. }
             | Self::SwarmLocked
@@ -228,7 +240,9 @@ fn request_named(request: Option<&str>) -> String {
 
 fn row(node: &NodeId, ephemeral: bool) -> String {
     if ephemeral {
-        "the brokers remove it after the time that its invite gives".to_owned()
+        format!(
+            "the brokers remove it after the time that its invite gives, if it has the label swarm-broker.ephemeral; else run 'docker node rm {node}' on a manager"
+        )
     } else {
         format!("run 'docker node rm {node}' on a manager")
     }
@@ -269,7 +283,9 @@ mod tests {
             Error::SwarmLocked,
             Error::NodeKeyLocked { node: node.clone() },
             Error::Manager { node: node.clone() },
+            Error::OtherNode { node: node.clone() },
             Error::NoBoot { state: "/s".into() },
+            Error::NotLeft { why: "x".into(), but: "y".into() },
             Error::LeaveRefused { node: node.clone(), broker: "b".into(), request: None },
             Error::Untold { node, why: "x".into(), ephemeral: true },
         ]

@@ -165,15 +165,21 @@ pub struct MembershipReply {
 pub struct LeaveRequest {
     /// The node, which must be the certificate's.
     pub node: NodeId,
+    /// It leaves only if its managers have it as an ephemeral machine's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub if_ephemeral: bool,
 }
 
-/// The node gets no more tasks, and its row in the swarm goes once it has left.
+/// The node gets no more tasks, and its row in the swarm goes once it has left; or it stays as it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LeaveReply {
     /// The node.
     pub node: NodeId,
     /// How many tasks have not ended there yet, a second later.
     pub tasks: u32,
+    /// Nothing was changed: the node was to leave if it is ephemeral, and is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stays: bool,
 }
 
 /// Asks for the cluster's keys, over mTLS with the swarm node certificate of the manager that the new broker runs on.

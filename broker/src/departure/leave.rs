@@ -9,7 +9,7 @@ use std::time::Instant;
 use certs::NodeCertificate;
 use protocol::{LeaveReply, LeaveRequest, Role};
 
-use super::LEAVING_LABEL;
+use super::{EPHEMERAL_LABEL, LEAVING_LABEL};
 use crate::audit::{Event, Reason, Record};
 use crate::broker::{Broker, Call};
 use crate::clock;
@@ -20,7 +20,8 @@ use crate::swarm::{Availability, EngineError, Node, NodeChange, Tasks};
 /// How often a node is read again that somebody else changes at the same time.
 const TRIES: usize = 8;
 
-/// Drains the caller's node, and tells what it still runs a moment later. Who has tasks left asks again.
+/// Drains the caller's node, and tells what it still runs a moment later. Who has tasks left asks again. One that leaves only
+/// if it is ephemeral stays as it is where its label does not say so: the label is the managers', who may have taken it away.
 pub(crate) async fn leave(
     broker: &Broker,
     call: &Call,
@@ -34,14 +35,15 @@ pub(crate) async fn leave(
         ..Record::new(Event::NodeLeaving)
     };
     let drained = match caller(broker, certificate, &request).await {
-        Ok(node) => drain(broker, call, node, &record).await,
+        Ok(node) => drain(broker, call, node, &request, &record).await,
         Err(denial) => Err(denial),
     };
     if let Err(Denial::Refused(reason)) = drained {
         broker.record_refusal(call, record.refused(reason)).await?;
     }
-    drained?;
-    Ok(LeaveReply { tasks: tasks(broker, certificate).await?, node: certificate.node.clone() })
+    let leaves = drained?;
+    let tasks = if leaves { tasks(broker, certificate).await? } else { 0 };
+    Ok(LeaveReply { node: certificate.node.clone(), tasks, stays: !leaves })
 }
 
 /// The node that the certificate is of, as it is now, if it may leave this way. Removal does not revoke a certificate: only
@@ -67,15 +69,24 @@ async fn current(broker: &Broker, certificate: &NodeCertificate) -> Result<Node,
     }
 }
 
-/// Drains the node and labels it, in one update. One that is leaving already stays as it is.
-async fn drain(broker: &Broker, call: &Call, mut node: Node, record: &Record) -> Result<(), Denial> {
+/// Drains the node and labels it, in one update. One that is leaving already stays as it is. Gives whether it leaves.
+async fn drain(
+    broker: &Broker,
+    call: &Call,
+    mut node: Node,
+    request: &LeaveRequest,
+    record: &Record,
+) -> Result<bool, Denial> {
     let mut recorded = false;
     for _ in 0..TRIES {
         if node.role == Role::Manager {
             return Err(Reason::WrongRole.into());
         }
+        if request.if_ephemeral && !node.labels.contains_key(EPHEMERAL_LABEL) {
+            return Ok(false);
+        }
         if node.labels.contains_key(LEAVING_LABEL) && node.availability == Availability::Drain {
-            return Ok(());
+            return Ok(true);
         }
         if !recorded {
             let (role, hostname) = (Some(node.role), Some(node.hostname.clone()));
@@ -85,7 +96,7 @@ async fn drain(broker: &Broker, call: &Call, mut node: Node, record: &Record) ->
         let labels = BTreeMap::from([(LEAVING_LABEL.to_owned(), clock::now().to_string())]);
         let change = NodeChange { labels, availability: Some(Availability::Drain), ..NodeChange::default() };
         match broker.engine.change_node(&node, change).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(true),
             Err(EngineError::OutOfSequence) => node = broker.engine.node(&node.id).await?,
             Err(error) => return Err(error.into()),
         }

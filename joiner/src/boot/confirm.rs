@@ -76,9 +76,9 @@ impl Node<'_> {
         }
     }
 
-    /// Says that this node leaves. Gives how many of its tasks have not ended.
-    pub(crate) async fn leave(&mut self) -> Result<LeaveReply, Error> {
-        let request = LeaveRequest { node: self.id.clone() };
+    /// Says that this node leaves, or that it does if it is ephemeral. Gives how many of its tasks have not ended.
+    pub(crate) async fn leave(&mut self, if_ephemeral: bool) -> Result<LeaveReply, Error> {
+        let request = LeaveRequest { node: self.id.clone(), if_ephemeral };
         let body = serde_json::to_vec(&request).map_err(|error| Error::Internal(error.to_string()))?;
         let request = Request { step: "leave", method: Method::POST, path: LEAVES, body: body.into() };
         let locked = Error::Unprovable { node: self.id.clone() };

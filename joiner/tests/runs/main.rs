@@ -2,4 +2,5 @@
 
 mod boot;
 mod fake;
+mod leave;
 mod machines;

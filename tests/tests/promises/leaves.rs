@@ -1,6 +1,6 @@
 //! Leaving: a node goes as it came, by what the managers own; nobody makes another node go.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lab::cluster::{Broker, Cluster, Joiner, Machine, REFUSED, Run, Told, finish, join_at_once, node_key, on, run};
 use lab::{BUSYBOX, Failed, Host, LONG, Pool, form, until};
@@ -86,7 +86,7 @@ pub(crate) fn nobody_makes_another_node_leave_and_no_manager_leaves(pool: &Pool)
     let cluster = Cluster::form(pool, 1, 3)?;
     let (manager, worker, other, foreign) = (cluster.manager(), &cluster[1], &cluster[2], &cluster[3]);
     let broker = Broker::start(manager)?;
-    let invite = broker.invite(&["--uses", "2"])?;
+    let invite = broker.invite(&["--uses", "2", "--ephemeral"])?;
     let joiners = [Joiner::new(worker, &invite), Joiner::new(other, &invite)];
     assert!(join_at_once(&joiners)?.iter().all(|run| run.code == 0));
     form(&[foreign], &[])?;
@@ -110,7 +110,12 @@ pub(crate) fn nobody_makes_another_node_leave_and_no_manager_leaves(pool: &Pool)
     let alarms = broker.records()?.into_iter().filter(|record| record["reason"] == "other-node");
     assert!(alarms.map(|record| record["outcome"] == "alarm").eq([true, true]), "each is an alarm");
 
-    // A manager is told to be demoted first, and then goes.
+    // Powered off, it stays where its managers do not have it as ephemeral any more. A manager is told to be demoted first,
+    // and then goes.
+    manager.docker(&["node", "update", "--label-rm", "swarm-broker.ephemeral", other.name()])?;
+    let kept = joiner(&joiners[1], &["leave", "--if-ephemeral"])?;
+    assert_eq!((kept.code, kept.stdout.contains("stays: node")), (0, true), "{kept:?}");
+    assert_eq!((broker.count("node.leaving", None)?, other.swarm_state()?), (0, "active".to_owned()));
     manager.docker(&["node", "promote", other.name()])?;
     until(LONG, "it to be a manager", || other.docker(&["node", "ls"]).ok())?;
     let refused = joiner(&joiners[1], &["leave"])?;
@@ -120,6 +125,7 @@ pub(crate) fn nobody_makes_another_node_leave_and_no_manager_leaves(pool: &Pool)
     until(LONG, "it to be a worker", || other.docker(&["node", "ls"]).is_err().then_some(()))?;
     let left = joiner(&joiners[1], &["leave"])?;
     assert_eq!(left.code, 0, "{}", left.stderr);
+    let went = Instant::now();
 
     // The certificate outlives the row: whoever copied it gets nothing, and the machine itself is told what to do.
     manager.docker(&["node", "rm", "--force", &ids[0]])?;
@@ -127,6 +133,21 @@ pub(crate) fn nobody_makes_another_node_leave_and_no_manager_leaves(pool: &Pool)
     assert_eq!(broker.count("refused", Some("no-node"))?, 1);
     let refused = joiner(&joiners[0], &["leave"])?;
     assert_eq!((refused.code, refused.stderr.contains("docker swarm leave")), (77, true), "{}", refused.stderr);
+
+    // It leaves and joins by hand: its state folder says ephemeral still, but of another node.
+    worker.docker(&["swarm", "leave"])?;
+    worker.join(manager, &manager.join_token(lab::Role::Worker)?)?;
+    broker.ok(&["adopt", worker.name(), "--reason", "joined by hand for a test"])?;
+    let by_hand = worker.node_id()?;
+    let stays = joiner(&joiners[0], &["leave", "--if-ephemeral"])?;
+    assert_eq!((stays.code, stays.stdout.contains(&by_hand)), (0, true), "{stays:?}");
+    let refused = joiner(&joiners[0], &["leave"])?;
+    assert_eq!((refused.code, refused.stderr.contains(&by_hand)), (78, true), "{}", refused.stderr);
+    assert_eq!(worker.swarm_state()?, "active");
+    assert!(row(manager, &by_hand)?.is_some_and(|node| untouched(&node)));
+    // The bar: what leaves well is out of 'docker node ls' within 30 s.
+    until(LONG, "the row of the one that left to go", || is_gone(manager, &ids[1]))?;
+    assert!(went.elapsed() < Duration::from_secs(30), "{:?}", went.elapsed());
     Ok(())
 }
 
@@ -165,13 +186,15 @@ pub(crate) fn a_task_that_will_not_stop_and_brokers_that_are_silent_hold_nobody_
     assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
     assert_eq!(events(&[&broker], &ids[busy])?.iter().filter(|event| *event == "node.leaving").count(), 1);
 
-    // Nobody answers: the engine leaves all the same, and what stays is said.
+    // Nobody answers, or nobody is reached: the engine leaves all the same, and what stays is said.
+    machines[silent].cut()?;
     broker.stop()?;
     for (at, fix) in [(silent, "the brokers remove it"), (mute, "docker node rm")] {
         let untold = joiner(&joiners[at], &["leave", "--timeout", "1s"])?;
         assert_eq!((untold.code, untold.stderr.contains(fix)), (69, true), "{}", untold.stderr);
         assert_eq!(machines[at].swarm_state()?, "inactive");
     }
+    machines[silent].heal()?;
     machines[dead].kill_engine()?;
     broker.serve()?;
     for at in [busy, silent] {

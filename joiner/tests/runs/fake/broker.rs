@@ -8,8 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certs::{Caller, ClientTrust, Csr, IdentityKey, Issuing, ServerTls};
 use protocol::{
     BrokerAddress, ClusterId, GRANTS, GrantId, GrantReply, IDENTITIES, IdentityReply, IdentityRequest, InviteId, JOINS,
-    JoinReply, JoinRequest, KeyHash, MembershipReply, Problem, ProblemKind, REDEEM, RedeemReply, RedeemRequest, Role,
-    Statement, SwarmToken,
+    JoinReply, JoinRequest, KeyHash, LEAVES, LeaveReply, LeaveRequest, MembershipReply, Problem, ProblemKind, REDEEM,
+    RedeemReply, RedeemRequest, Role, Statement, SwarmToken,
 };
 use rustls_pki_types::UnixTime;
 use tokio_rustls::TlsAcceptor;
@@ -39,6 +39,8 @@ struct Memory {
     redeemed: Vec<(GrantId, KeyHash)>,
     tokens: u32,
     explained: bool,
+    /// Whether the node carries the label of an ephemeral one.
+    ephemeral: bool,
     clock_ahead: u64,
     /// Its own identities are not accepted until this many were asked for.
     trusts_identities_from: usize,
@@ -65,7 +67,7 @@ impl FakeBroker {
         let server = issuing.server(UnixTime::now()).expect("a certificate");
         let config =
             ServerTls::new(provider, server).and_then(|tls| tls.config(trust.clone())).expect("a configuration");
-        let memory = Arc::new(Mutex::new(Memory { explained: true, ..Memory::default() }));
+        let memory = Arc::new(Mutex::new(Memory { explained: true, ephemeral: true, ..Memory::default() }));
         let again = Issuing::from_pem(issuing.certificate_pem(), &issuing.key().to_pem(), issuing.root_pem());
         let decide = Arc::new(Decide {
             trust: trust.clone(),
@@ -97,6 +99,11 @@ impl FakeBroker {
     /// From now on its clock is this many seconds ahead.
     pub(crate) fn set_clock_ahead(&self, seconds: u64) {
         self.memory.lock().expect("whole").clock_ahead = seconds;
+    }
+
+    /// From now on the node does not carry the label of an ephemeral one.
+    pub(crate) fn keep_the_node(&self) {
+        self.memory.lock().expect("whole").ephemeral = false;
     }
 
     /// From now on no grant or adoption explains the node.
@@ -186,6 +193,11 @@ impl Decide {
                 })
             }
             ("POST", JOINS, Some(Caller::Node(node))) => self.join(memory, node.node.as_str(), body),
+            ("POST", LEAVES, Some(Caller::Node(node))) => {
+                let request: LeaveRequest = serde_json::from_slice(body).expect("reads");
+                assert_eq!(request.node, node.node);
+                json(&LeaveReply { node: request.node, tasks: 0, stays: request.if_ephemeral && !memory.ephemeral })
+            }
             ("GET", JOINS, Some(Caller::Node(node))) => {
                 json(&MembershipReply { node: node.node.clone(), explained: memory.explained })
             }

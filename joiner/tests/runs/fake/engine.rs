@@ -26,6 +26,9 @@ struct Memory {
     state: &'static str,
     script: VecDeque<JoinScript>,
     looks_until_active: Option<u32>,
+    /// Which node it says it is, whatever its state; none: as a whole one does.
+    node: Option<&'static str>,
+    may_leave: bool,
     /// The bodies of the joins that came.
     joins: Vec<serde_json::Value>,
     leaves: u32,
@@ -50,6 +53,8 @@ impl FakeEngine {
             state: "inactive",
             script: VecDeque::new(),
             looks_until_active: None,
+            node: None,
+            may_leave: false,
             joins: Vec::new(),
             leaves: 0,
             info: serde_json::json!({ "DockerRootDir": root, "SecurityOptions": ["name=seccomp"] }),
@@ -89,6 +94,12 @@ impl FakeEngine {
         self.memory.lock().expect("whole").state = state;
     }
 
+    /// From now on it is in this state, says that it is this node, and may be told to leave.
+    pub(crate) fn set_node(&self, state: &'static str, node: &'static str) {
+        let mut memory = self.memory.lock().expect("whole");
+        (memory.state, memory.node, memory.may_leave) = (state, Some(node), true);
+    }
+
     /// Sets a field of `/info`.
     pub(crate) fn set_info(&self, field: &str, value: serde_json::Value) {
         self.memory.lock().expect("whole").info[field] = value;
@@ -118,7 +129,7 @@ impl Memory {
                         None => self.state = "active",
                     }
                 }
-                let node = if self.state == "active" { NODE } else { "" };
+                let node = self.node.unwrap_or(if self.state == "active" { NODE } else { "" });
                 let mut info = self.info.clone();
                 info["Swarm"] =
                     serde_json::json!({ "LocalNodeState": self.state, "NodeID": node, "Error": "", "Cluster": null });
@@ -158,9 +169,9 @@ impl Memory {
                 }
             }
             "POST /swarm/leave" => {
-                assert_ne!(self.state, "active", "a node that is in is never told to leave");
+                assert!(self.may_leave || self.state != "active", "a join never has a node leave that is in");
                 self.leaves += 1;
-                self.state = "inactive";
+                (self.state, self.node) = ("inactive", None);
                 Some((200, Vec::new()))
             }
             _ => message(404, "page not found"),

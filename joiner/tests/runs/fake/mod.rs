@@ -93,6 +93,13 @@ impl World {
         ended(command.arg("--docker").arg(&self.engine.socket).output().expect("runs"))
     }
 
+    /// Runs `joiner leave` to its end.
+    pub(crate) fn leave(&self, arguments: &[&str]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_joiner"));
+        command.env_clear().arg("leave").args(arguments).arg("--state").arg(&self.state);
+        ended(command.arg("--docker").arg(&self.engine.socket).output().expect("runs"))
+    }
+
     /// Starts `joiner join`.
     pub(crate) fn start(&self, timeout: &str) -> Child {
         self.command(timeout).arg("-v").spawn().expect("starts")
