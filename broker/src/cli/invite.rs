@@ -121,6 +121,12 @@ impl Terms {
         if !self.offline {
             return self.admin.open().post("/v1/invites", &order);
         }
+        if self.ephemeral {
+            eprintln!(
+                "broker: brokers of an older release refuse the machines of an ephemeral invite, for good, and none was asked: \
+                 upgrade all of them before it is used"
+            );
+        }
         let line = make_offline(&self.state, &self.broker, order)?;
         Ok(InviteLineReply { line: line.expose(), invite: InviteShown::unclaimed(line.unverified()) })
     }

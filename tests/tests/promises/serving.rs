@@ -88,6 +88,8 @@ pub(crate) fn an_invite_made_before_the_broker_ran_admits(pool: &Pool) -> Result
     assert_eq!(nowhere.code, 64);
     assert!(nowhere.stderr.contains("--broker"), "{}", nowhere.stderr);
     let address = broker.address().to_string();
+    let ephemeral = broker.run(&["invite", "create", "--offline", "--ephemeral", "--broker", &address])?;
+    assert_eq!((ephemeral.code, ephemeral.stderr.contains("older release")), (0, true), "{}", ephemeral.stderr);
     let invite = broker.invite(&["--offline", "--broker", &address, "--uses", "1", "--label", "zone=a"])?;
 
     broker.serve()?;
