@@ -1,6 +1,7 @@
 //! What was seen a moment ago, for those who ask again and again: one look a second, however many ask.
 //!
-//! For people who wait. Must not serve a decision: those read what is now.
+//! For who waits: people, and a node that asks for the end of its tasks. Must not serve any other decision: those read what
+//! is now. A value is as old as its making's begin, so that whoever waits for [`AGE`](Recent::AGE) first is shown what came after.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -31,8 +32,9 @@ impl<T> Recent<T> {
         {
             return Ok(value.clone());
         }
+        let began = Instant::now();
         let value = Arc::new(make.await?);
-        *kept = Some((Instant::now(), value.clone()));
+        *kept = Some((began, value.clone()));
         Ok(value)
     }
 }
@@ -47,6 +49,19 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_took_long_to_make_is_as_old_as_its_begin() {
+        let (recent, began) = (Recent::default(), Instant::now());
+        let slow = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Ok::<_, ()>(1)
+        };
+        assert_eq!(recent.get(began, slow).await.as_deref(), Ok(&1));
+        // Of something that happened right after it began.
+        let later = began + Duration::from_millis(10) + Recent::<u32>::AGE;
+        assert_eq!(recent.get(later, async { Ok::<_, ()>(2) }).await.as_deref(), Ok(&2));
+    }
 
     #[tokio::test]
     async fn many_who_ask_at_once_cost_one_look() {
