@@ -82,6 +82,9 @@ pub(crate) enum Event {
     /// A node is about to leave: it is drained.
     #[serde(rename = "node.leaving")]
     NodeLeaving,
+    /// A node that had said that it leaves was set active again.
+    #[serde(rename = "node.kept")]
+    NodeKept,
     /// The row of a node that is down is about to be removed from the swarm.
     #[serde(rename = "node.removing")]
     NodeRemoving,

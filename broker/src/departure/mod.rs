@@ -8,13 +8,14 @@ mod plan;
 mod remove;
 
 pub(crate) use leave::leave;
-pub(crate) use plan::perhaps_gone;
-pub(crate) use remove::remove_gone;
+pub(crate) use plan::{Watch, concerned};
+pub(crate) use remove::settle;
 
 /// The label of an ephemeral machine's node, set with its grant's: for how many seconds it may be down.
 pub(crate) const EPHEMERAL_LABEL: &str = "swarm-broker.ephemeral";
 /// The label of a node that has said that it leaves: since when, in seconds since 1970. It outlives every broker, so
 /// whichever looks next goes on with it.
 const LEAVING_LABEL: &str = "swarm-broker.leaving";
-/// The label by which one broker takes a node's removal on: since when, in seconds since 1970, and the broker's id.
+/// The label by which one broker takes a node's removal on: since when, in seconds since 1970, the broker's id, and since
+/// when the node was down by its last change before this one.
 const REMOVING_LABEL: &str = "swarm-broker.removing";

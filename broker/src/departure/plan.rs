@@ -1,104 +1,155 @@
-//! Whether a node's row goes now: a function of the node and of the time.
+//! What a look at the nodes makes of those that leave or have gone: a function of the nodes, of the time, and of how long they
+//! were seen as they are.
 //!
-//! Must not do anything itself, and takes every doubt for "not now".
+//! Must not do anything itself, and takes every doubt for "not now". Two clocks must agree that a node was down for its
+//! time: the swarm's, which an outage does not stop and somebody may set, and this broker's own, which begins at its start.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use protocol::{NodeId, Role};
 
 use super::{EPHEMERAL_LABEL, LEAVING_LABEL, REMOVING_LABEL};
-use crate::fleet::NodeLine;
 use crate::swarm::{Availability, Node};
 
 /// The clocks of two managers differ by no more than this, in seconds.
 const CLOCKS: u64 = 5;
-/// For so long the broker that has taken a removal on has it alone, in seconds: longer than its calls to the engine may take.
+/// For so long the broker that has taken a removal on has it alone, in seconds.
 const TURN: u64 = 30;
+/// When it lets it go, counted from before it took it on: its last call to the engine ends before another's turn may begin.
+pub(super) const LATEST: Duration = Duration::from_secs(20);
+/// So long at the most a broker must itself have seen an ephemeral node down: a machine that was cut off together with the
+/// managers, or by a clock that was set, has that time to come back.
+const SEEN: Duration = Duration::from_mins(10);
+/// After so long without a look, what was seen before counts for nothing.
+const BLIND: Duration = Duration::from_secs(30);
+
+/// What is to be done about a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It had said that it leaves, and somebody has set it active since: it stays.
+    Keep,
+    /// Its row goes.
+    Remove(Why),
+}
 
 /// Why a node's row goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
+pub(crate) enum Why {
     /// It said that it leaves, and is down.
     Left,
     /// It is ephemeral, and has been down for longer than this, in seconds.
     Gone(u64),
 }
 
-/// The nodes that are worth a closer look, by what was seen of all.
-pub(crate) fn perhaps_gone(nodes: &[NodeLine]) -> Vec<NodeId> {
-    let labelled = |node: &&NodeLine| [EPHEMERAL_LABEL, LEAVING_LABEL].iter().any(|l| node.labels.contains_key(*l));
-    let gone = nodes.iter().filter(|node| !node.ready && node.role == Role::Worker).filter(labelled);
-    gone.map(|node| node.id.clone()).collect()
+/// Those of all nodes that something may be to be done about.
+pub(crate) fn concerned(nodes: &[Node]) -> Vec<Node> {
+    let has = |node: &Node, label: &str| node.labels.contains_key(label);
+    let has_gone = |node: &Node| node.down && (has(node, EPHEMERAL_LABEL) || has(node, LEAVING_LABEL));
+    nodes.iter().filter(|node| has_gone(node) || was_kept(node)).cloned().collect()
 }
 
-/// Whether the row of a node goes at `now`, and why.
-pub(super) fn due(node: &Node, now: u64) -> Option<Why> {
-    let since = |label: &str| node.labels.get(label)?.split(' ').next()?.parse::<u64>().ok();
-    let taken = since(REMOVING_LABEL).is_some_and(|since| now < since.saturating_add(TURN));
-    if node.role != Role::Worker || !node.down || taken {
+/// Since when this broker has seen each node down, without a change of it.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    since: HashMap<NodeId, (u64, Instant)>,
+    last: Option<Instant>,
+}
+
+impl Watch {
+    /// What is to be done about these nodes at `now`, which the clock of this process calls `at`. Those that left come first:
+    /// they are waited for.
+    pub(crate) fn look(&mut self, nodes: Vec<Node>, now: u64, at: Instant) -> Vec<(Node, Step)> {
+        let mut before = std::mem::take(&mut self.since);
+        if self.last.replace(at).is_none_or(|last| at.saturating_duration_since(last) > BLIND) {
+            before.clear();
+        }
+        let mut steps = Vec::new();
+        for node in nodes {
+            let seen = before.get(&node.id).filter(|(version, _)| *version == node.version);
+            let since = seen.map_or(at, |(_, since)| *since);
+            if node.down {
+                self.since.insert(node.id.clone(), (node.version, since));
+            }
+            let gone = || due(&node, now, at.saturating_duration_since(since)).map(Step::Remove);
+            if let Some(step) = was_kept(&node).then_some(Step::Keep).or_else(gone) {
+                steps.push((node, step));
+            }
+        }
+        steps.sort_by_key(|(_, step)| matches!(step, Step::Remove(Why::Gone(_))));
+        steps
+    }
+}
+
+/// Whether the row of a node goes at `now`, and why, if this broker has seen it down for so long.
+fn due(node: &Node, now: u64, seen: Duration) -> Option<Why> {
+    let taken = Taken::of(node).is_some_and(|taken| now.abs_diff(taken.at) < TURN);
+    if !may_go(node) || taken {
         return None;
     }
-    // Whoever sets such a node active again has thought better of it.
-    if node.labels.contains_key(LEAVING_LABEL) && node.availability == Availability::Drain {
+    if has_left(node) {
         return Some(Why::Left);
     }
-    // That it went down was a change of it, so it is down since its last change, or for longer: never too early.
-    let (after, updated) = (since(EPHEMERAL_LABEL)?, node.updated?);
-    (now > updated.checked_add(after)?.saturating_add(CLOCKS)).then_some(Why::Gone(after))
+    // That it went down was a change of it, so it is down since its last change, or for longer.
+    let (after, since) = (seconds(node, EPHEMERAL_LABEL)?, down_since(node)?);
+    let long = now > since.checked_add(after)?.saturating_add(CLOCKS);
+    (long && seen >= SEEN.min(Duration::from_secs(after))).then_some(Why::Gone(after))
+}
+
+/// Whether nothing speaks against a removal that a broker has taken on with this label.
+pub(super) fn is_still(node: &Node, why: Why, taken: &str) -> bool {
+    let meant = match why {
+        Why::Left => has_left(node),
+        Why::Gone(after) => seconds(node, EPHEMERAL_LABEL) == Some(after) && !was_kept(node),
+    };
+    may_go(node) && meant && node.labels.get(REMOVING_LABEL).is_some_and(|label| label == taken)
+}
+
+/// The label by which a broker takes a node's removal on.
+pub(super) fn taken(node: &Node, now: u64, broker: &str) -> String {
+    format!("{now} {broker} {}", down_since(node).unwrap_or(now))
+}
+
+/// What the label of a removal says that a broker has taken on.
+struct Taken {
+    /// When that was.
+    at: u64,
+    /// Since when the node was down then: that it was labelled is a change of it, too.
+    since: Option<u64>,
+}
+
+impl Taken {
+    fn of(node: &Node) -> Option<Self> {
+        let mut words = node.labels.get(REMOVING_LABEL)?.split(' ');
+        let at = words.next()?.parse().ok()?;
+        Some(Self { at, since: words.nth(1).and_then(|since| since.parse().ok()) })
+    }
+}
+
+fn down_since(node: &Node) -> Option<u64> {
+    let updated = node.updated?;
+    let taken = Taken::of(node).filter(|taken| taken.at.abs_diff(updated) <= CLOCKS).and_then(|taken| taken.since);
+    Some(taken.map_or(updated, |since| since.min(updated)))
+}
+
+/// Whether it is a worker that is down. A manager that was demoted a moment ago may be in raft still.
+fn may_go(node: &Node) -> bool {
+    node.role == Role::Worker && node.manager.is_none() && node.down
+}
+
+fn has_left(node: &Node) -> bool {
+    node.labels.contains_key(LEAVING_LABEL) && node.availability == Availability::Drain
+}
+
+/// Whether it had said that it leaves, and somebody has thought better of it.
+fn was_kept(node: &Node) -> bool {
+    node.labels.contains_key(LEAVING_LABEL) && node.availability != Availability::Drain
+}
+
+fn seconds(node: &Node, label: &str) -> Option<u64> {
+    node.labels.get(label)?.parse().ok()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: u64 = 1_000_000;
-
-    fn node(labels: &[(&str, &str)]) -> Node {
-        let id = "a".repeat(25).parse().expect("a node id");
-        let mut node = Node::example(id, Availability::Active, NOW);
-        (node.ready, node.down) = (false, true);
-        node.labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        node
-    }
-
-    #[test]
-    fn a_node_that_left_goes_as_soon_as_it_is_down() {
-        let mut left = node(&[(LEAVING_LABEL, "1")]);
-        left.availability = Availability::Drain;
-        assert_eq!(due(&left, NOW), Some(Why::Left));
-        let mut up = left.clone();
-        up.down = false;
-        assert_eq!(due(&up, NOW), None, "it is unknown, or up");
-        let mut manager = left.clone();
-        manager.role = Role::Manager;
-        assert_eq!(due(&manager, NOW), None);
-        left.availability = Availability::Active;
-        assert_eq!(due(&left, NOW), None, "an operator set it active again");
-    }
-
-    #[test]
-    fn an_ephemeral_node_goes_after_its_time_and_no_other_ever() {
-        let gone = node(&[(EPHEMERAL_LABEL, "600")]);
-        assert_eq!(due(&gone, NOW + 600 + CLOCKS), None);
-        assert_eq!(due(&gone, NOW + 601 + CLOCKS), Some(Why::Gone(600)));
-        let but = |change: fn(&mut Node)| {
-            let mut node = gone.clone();
-            change(&mut node);
-            node
-        };
-        let unclear = but(|node| node.updated = None);
-        for never in [node(&[]), node(&[("ephemeral", "1")]), node(&[(EPHEMERAL_LABEL, "soon")]), unclear] {
-            assert_eq!(due(&never, u64::MAX), None, "{:?}", never.labels);
-        }
-        assert_eq!(due(&node(&[(EPHEMERAL_LABEL, "18446744073709551615")]), u64::MAX), None);
-        assert_eq!(due(&but(|node| node.role = Role::Manager), u64::MAX), None);
-        assert_eq!(due(&but(|node| node.down = false), u64::MAX), None);
-    }
-
-    #[test]
-    fn what_one_broker_has_taken_on_is_left_to_it_for_a_while() {
-        let taken = format!("{NOW} b1");
-        let mut left = node(&[(LEAVING_LABEL, "1"), (REMOVING_LABEL, &taken)]);
-        left.availability = Availability::Drain;
-        assert_eq!(due(&left, NOW + TURN - 1), None);
-        assert_eq!(due(&left, NOW + TURN), Some(Why::Left), "it was cut off");
-    }
-}
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,16 +1,15 @@
-//! Removes the rows of nodes that have gone, one broker at a time for each.
+//! Does what is due about nodes that leave or have gone, one broker at a time for each.
 //!
 //! Keeps DESIGN's order: the record is durable before the row goes. Whoever is killed in between leaves a node that is still
 //! due, and the next look of any broker goes on with it.
-//! Must not remove what has changed since it was judged: the engine refuses a node that is not down, and the broker takes
-//! a removal on by an update at the version that it judged.
+//! Must not remove what has changed since it was judged. The engine gives no version to a removal, and refuses only a node
+//! that is ready: so a broker takes it on by an update at the version that it judged, and reads the node again right before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
-use protocol::NodeId;
-
-use super::plan::{Why, due};
+use super::plan::{LATEST, Step, Why, is_still, taken};
 use super::{EPHEMERAL_LABEL, LEAVING_LABEL, REMOVING_LABEL};
 use crate::admission::GRANT_LABEL;
 use crate::audit::{Event, Outcome, Record};
@@ -19,65 +18,87 @@ use crate::clock;
 use crate::denial::Denial;
 use crate::swarm::{EngineError, Node, NodeChange};
 
-/// Looks at each of these nodes again, and removes the rows of those that have gone.
-pub(crate) async fn remove_gone(broker: Arc<Broker>, nodes: Vec<NodeId>) {
-    for id in nodes {
-        if let Err(error) = look(&broker, &id).await {
-            tracing::warn!(?error, node = %id, "a node that has gone is not removed yet");
+/// Does what is due, a node after the other.
+pub(crate) async fn settle(broker: Arc<Broker>, due: Vec<(Node, Step)>) {
+    for (node, step) in due {
+        let done = match step {
+            Step::Keep => keep(&broker, &node).await,
+            Step::Remove(why) => remove(&broker, &node, why).await,
+        };
+        if let Err(error) = done {
+            tracing::warn!(?error, node = %node.id, "what is due about a node that left is not done yet");
         }
     }
 }
 
-async fn look(broker: &Broker, id: &NodeId) -> Result<(), Denial> {
-    let node = match broker.engine.node(id).await {
-        Ok(node) => node,
-        Err(EngineError::NotFound) => return Ok(()),
+/// Takes the label off a node that was set active again: whoever drains it later does not mean that it leaves.
+async fn keep(broker: &Broker, node: &Node) -> Result<(), Denial> {
+    let change = NodeChange { without: vec![LEAVING_LABEL.to_owned()], ..NodeChange::default() };
+    match broker.engine.change_node(node, change).await {
+        Ok(()) => broker.audit.record(about(Event::NodeKept, node)).await?,
+        Err(EngineError::OutOfSequence | EngineError::NotFound) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    match due(&node, clock::now()) {
-        Some(why) if take_on(broker, &node).await? => remove(broker, &node, why).await,
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
-/// Whether the removal is this broker's: nothing has changed about the node since it was read, and no other broker took it.
-async fn take_on(broker: &Broker, node: &Node) -> Result<bool, Denial> {
-    let labels = BTreeMap::from([(REMOVING_LABEL.to_owned(), format!("{} {}", clock::now(), broker.id))]);
+async fn remove(broker: &Broker, node: &Node, why: Why) -> Result<(), Denial> {
+    // In a ledger that went back in time the labels are from then, too.
+    broker.sentinel.check()?;
+    let began = Instant::now();
+    let Some(label) = take_on(broker, node).await? else { return Ok(()) };
+    let record = Record { detail: Some(words(why, node)), ..about(Event::NodeRemoving, node) };
+    broker.audit.record(record.clone()).await?;
+    let record = Record { event: Event::NodeRemoved, ..record };
+    let record = match remove_if_still(broker, node, why, &label, began).await {
+        Ok(()) => record,
+        Err(why) => Record { outcome: Outcome::Failed, detail: Some(format!("it was not removed: {why}")), ..record },
+    };
+    broker.audit.record(record).await?;
+    Ok(())
+}
+
+/// Takes the removal on, and gives the label that says so. None if anything has changed about the node since it was read:
+/// another broker may have taken it on.
+async fn take_on(broker: &Broker, node: &Node) -> Result<Option<String>, Denial> {
+    let label = taken(node, clock::now(), &broker.id);
+    let labels = BTreeMap::from([(REMOVING_LABEL.to_owned(), label.clone())]);
     match broker.engine.change_node(node, NodeChange { labels, ..NodeChange::default() }).await {
-        Ok(()) => Ok(true),
-        Err(EngineError::OutOfSequence | EngineError::NotFound) => Ok(false),
+        Ok(()) => Ok(Some(label)),
+        Err(EngineError::OutOfSequence | EngineError::NotFound) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-async fn remove(broker: &Broker, node: &Node, why: Why) -> Result<(), Denial> {
-    let record = Record {
-        node: Some(node.id.clone()),
-        hostname: Some(node.hostname.clone()),
-        role: Some(node.role),
-        grant: node.labels.get(GRANT_LABEL).and_then(|grant| grant.parse().ok()),
-        detail: Some(words(why, node)),
-        ..Record::new(Event::NodeRemoving)
-    };
-    broker.audit.record(record.clone()).await?;
-    let removed = broker.engine.remove_node(&node.id).await;
-    let removed = match removed {
+/// Removes the row, unless something has come in between. The error says what.
+async fn remove_if_still(broker: &Broker, node: &Node, why: Why, label: &str, began: Instant) -> Result<(), String> {
+    match broker.engine.node(&node.id).await {
+        Ok(again) if is_still(&again, why, label) => {}
+        Ok(_) => return Err("it has changed meanwhile".to_owned()),
+        Err(EngineError::NotFound) => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+    }
+    if began.elapsed() > LATEST {
+        return Err("it took too long: another broker may have taken it on".to_owned());
+    }
+    match broker.engine.remove_node(&node.id).await {
         Ok(()) | Err(EngineError::NotFound) => Ok(()),
         // It may have been done all the same.
         Err(why) => match broker.engine.node(&node.id).await {
             Err(EngineError::NotFound) => Ok(()),
-            Ok(_) | Err(_) => Err(why),
+            Ok(_) | Err(_) => Err(why.to_string()),
         },
-    };
-    let record = Record { event: Event::NodeRemoved, ..record };
-    let record = match removed {
-        Ok(()) => record,
-        Err(error) => {
-            Record { outcome: Outcome::Failed, detail: Some(format!("it was not removed: {error}")), ..record }
-        }
-    };
-    broker.audit.record(record).await?;
-    Ok(())
+    }
+}
+
+fn about(event: Event, node: &Node) -> Record {
+    Record {
+        node: Some(node.id.clone()),
+        hostname: Some(node.hostname.clone()),
+        role: Some(node.role),
+        grant: node.labels.get(GRANT_LABEL).and_then(|grant| grant.parse().ok()),
+        ..Record::new(event)
+    }
 }
 
 fn words(why: Why, node: &Node) -> String {

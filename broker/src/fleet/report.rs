@@ -10,6 +10,7 @@ use crate::admission::{ADOPTED_LABEL, GRANT_LABEL};
 use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
+use crate::departure;
 use crate::ledger::{InviteState, WINDOW};
 use crate::swarm::{Availability, Node};
 
@@ -83,6 +84,8 @@ const LABELLED: u64 = 30;
 pub(crate) struct Look {
     pub(crate) report: Report,
     pub(crate) invites: Vec<InviteState>,
+    /// The nodes that leave or may have gone, as they were read.
+    pub(crate) departing: Vec<Node>,
     /// The names of the ledger's objects that pass for invites and do not read: they explain and admit nobody.
     pub(crate) unread: Vec<String>,
 }
@@ -104,7 +107,8 @@ pub(crate) async fn look(broker: &Broker) -> Result<Look, Denial> {
     // The nodes first: what brought one in was committed before it came, and so is in what is read after it.
     let nodes = broker.engine.nodes().await?;
     let (invites, unread) = broker.invites.list_each().await?;
-    Ok(Look { report: explain(nodes, &invites, clock::now()), invites, unread })
+    let departing = departure::concerned(&nodes);
+    Ok(Look { report: explain(nodes, &invites, clock::now()), invites, departing, unread })
 }
 
 /// What each node is.

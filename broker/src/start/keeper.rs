@@ -39,7 +39,7 @@ pub(super) async fn keep(broker: Arc<Broker>, demoted: oneshot::Sender<EngineErr
     let (mut demoted, mut no_manager) = (Some(demoted), 0);
     let (mut renewed, mut swept, mut tried) = (Instant::now(), Instant::now(), Instant::now());
     let mut lost = matches!(broker.sentinel.health(), Health::Lost(_));
-    let (mut tokens, mut removing, mut lacking) = (None, None, 0);
+    let mut going_on = GoingOn::default();
     loop {
         tokio::time::sleep(LOOK).await;
         match look(&broker).await {
@@ -71,7 +71,7 @@ pub(super) async fn keep(broker: Arc<Broker>, demoted: oneshot::Sender<EngineErr
             let _ = broker.audit.record(summary).await;
         }
         if broker.membership().is_some() {
-            watch(&broker, &mut tokens, &mut removing, &mut lacking).await;
+            watch(&broker, &mut going_on).await;
         }
         if broker.keys.server.is_due(clock::now()) && tried.elapsed() >= AGAIN {
             tried = Instant::now();
@@ -112,26 +112,35 @@ async fn look(broker: &Broker) -> Result<(), EngineError> {
     }
 }
 
+/// What goes on from one look to the next.
+#[derive(Default)]
+struct GoingOn {
+    /// What is done about the tokens.
+    tokens: Option<JoinHandle<()>>,
+    /// What is done about nodes that have gone.
+    departing: Option<JoinHandle<()>>,
+    /// Since when which nodes are down.
+    down: departure::Watch,
+    /// How many looks in a row have found that the ledger lacks something.
+    lacking: u32,
+}
+
 /// Looks at the nodes and at the tokens, by one reading of the invites. What is done about the tokens is a task of its
 /// own, one at a time: a rotation waits for machines, and nothing else of the keeper's waits for a rotation. So is what is
 /// done about nodes that have gone.
-async fn watch(
-    broker: &Arc<Broker>,
-    tokens: &mut Option<JoinHandle<()>>,
-    removing: &mut Option<JoinHandle<()>>,
-    lacking: &mut u32,
-) {
-    let Ok(Look { report, invites, unread }) = crate::fleet::look(broker).await else { return };
-    compare(broker, &invites, lacking).await;
+async fn watch(broker: &Arc<Broker>, going_on: &mut GoingOn) {
+    let Ok(Look { report, invites, departing, unread }) = crate::fleet::look(broker).await else { return };
+    compare(broker, &invites, &mut going_on.lacking).await;
     let stale = handover::to_renew(broker, &report.nodes);
-    let gone = departure::perhaps_gone(&report.nodes);
-    if !gone.is_empty() && is_free(removing.as_ref()) {
-        *removing = Some(tokio::spawn(departure::remove_gone(broker.clone(), gone)));
+    let due = going_on.down.look(departing, clock::now(), Instant::now());
+    let sound = broker.sentinel.check().is_ok();
+    if sound && !due.is_empty() && is_free(going_on.departing.as_ref()) {
+        going_on.departing = Some(tokio::spawn(departure::settle(broker.clone(), due)));
     }
     crate::fleet::watch(broker, report, unread).await;
-    if broker.sentinel.check().is_ok() && is_free(tokens.as_ref()) {
+    if sound && is_free(going_on.tokens.as_ref()) {
         let broker = broker.clone();
-        *tokens = Some(tokio::spawn(async move {
+        going_on.tokens = Some(tokio::spawn(async move {
             if let Err(error) = crate::keys::refuse_void(&broker, &invites, "broker").await {
                 tracing::warn!(?error, "invites of a void key are not revoked yet");
             }

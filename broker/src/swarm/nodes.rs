@@ -1,7 +1,7 @@
 //! The swarm's nodes: read, and changed only at the version that was read.
 //!
 //! Keeps promise 9 (labels come from the invite, set by a manager). Must not remove a node by force: the engine itself
-//! refuses to remove one that is not down.
+//! refuses to remove one that is ready.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -103,7 +103,8 @@ impl Engine {
         self.call(|docker| async move { docker.update_node(&id, spec, options).await }).await
     }
 
-    /// Removes a node that is down. The engine refuses to remove any other.
+    /// Removes a node. The engine refuses to remove one that is ready, or that is meant to be a manager, and no other: who
+    /// calls this has made sure that it is down.
     pub(crate) async fn remove_node(&self, id: &NodeId) -> Result<(), EngineError> {
         let name = id.to_string();
         let options = DeleteNodeOptionsBuilder::default().force(false).build();
