@@ -107,7 +107,7 @@ pub(crate) enum Error {
     SeveralOwnAddresses { flag: &'static str, network: IpNet, there: String },
     /// A manager is asked to leave.
     #[error(
-        "this machine is a manager of its swarm, as node {node}: managers do not leave this way, since each one that goes takes a vote along. Run 'docker node demote {node}' on another manager, then the same command again. Nothing was changed"
+        "this machine is a manager of its swarm, as node {node}: managers do not leave this way, since each one that goes takes a vote along. Run 'broker demote {node}' on another manager, then the same command again. Nothing was changed"
     )]
     Manager { node: NodeId },
     /// It is not the node that a boot here brought in.

@@ -120,7 +120,7 @@ pub(crate) fn nobody_makes_another_node_leave_and_no_manager_leaves(pool: &Pool)
     until(LONG, "it to be a manager", || other.docker(&["node", "ls"]).ok())?;
     let refused = joiner(&joiners[1], &["leave"])?;
     assert_eq!(refused.code, 78, "{}", refused.stderr);
-    assert!(refused.stderr.contains(&format!("docker node demote {}", ids[1])), "{}", refused.stderr);
+    assert!(refused.stderr.contains(&format!("broker demote {}", ids[1])), "{}", refused.stderr);
     manager.docker(&["node", "demote", other.name()])?;
     until(LONG, "it to be a worker", || other.docker(&["node", "ls"]).is_err().then_some(()))?;
     let left = joiner(&joiners[1], &["leave"])?;
