@@ -4,7 +4,6 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -22,7 +21,7 @@ use crate::ledger::{Directory, Invites, IssuingCas, ListedLog, Listings, POLICY,
 use crate::metrics::Metrics;
 use crate::rotation::Rotation;
 use crate::state::KeySource;
-use crate::swarm::{Engine, Membership, Tasks};
+use crate::swarm::{Engine, EngineError, Membership, Tasks};
 use crate::witness::Witness;
 
 /// The broker.
@@ -64,8 +63,8 @@ pub(crate) struct Broker {
     pub(crate) metrics: Metrics,
     /// The membership as it was seen last, and when.
     pub(crate) membership: RwLock<Option<(Membership, Instant)>>,
-    /// Whether the engine waits for the swarm's unlock key.
-    pub(crate) locked: AtomicBool,
+    /// Why the last look at the engine saw no membership; nothing where it did.
+    pub(crate) unseen: RwLock<Option<EngineError>>,
     /// The nodes as they were seen last, for those who wait for one.
     pub(crate) looks: Recent<Look>,
     /// How many tasks each node has, as it was seen last, for nodes that leave.

@@ -3,21 +3,21 @@
 //! Ready means: the engine answers, is a manager, has quorum, the CA is loaded, the ledger is sound, the log can be
 //! written. Must not ask the engine: it tells what the keeper saw last.
 
-use std::sync::atomic::Ordering;
+use std::sync::PoisonError;
 
 use crate::broker::Broker;
 use crate::clock;
 use crate::keys;
 use crate::ledger::Health;
-use crate::swarm::EngineError;
 
 /// What is missing, in words; empty when the broker is ready.
 pub(crate) fn missing(broker: &Broker) -> Vec<String> {
     let mut missing = Vec::new();
-    if broker.locked.load(Ordering::Relaxed) {
-        missing.push(EngineError::Locked.to_string());
-    } else if broker.membership().is_none() {
-        missing.push("the engine does not answer as a manager with quorum".to_owned());
+    if broker.membership().is_none() {
+        let unseen = broker.unseen.read().unwrap_or_else(PoisonError::into_inner);
+        // A look that has not come back for so long says nothing.
+        let silent = || "the engine does not answer as a manager with quorum".to_owned();
+        missing.push(unseen.as_ref().map_or_else(silent, ToString::to_string));
     }
     match broker.sentinel.health() {
         Health::Sound => {}

@@ -1,7 +1,6 @@
 //! What a running broker does by itself: renews its entry, follows the swarm's root, watches nodes and
 //! tokens, sees to it that those that have gone are removed, sweeps.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -97,16 +96,16 @@ async fn look(broker: &Broker) -> Result<(), EngineError> {
             }
             let seen = Some((membership, Instant::now()));
             *broker.membership.write().unwrap_or_else(PoisonError::into_inner) = seen;
-            broker.locked.store(false, Ordering::Relaxed);
+            *broker.unseen.write().unwrap_or_else(PoisonError::into_inner) = None;
             Ok(())
         }
         Err(error) => {
             tracing::warn!(%error, "the engine does not answer as a manager");
+            *broker.unseen.write().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
             if matches!(error, EngineError::Locked) {
                 // That is no moment's silence: nothing is known of the swarm before somebody has typed the key.
                 *broker.membership.write().unwrap_or_else(PoisonError::into_inner) = None;
             }
-            broker.locked.store(matches!(error, EngineError::Locked), Ordering::Relaxed);
             Err(error)
         }
     }

@@ -1,6 +1,5 @@
 //! `broker serve`: from settings to a graceful stop.
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
@@ -122,7 +121,7 @@ async fn with_log(
         directory,
         metrics: Metrics::new(),
         membership: RwLock::new(Some((membership.clone(), Instant::now()))),
-        locked: AtomicBool::new(false),
+        unseen: RwLock::new(None),
         looks: Recent::default(),
         tasks: Recent::default(),
         alarmed: Alarmed::default(),

@@ -60,6 +60,12 @@ pub(crate) fn a_manager_cut_off_from_quorum_hands_out_nothing(pool: &Pool) -> Re
     assert!(asked > 0);
     assert_eq!(broker.count("grant.redeemed", None)?, 0);
     assert_eq!(broker.count("refused", None)?, 0, "an unknown outcome is never a refusal");
+    let mut shown = String::new();
+    let told = until(LONG, "the broker to say that there is no quorum", || {
+        shown = broker.ok(&["status"]).ok()?;
+        shown.contains("no: the swarm has no quorum").then_some(())
+    });
+    assert!(told.is_ok(), "{shown}");
 
     leader.heal()?;
     until(Duration::from_mins(1), "the healed manager to hand out the token", || {
