@@ -14,7 +14,7 @@ use crate::denial::Denial;
 use crate::jwt;
 use crate::ledger::{Operation, Outcome, Standing, TokenState};
 use crate::rotation;
-use crate::swarm::EngineError;
+use crate::swarm::{EngineError, Node};
 
 /// How often a redemption is committed anew because a token was replaced in between.
 const TRIES: usize = 8;
@@ -93,7 +93,7 @@ async fn hand_over(
             async { broker.engine.nodes().await.map_err(Denial::from) },
         )?;
         if rotation::stands(identity.role, &tokens, &after.state, &live) {
-            let managers = nodes.into_iter().filter_map(|node| node.manager).collect();
+            let managers = dialled(nodes, broker.membership().map(|membership| membership.node).as_ref());
             return Ok(Handed { token, generation, managers, swarm: live.swarm, outcome, version });
         }
         drop(token);
@@ -103,6 +103,13 @@ async fn hand_over(
         tokens = rotation::settled(broker, identity.role, call.started).await?;
     }
     Err(Denial::Unavailable("the join tokens keep being replaced".into()))
+}
+
+/// Where the machine's engine may join, the best first, since Docker dials no other. This broker's own manager has just
+/// answered; one that the leader does not reach would be dialled in vain, and each time again.
+fn dialled(mut nodes: Vec<Node>, own: Option<&NodeId>) -> Vec<String> {
+    nodes.sort_by_key(|node| Some(&node.id) != own);
+    nodes.into_iter().filter(|node| node.reachable || Some(&node.id) == own).filter_map(|node| node.manager).collect()
 }
 
 /// The claims of a grant that a broker of this cluster signed.
@@ -131,5 +138,27 @@ async fn is_manager(broker: &Broker, node: &NodeId) -> Result<bool, Denial> {
         Ok(node) => Ok(node.role == Role::Manager),
         Err(EngineError::NotFound) => Ok(false),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::swarm::Availability;
+
+    #[test]
+    fn a_machine_is_sent_to_this_brokers_manager_and_to_none_that_is_not_reached() {
+        let node = |number: u8, reachable| {
+            let id = format!("{number:025}").parse().expect("a node id");
+            let mut node = Node::example(id, Availability::Active, 0);
+            node.manager = (number < 4).then(|| format!("10.0.0.{number}:2377"));
+            node.reachable = reachable;
+            node
+        };
+        let nodes = || vec![node(1, false), node(2, true), node(3, true), node(4, false)];
+        assert_eq!(dialled(nodes(), Some(&node(3, true).id)), ["10.0.0.3:2377", "10.0.0.2:2377"]);
+        assert_eq!(dialled(nodes(), None), ["10.0.0.2:2377", "10.0.0.3:2377"]);
+        // What it sees of itself may be a moment old.
+        assert_eq!(dialled(nodes(), Some(&node(1, false).id)), ["10.0.0.1:2377", "10.0.0.2:2377", "10.0.0.3:2377"]);
     }
 }

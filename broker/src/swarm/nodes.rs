@@ -42,7 +42,7 @@ pub(crate) struct Node {
     pub(crate) address: String,
     pub(crate) engine: String,
     pub(crate) labels: BTreeMap<String, String>,
-    /// `HOST:PORT`, for managers that can be reached.
+    /// `HOST:PORT`, for managers, whether they are reached or not.
     pub(crate) manager: Option<String>,
     pub(crate) leader: bool,
     /// Whether the leader reaches it as a manager.
