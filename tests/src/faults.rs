@@ -67,6 +67,13 @@ impl Host {
         self.link().cut()
     }
 
+    /// The host is lost, as when its power goes: its engine is killed, and what still runs on it reaches nobody. Undone
+    /// by [`heal`](Self::heal) and [`start_engine`](Self::start_engine).
+    pub fn lose(&self) -> Result<()> {
+        self.cut()?;
+        self.kill_engine()
+    }
+
     /// Cuts this host and one other off from each other; both still reach the rest.
     pub fn cut_from(&self, other: &Host) -> Result<()> {
         self.parted().push(other.number());

@@ -49,6 +49,7 @@ mod trials;
 mod until;
 mod usage;
 pub mod whole;
+mod workload;
 
 pub use browser::{Browser, Look};
 pub use error::{Error, Result};
@@ -60,3 +61,4 @@ pub use process::Process;
 pub use swarm::{Node, Role, form, nodes};
 pub use trials::{Failed, Trial, main};
 pub use until::{LONG, until};
+pub use workload::Workload;

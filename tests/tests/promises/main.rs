@@ -51,6 +51,7 @@ mod unit;
 mod verify_then_spend;
 mod waits;
 mod witness;
+mod workload;
 mod write_then_answer;
 
 use std::process::ExitCode;
@@ -234,6 +235,7 @@ fn main() -> ExitCode {
             waits::a_terminal_is_shown_a_bar_and_anything_else_lines,
             witness::a_lost_managers_log_verifies_from_the_others_copies,
             witness::a_log_that_is_put_back_is_an_alarm_on_the_others,
+            workload::a_workload_outlives_a_drain_and_the_loss_of_a_worker,
             write_then_answer::a_full_disk_under_the_log_lets_no_secret_out,
             write_then_answer::a_disk_that_fails_under_the_log_lets_no_secret_out,
             write_then_answer::a_log_that_fills_up_at_any_record_has_every_answer,

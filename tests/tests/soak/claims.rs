@@ -8,7 +8,7 @@ const ROUNDS: usize = 1000;
 const CLIENTS: usize = 64;
 
 /// Three managers with a broker each.
-fn three(hosts: &[Host]) -> Result<Vec<Broker<'_>>, Failed> {
+pub(crate) fn three(hosts: &[Host]) -> Result<Vec<Broker<'_>>, Failed> {
     let mut first = Broker::init(&hosts[0])?;
     first.up_with(&["--form"])?;
     let mut brokers = vec![first];

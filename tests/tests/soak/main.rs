@@ -6,6 +6,7 @@ mod logs;
 mod storms;
 #[path = "../promises/under_load.rs"]
 mod under_load;
+mod workload;
 
 use std::process::ExitCode;
 
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
             storms::thirty_boots_while_every_key_and_the_issuing_ca_are_replaced,
             claims::a_grant_redeemed_64_times_at_three_brokers_is_one_claim_a_thousand_times,
             claims::two_hundred_machines_at_three_brokers_are_ten,
+            workload::a_workload_outlives_the_leader_and_the_loss_of_quorum,
             logs::a_broker_killed_under_load_fifty_times_has_recorded_every_answer,
         ],
     )
