@@ -82,11 +82,12 @@ async fn drain(
         if node.role == Role::Manager {
             return Err(Reason::WrongRole.into());
         }
-        if request.if_ephemeral && !node.labels.contains_key(EPHEMERAL_LABEL) {
-            return Ok(false);
-        }
+        // First: its row goes as soon as it is down, whatever else is labelled.
         if node.labels.contains_key(LEAVING_LABEL) && node.availability == Availability::Drain {
             return Ok(true);
+        }
+        if request.if_ephemeral && !node.labels.contains_key(EPHEMERAL_LABEL) {
+            return Ok(false);
         }
         if !recorded {
             let (role, hostname) = (Some(node.role), Some(node.hostname.clone()));

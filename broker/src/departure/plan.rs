@@ -21,6 +21,8 @@ pub(super) const LATEST: Duration = Duration::from_secs(20);
 /// So long at the most a broker must itself have seen an ephemeral node down: a machine that was cut off together with the
 /// managers, or by a clock that was set, has that time to come back.
 const SEEN: Duration = Duration::from_mins(10);
+/// So long, in seconds, a node that said that it leaves is taken at its word as soon as it is down.
+const FRESH: u64 = 60 * 60;
 /// After so long without a look, what was seen before counts for nothing.
 const BLIND: Duration = Duration::from_secs(30);
 
@@ -88,7 +90,9 @@ fn due(node: &Node, now: u64, seen: Duration) -> Option<Why> {
         return None;
     }
     if has_left(node) {
-        return Some(Why::Left);
+        // Said long ago, as of a leave that was cut off or a raft that was restored, it may have been for another day.
+        let fresh = seconds(node, LEAVING_LABEL).is_some_and(|at| now.abs_diff(at) < FRESH);
+        return (fresh || seen >= SEEN).then_some(Why::Left);
     }
     // That it went down was a change of it, so it is down since its last change, or for longer.
     let (after, since) = (seconds(node, EPHEMERAL_LABEL)?, down_since(node)?);

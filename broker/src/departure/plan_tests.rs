@@ -13,7 +13,7 @@ fn node(labels: &[(&str, &str)]) -> Node {
 }
 
 fn left() -> Node {
-    let mut left = node(&[(LEAVING_LABEL, "1")]);
+    let mut left = node(&[(LEAVING_LABEL, &NOW.to_string())]);
     left.availability = Availability::Drain;
     left
 }
@@ -22,6 +22,14 @@ fn but(node: &Node, change: impl FnOnce(&mut Node)) -> Node {
     let mut node = node.clone();
     change(&mut node);
     node
+}
+
+#[test]
+fn what_a_node_said_long_ago_is_not_taken_for_todays_word() {
+    let late = NOW + FRESH;
+    assert_eq!(due(&left(), late - 1, Duration::ZERO), Some(Why::Left));
+    assert_eq!(due(&left(), late, Duration::ZERO), None, "it was cut off, or its raft restored");
+    assert_eq!(due(&left(), late, SEEN), Some(Why::Left), "and does not come back");
 }
 
 #[test]
@@ -100,7 +108,7 @@ fn those_that_left_do_not_wait_for_those_that_are_gone() {
     let up = but(&gone, |node| (node.ready, node.down) = (true, false));
     let nodes = concerned(&[gone, left, up, node(&[])]);
     assert_eq!(nodes.len(), 2, "the others are nobody's concern");
-    let steps = Watch::default().look(nodes, u64::MAX, Instant::now());
+    let steps = Watch::default().look(nodes, NOW + 10, Instant::now());
     let steps: Vec<_> = steps.into_iter().map(|(_, step)| step).collect();
     assert_eq!(steps, [Step::Remove(Why::Left), Step::Remove(Why::Gone(0))]);
 }

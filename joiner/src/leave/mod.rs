@@ -101,15 +101,19 @@ impl Leaving<'_> {
         let told = self.tell().await?;
         let deadline = Deadline::after(ENGINE);
         let node = self.node;
+        if matches!(told, Told::Stays) {
+            return Ok(format!("stays: node {node} does not carry the label swarm-broker.ephemeral any more"));
+        }
+        // Somebody may have promoted it meanwhile.
+        if boot::look(docker, deadline).await?.swarm.manager {
+            return Err(Error::Manager { node: node.clone() });
+        }
         match told {
-            Told::Stays => {
-                return Ok(format!("stays: node {node} does not carry the label swarm-broker.ephemeral any more"));
-            }
             Told::Heard(tasks @ 1..) => {
                 narrate::warn(&format!("{tasks} of the node's tasks did not end in time: they are killed"));
                 docker.kill_tasks(node, deadline).await?;
             }
-            Told::Heard(0) | Told::Unheard(_) => {}
+            Told::Heard(0) | Told::Unheard(_) | Told::Stays => {}
         }
         narrate::step("docker: leaving");
         if let Err(error) = docker.leave(deadline).await {
