@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use certs::{IssuingCertificate, Root, SigningKey};
 
-use super::{AdminSocket, write_output};
+use super::{OrderFlags, write_output};
 use crate::admin::{KeyShown, Order};
 use crate::clock;
 use crate::exit::{Code, Failure};
@@ -108,21 +108,15 @@ pub(super) struct Install {
     /// After a leak: trust no former one any more, and refuse invites that do
     #[arg(long)]
     now: bool,
-    /// Why; it goes into the audit log
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminSocket,
+    flags: OrderFlags,
 }
 
 impl Install {
     fn run(self) -> Result<(), Failure> {
-        let order = Order { what: read(&self.certificate)?, now: self.now, reason: self.reason };
-        let shown: KeyShown = self.admin.open().post("/v1/ca/install", &order)?;
-        if self.json { super::print_json(&shown) } else { super::print(&super::rotate::told(&shown, self.now)) }
+        let order = Order { what: read(&self.certificate)?, now: self.now, reason: self.flags.reason };
+        let shown: KeyShown = self.flags.admin.open().post("/v1/ca/install", &order)?;
+        if self.flags.json { super::print_json(&shown) } else { super::print(&super::rotate::told(&shown, self.now)) }
     }
 }
 

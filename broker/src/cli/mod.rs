@@ -83,6 +83,19 @@ struct AdminSocket {
     path: PathBuf,
 }
 
+/// What every order to the running broker takes besides what it is about.
+#[derive(clap::Args)]
+struct OrderFlags {
+    /// Why; it goes into the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    admin: AdminSocket,
+}
+
 impl AdminSocket {
     fn open(&self) -> Admin {
         Admin::at(&self.path)

@@ -2,7 +2,7 @@
 
 use protocol::Role;
 
-use super::AdminSocket;
+use super::OrderFlags;
 use crate::admin::{ROLES, RoleOrder};
 use crate::exit::Failure;
 use crate::fleet::RoleChanged;
@@ -32,14 +32,8 @@ struct Change {
     /// The node: to promote by its id, to demote by its id or hostname
     #[arg(value_name = "NODE")]
     node: String,
-    /// Why; it goes into the audit log
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminSocket,
+    flags: OrderFlags,
 }
 
 impl Promote {
@@ -56,7 +50,7 @@ impl Demote {
 
 impl Change {
     fn make(self, role: Role) -> Result<(), Failure> {
-        let Self { node, reason, json, admin } = self;
+        let Self { node, flags: OrderFlags { reason, json, admin } } = self;
         let changed: RoleChanged = admin.open().post(ROLES, &RoleOrder { node, role, reason })?;
         if json { super::print_json(&changed) } else { super::print(&told(&changed)) }
     }

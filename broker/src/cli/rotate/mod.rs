@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use protocol::Role;
 
-use super::AdminSocket;
+use super::OrderFlags;
 use crate::admin::{KeyShown, Order, RotateReply, RotationPreview};
 use crate::exit::{Code, Failure};
 use crate::keys::What as Key;
@@ -51,14 +51,8 @@ pub(super) struct Rotate {
     /// With ca and all, where the root is not on this manager: write the request to this file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Why; it goes into the audit log
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminSocket,
+    flags: OrderFlags,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -97,7 +91,7 @@ impl Rotate {
             What::ServerCert => self.key(Key::ServerCert),
             What::UnlockKey => unlock_key::run(self),
             What::Ca | What::All => {
-                let Self { what, now, dry_run, reason, json, root, output, admin } = self;
+                let Self { what, now, dry_run, root, output, flags: OrderFlags { reason, json, admin } } = self;
                 let asked = ca::Asked { now, dry_run, reason, json, root, output };
                 match what {
                     What::All => all::run(&admin.open(), &asked),
@@ -108,19 +102,23 @@ impl Rotate {
     }
 
     fn tokens(self, roles: Vec<Role>) -> Result<(), Failure> {
-        let order = Order { what: roles, now: self.now, reason: self.reason };
+        let order = Order { what: roles, now: self.now, reason: self.flags.reason };
         if self.dry_run {
-            let preview: RotationPreview = self.admin.open().post("/v1/rotate/preview", &order)?;
-            return if self.json { super::print_json(&preview) } else { super::print(&tokens::previewed(&preview)) };
+            let preview: RotationPreview = self.flags.admin.open().post("/v1/rotate/preview", &order)?;
+            return if self.flags.json {
+                super::print_json(&preview)
+            } else {
+                super::print(&tokens::previewed(&preview))
+            };
         }
-        let rotated: RotateReply = self.admin.open().post("/v1/rotate", &order)?;
-        if self.json { super::print_json(&rotated) } else { super::print(&tokens::told(&rotated)) }
+        let rotated: RotateReply = self.flags.admin.open().post("/v1/rotate", &order)?;
+        if self.flags.json { super::print_json(&rotated) } else { super::print(&tokens::told(&rotated)) }
     }
 
     fn key(self, what: Key) -> Result<(), Failure> {
-        let order = Order { what, now: self.now, reason: self.reason };
+        let order = Order { what, now: self.now, reason: self.flags.reason };
         let path = if self.dry_run { "/v1/rotate/key/preview" } else { "/v1/rotate/key" };
-        let shown: KeyShown = self.admin.open().post(path, &order)?;
-        if self.json { super::print_json(&shown) } else { super::print(&told(&shown, self.now)) }
+        let shown: KeyShown = self.flags.admin.open().post(path, &order)?;
+        if self.flags.json { super::print_json(&shown) } else { super::print(&told(&shown, self.now)) }
     }
 }

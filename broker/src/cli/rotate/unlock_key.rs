@@ -12,16 +12,16 @@ use crate::exit::{Code, Failure};
 const ONCE: &str = "the new unlock key is shown once, and on a terminal only, since whatever else standard output is would keep it. Type 'broker rotate unlock-key' at a terminal, without --json (over SSH: ssh -t HOST)";
 
 pub(super) fn run(asked: Rotate) -> Result<(), Failure> {
-    let admin = asked.admin.open();
+    let admin = asked.flags.admin.open();
     if asked.dry_run {
         let shown: UnlockKeyShown = admin.get("/v1/rotate/unlock-key")?;
-        return if asked.json { print_json(&shown) } else { print(&told(&shown)) };
+        return if asked.flags.json { print_json(&shown) } else { print(&told(&shown)) };
     }
     // Before anything is asked: a key that was replaced and not shown helps nobody.
-    if asked.json || !std::io::stdout().is_terminal() {
+    if asked.flags.json || !std::io::stdout().is_terminal() {
         return Err(Failure::new(Code::Usage, ONCE));
     }
-    let order = Order { what: (), now: false, reason: asked.reason };
+    let order = Order { what: (), now: false, reason: asked.flags.reason };
     let replaced: UnlockKeyReplaced = admin.post("/v1/rotate/unlock-key", &order)?;
     let UnlockKeyReplaced { generation, rotated_at, key } = replaced;
     print(&format!("unlock-key: generation {generation} since {rotated_at}. It is shown this once:\n"))?;
