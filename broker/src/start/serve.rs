@@ -41,12 +41,7 @@ pub(crate) async fn serve(settings: Settings, beside: Option<Beside>) -> Result<
     // An issuing CA that was about to be put to use when the last run ended.
     next_issuing::finish(cluster.folder())?;
     let issuing = cluster.issuing_key(&settings.issuing_key)?;
-    let log = cluster.folder().path(audit::FILE);
-    if cluster.lost_its_log() {
-        let what = "the audit log is missing or empty, though this broker has served before. Restore it from a backup";
-        return Err(Failure::new(Code::Data, format!("{}: {what}", log.display())));
-    }
-    let (audit, known) = Audit::open(&log, cluster.broker())?;
+    let (audit, known) = cluster.open_log()?;
     let teller = Teller::of(&audit, settings.on_alarm.as_ref());
     let ended = with_log(cluster, issuing, audit, known, settings, beside).await;
     teller.finish().await;

@@ -218,10 +218,7 @@ pub(super) async fn enforce(broker: &Broker, folder: &Folder) -> Result<(), Fail
     if folder.path(STRICT).exists() {
         return Ok(());
     }
-    let nodes = fleet::in_the_way(broker).await.map_err(|denial| match denial {
-        Denial::Unavailable(why) => Failure::new(Code::TryAgain, why),
-        other => Failure::new(Code::Internal, format!("the nodes cannot be read: {other:?}")),
-    })?;
+    let nodes = fleet::in_the_way(broker).await.map_err(not_now)?;
     if nodes.is_empty() {
         return Ok(folder.write(STRICT, "")?);
     }
@@ -243,10 +240,15 @@ pub(super) async fn adopt_first(broker: &Broker, membership: &Membership) -> Res
         );
         return Ok(());
     }
-    match fleet::adopt_first(broker).await {
-        Ok(count) => tracing::info!(count, "adopted the nodes that were here before the broker"),
-        Err(Denial::Unavailable(why)) => return Err(Failure::new(Code::TryAgain, why)),
-        Err(other) => return Err(Failure::new(Code::Internal, format!("adopting failed: {other:?}"))),
-    }
+    let count = fleet::adopt_first(broker).await.map_err(not_now)?;
+    tracing::info!(count, "adopted the nodes that were here before the broker");
     Ok(())
+}
+
+/// What keeps a start from what it does with the nodes.
+fn not_now(denial: Denial) -> Failure {
+    match denial {
+        Denial::Unavailable(why) => Failure::new(Code::TryAgain, why),
+        other => Failure::new(Code::Internal, format!("the swarm's nodes: {other:?}")),
+    }
 }

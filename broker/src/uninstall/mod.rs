@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 pub(crate) use plan::NodeUndone;
 
 use crate::admin::operator;
-use crate::audit::{self, Audit, Event, Known, Record};
+use crate::audit::{Audit, Event, Known, Record};
 use crate::clock;
 use crate::exit::{Code, Failure};
 use crate::fleet;
@@ -78,12 +78,7 @@ pub(crate) async fn uninstall(state: &Path, docker: &Path, dry_run: bool) -> Res
         return Ok(work.told(false));
     }
     work.others_are_stopped().await?;
-    let log = cluster.folder().path(audit::FILE);
-    if cluster.lost_its_log() {
-        let what = "the audit log is missing or empty, though this broker has served before. Restore it from a backup";
-        return Err(Failure::new(Code::Data, format!("{}: {what}", log.display())));
-    }
-    let (audit, _) = Audit::open(&log, cluster.broker())?;
+    let (audit, _) = cluster.open_log()?;
     work.carry_out(&audit).await?;
     Ok(work.told(false))
 }
@@ -173,12 +168,13 @@ impl<'a> Work<'a> {
             detail: Some(detail.clone()),
             ..Record::new(event)
         };
-        write(audit, record(Event::BrokerUninstalling)).await?;
+        audit.record(record(Event::BrokerUninstalling)).await?;
         for node in self.nodes.iter().filter(|node| node.is_changed()) {
             self.undo(node).await?;
         }
         self.remove_objects().await?;
-        write(audit, record(Event::BrokerUninstalled)).await
+        audit.record(record(Event::BrokerUninstalled)).await?;
+        Ok(())
     }
 
     /// As they are now, until there are none.
@@ -233,8 +229,4 @@ impl<'a> Work<'a> {
             nodes: self.nodes,
         }
     }
-}
-
-async fn write(audit: &Audit, record: Record) -> Result<(), Failure> {
-    audit.record(record).await.map(drop).map_err(|error| Failure::new(Code::Io, error.to_string()))
 }
