@@ -15,7 +15,7 @@ pub(crate) use remove::settle;
 pub(crate) const EPHEMERAL_LABEL: &str = "swarm-broker.ephemeral";
 /// The label of a node that has said that it leaves: since when, in seconds since 1970. It outlives every broker, so
 /// whichever looks next goes on with it.
-const LEAVING_LABEL: &str = "swarm-broker.leaving";
+pub(crate) const LEAVING_LABEL: &str = "swarm-broker.leaving";
 /// The label by which one broker takes a node's removal on: since when, in seconds since 1970, the broker's id, and since
 /// when the node was down by its last change before this one.
 const REMOVING_LABEL: &str = "swarm-broker.removing";

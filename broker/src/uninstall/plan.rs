@@ -4,6 +4,7 @@ use protocol::NodeId;
 use serde::Serialize;
 
 use crate::admission::RESERVED;
+use crate::departure::LEAVING_LABEL;
 use crate::fleet::{DRAINED_LABEL, NodeLine, NodeState, Report};
 
 /// What is done to one node.
@@ -48,6 +49,8 @@ fn was_drained(node: &NodeLine) -> Option<&'static str> {
         Some("nothing explained it")
     } else if drained && node.state == NodeState::Pending {
         Some("it joined by a grant and has not confirmed")
+    } else if drained && node.labels.contains_key(LEAVING_LABEL) {
+        Some("it had said that it leaves")
     } else {
         None
     }
@@ -74,6 +77,7 @@ mod tests {
                 node('b', Availability::Drain, &[]),
                 node('c', Availability::Drain, &["zone", GRANT_LABEL]),
                 node('d', Availability::Drain, &[DRAINED_LABEL]),
+                node('9', Availability::Drain, &[GRANT_LABEL, LEAVING_LABEL]),
                 node('e', Availability::Active, &[DRAINED_LABEL, newer]),
             ],
             &[],
@@ -88,6 +92,7 @@ mod tests {
             (Some('b'), labels(&[]), false, true),
             (Some('c'), labels(&[GRANT_LABEL]), false, false),
             (Some('d'), labels(&[DRAINED_LABEL]), true, false),
+            (Some('9'), labels(&[GRANT_LABEL, LEAVING_LABEL]), true, false),
             (Some('e'), labels(&[DRAINED_LABEL, newer]), false, false),
         ];
         assert_eq!(told, expected);
