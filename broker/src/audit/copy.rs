@@ -264,7 +264,8 @@ impl LogCopy {
             let mut records = open(records)?;
             records.seek(SeekFrom::Start(self.whole.length))?;
             io::copy(&mut part, &mut records)?;
-            return records.sync_data();
+            // An earlier try, of more, may have failed on the way.
+            return records.set_len(self.got.length).and_then(|()| records.sync_data());
         }
         part.sync_data()?;
         // The first damaged one is kept for whoever looks into it.
