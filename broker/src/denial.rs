@@ -15,6 +15,8 @@ pub(crate) enum Denial {
     Refused(Reason),
     /// Come back. The words are for our own log.
     Unavailable(String),
+    /// Come back, by the terms of the caller's own invite: it may know these words.
+    Later(String),
     /// Ask for a new grant.
     AskAgain,
     /// The request does not read.
@@ -26,7 +28,7 @@ impl Denial {
     pub(crate) fn kind(&self) -> ProblemKind {
         match self {
             Self::Refused(_) => ProblemKind::Refused,
-            Self::Unavailable(_) => ProblemKind::Unavailable,
+            Self::Unavailable(_) | Self::Later(_) => ProblemKind::Unavailable,
             Self::AskAgain => ProblemKind::AskAgain,
             Self::Malformed(_) => ProblemKind::Malformed,
         }
@@ -44,6 +46,7 @@ impl From<LedgerError> for Denial {
         match error {
             LedgerError::Refused(reason) => Self::Refused(reason),
             LedgerError::AskAgain => Self::AskAgain,
+            LedgerError::Later(why) => Self::Later(why.to_owned()),
             LedgerError::Unavailable(why) => Self::Unavailable(why),
         }
     }

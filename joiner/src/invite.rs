@@ -136,6 +136,7 @@ pub(crate) mod tests {
             labels: std::collections::BTreeMap::new(),
             brokers: vec!["10.0.0.1".parse().expect("an address")],
             ephemeral: None,
+            conditions: protocol::Conditions::default(),
             newer: std::collections::BTreeMap::new(),
         }
     }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::{BrokerAddress, ClusterId, InviteId, Pin, Role};
+use crate::{BrokerAddress, ClusterId, Conditions, InviteId, Pin, Role};
 
 /// What every invite line begins with: secret scanners and people can tell it from other text.
 pub const INVITE_PREFIX: &str = "SWINV-1-";
@@ -54,6 +54,9 @@ pub struct Invite {
     /// node is never removed because it is down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<u64>,
+    /// What else it says of its machines.
+    #[serde(flatten)]
+    pub conditions: Conditions,
     /// Policy of a newer release. A joiner need not know it; a broker that does not know it must not admit.
     #[serde(flatten)]
     pub newer: BTreeMap<String, serde_json::Value>,
@@ -178,6 +181,7 @@ mod tests {
             labels: BTreeMap::from([("zone".into(), "a".into())]),
             brokers: vec!["10.0.0.1".parse().expect("an address")],
             ephemeral: None,
+            conditions: Conditions::default(),
             newer: BTreeMap::new(),
         };
         let payload = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&invite).expect("serialises"));

@@ -4,6 +4,7 @@
 //! Must not do any I/O, look at a clock, or know about TLS, Docker or HTTP servers.
 
 mod address;
+mod conditions;
 mod ids;
 mod invite;
 mod messages;
@@ -14,6 +15,7 @@ mod statement;
 mod token;
 
 pub use address::{AddressError, BrokerAddress, DEFAULT_PORT};
+pub use conditions::{Availability, Conditions, HostnamePattern, Rate};
 pub use ids::{
     Architecture, ClusterId, GrantHash, GrantId, IdError, InviteId, JoinerHash, KeyHash, NodeId, Pin, Role, SwarmId,
 };

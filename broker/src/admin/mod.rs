@@ -9,6 +9,7 @@ mod joiners;
 mod keys;
 mod operator;
 mod order;
+mod pending;
 mod recover;
 mod roles;
 mod rotate;
@@ -23,6 +24,7 @@ pub(crate) use arrivals::{Arrivals, ArrivalsOrder};
 pub(crate) use client::{Admin, lines, plain};
 pub(crate) use operator::operator;
 pub(crate) use order::Order;
+pub(crate) use pending::{AnswerOrder, PENDING, PendingShown};
 pub(crate) use roles::{ROLES, RoleOrder};
 pub(crate) use rotation_words::{
     CaPlan, CaRequestOrder, Gone, KeyShown, RotateReply, RotationPreview, TokenRotated, TokenShown,

@@ -22,7 +22,7 @@ use super::sightings::sightings;
 use super::words::{
     AdoptOrder, Adopted, ClaimedInvite, ClaimsShown, InviteLineReply, InviteShown, InvitesShown, Revoked,
 };
-use super::{joiners, keys, operator, recover, roles, rotate, status, unlock_key};
+use super::{joiners, keys, operator, pending, recover, roles, rotate, status, unlock_key};
 use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
 use crate::broker::Broker;
 use crate::denial::Denial;
@@ -101,7 +101,7 @@ fn denied(denial: Denial) -> Reply {
             let reason = serde_json::to_value(reason).ok().and_then(|value| value.as_str().map(str::to_owned));
             complaint(ProblemKind::Refused, reason.unwrap_or_default())
         }
-        Denial::Unavailable(why) => complaint(ProblemKind::Unavailable, why),
+        Denial::Unavailable(why) | Denial::Later(why) => complaint(ProblemKind::Unavailable, why),
         Denial::AskAgain => complaint(ProblemKind::AskAgain, "try again"),
         Denial::Malformed(what) => complaint(ProblemKind::Malformed, what),
     }
@@ -129,6 +129,8 @@ async fn answer(broker: &Arc<Broker>, operator: String, request: Request<Incomin
         (&Method::POST, "/v1/arrivals") => arrived(broker, &body).await,
         (&Method::POST, "/v1/sightings") => saw(broker, &body).await,
         (&Method::POST, "/v1/adopt") => adopt(broker, operator, &body).await,
+        (&Method::GET, pending::PENDING) => pending::shown(broker).await,
+        (&Method::POST, pending::PENDING) => pending::answer(broker, operator, &body).await,
         (&Method::POST, roles::ROLES) => roles::change(broker, operator, &body).await,
         (&Method::POST, joiners::LOOK) => joiners::look(broker).await,
         (&Method::POST, joiners::UPLOAD) => joiners::upload(broker, operator, body).await,

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
-use protocol::{BrokerAddress, ClusterId, Invite, InviteId, KeyHash, NodeId, Pin, Role, SwarmId};
+use protocol::{BrokerAddress, ClusterId, Conditions, Invite, InviteId, KeyHash, NodeId, Pin, Role, SwarmId};
 use serde::{Deserialize, Serialize};
 
 use super::rotation_words::TokenShown;
 use crate::clock;
 use crate::joiners::JoinerShown;
 use crate::keys::What;
-use crate::ledger::{Claims, InviteState, Policy};
+use crate::ledger::{Claims, InviteState, Policy, Use};
 use crate::witness::Watched;
 
 /// A new invite.
@@ -26,12 +26,12 @@ pub(crate) struct InviteLineReply {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct InviteShown {
     pub(crate) id: InviteId,
-    /// `open`, `used-up`, `ended` or `revoked`.
+    /// `open`, `full`, `used-up`, `ended` or `revoked`.
     pub(crate) state: String,
     pub(crate) role: Option<Role>,
     /// How many keys it admits.
     pub(crate) uses: u32,
-    /// How many have claimed a use.
+    /// How many have claimed a use; of one whose places come free: how many places are taken.
     pub(crate) claimed: usize,
     /// How many of those have joined.
     pub(crate) joined: usize,
@@ -43,6 +43,9 @@ pub(crate) struct InviteShown {
     /// For how many seconds a node of its machines may be down before it is removed; none: it is not ephemeral.
     #[serde(default)]
     pub(crate) ephemeral: Option<u64>,
+    /// What else it says of its machines.
+    #[serde(default, skip_serializing_if = "Conditions::is_none")]
+    pub(crate) conditions: Conditions,
 }
 
 impl InviteShown {
@@ -55,13 +58,14 @@ impl InviteShown {
     /// An invite as the ledger has it at `now`.
     pub(crate) fn of(state: &InviteState, now: u64) -> Self {
         let invite = state.policy.invite();
-        let claimed = state.claims.uses.len();
+        let claimed = state.claims.held(invite, now);
         let uses = invite.map_or(0, |invite| invite.uses);
         let word = match invite {
             _ if state.claims.revoked.is_some() => "revoked",
             Some(invite) if now >= invite.exp => "ended",
-            _ if claimed >= usize::try_from(uses).unwrap_or(usize::MAX) => "used-up",
-            _ => "open",
+            _ if claimed < usize::try_from(uses).unwrap_or(usize::MAX) => "open",
+            Some(invite) if invite.conditions.live => "full",
+            _ => "used-up",
         };
         Self {
             id: state.policy.id().clone(),
@@ -76,6 +80,7 @@ impl InviteShown {
             labels: invite.map(|invite| invite.labels.clone()).unwrap_or_default(),
             brokers: invite.map(|invite| invite.brokers.clone()).unwrap_or_default(),
             ephemeral: invite.and_then(|invite| invite.ephemeral),
+            conditions: invite.map(|invite| invite.conditions.clone()).unwrap_or_default(),
         }
     }
 }
@@ -110,13 +115,25 @@ pub(crate) struct ClaimedUse {
     pub(crate) key: KeyHash,
     /// In seconds since 1970.
     pub(crate) claimed: u64,
+    /// False while a person was asked about it and has not said yes.
+    #[serde(default = "yes")]
+    pub(crate) admitted: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl ClaimedInvite {
     /// What the ledger has.
     pub(crate) fn of(state: &InviteState) -> Self {
         let uses = state.claims.uses.iter();
-        let uses = uses.map(|(key, taken)| ClaimedUse { key: key.clone(), claimed: taken.claimed }).collect();
+        let shown = |(key, taken): (&KeyHash, &Use)| ClaimedUse {
+            key: key.clone(),
+            claimed: taken.claimed,
+            admitted: taken.is_admitted(),
+        };
+        let uses = uses.map(shown).collect();
         Self { id: state.policy.id().clone(), uses }
     }
 }

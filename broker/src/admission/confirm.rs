@@ -14,7 +14,7 @@ use super::{ADOPTED_LABEL, GRANT_LABEL};
 use crate::audit::{Event, Reason, Record};
 use crate::broker::{Broker, Call};
 use crate::denial::Denial;
-use crate::departure::EPHEMERAL_LABEL;
+use crate::departure::{EPHEMERAL_LABEL, REPLACES_LABEL};
 use crate::fleet::DRAINED_LABEL;
 use crate::handover;
 use crate::ledger::{Operation, Outcome};
@@ -66,6 +66,9 @@ async fn join(
     if node.role != invite.role || certificate.role != invite.role {
         return Err(Reason::WrongRole.into());
     }
+    if invite.conditions.hostname.as_ref().is_some_and(|pattern| !pattern.fits(&node.hostname)) {
+        return Err(Reason::Hostname.into());
+    }
     let grant = request.grant.hash();
     if node.labels.get(GRANT_LABEL).is_some_and(|label| label != grant.as_str()) {
         return Err(Reason::OtherNode.into());
@@ -114,8 +117,8 @@ fn signed_by(broker: &Broker, certificate: &NodeCertificate, request: &JoinReque
     }
 }
 
-/// Sets the invite's labels, the grant's, an ephemeral node's, a manager's voucher, and active, in one update. A node that carries the grant's label already
-/// stays as it is: an operator may have drained it since.
+/// Sets the invite's labels, ours, and whether the node gets tasks, in one update. A node that carries the grant's label
+/// already stays as it is: an operator may have drained it since.
 async fn label(
     broker: &Broker,
     mut node: Node,
@@ -130,9 +133,15 @@ async fn label(
         let mut labels: BTreeMap<String, String> = invite.labels.clone();
         labels.insert(GRANT_LABEL.to_owned(), grant.to_string());
         labels.extend(invite.ephemeral.map(|after| (EPHEMERAL_LABEL.to_owned(), after.to_string())));
+        labels.extend(invite.conditions.replaces.then(|| (REPLACES_LABEL.to_owned(), "true".to_owned())));
         labels.extend(voucher.iter().map(|voucher| (handover::LABEL.to_owned(), voucher.clone())));
         let without = vec![DRAINED_LABEL.to_owned()];
-        let change = NodeChange { labels, without, availability: Some(Availability::Active), ..NodeChange::default() };
+        let availability = match invite.conditions.availability {
+            Some(protocol::Availability::Pause) => Availability::Pause,
+            Some(protocol::Availability::Drain) => Availability::Drain,
+            Some(protocol::Availability::Active) | None => Availability::Active,
+        };
+        let change = NodeChange { labels, without, availability: Some(availability), ..NodeChange::default() };
         match broker.engine.change_node(&node, change).await {
             Ok(()) => return Ok(true),
             Err(EngineError::OutOfSequence) => node = broker.engine.node(&node.id).await?,

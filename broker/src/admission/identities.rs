@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use certs::Csr;
 use protocol::{
     ClusterId, INVITE_AUDIENCE, INVITE_TYP, IdentityReply, IdentityRequest, Invite, InviteLine, MAX_HOSTNAME,
-    MAX_INVITE_LINE, Pin,
+    MAX_INVITE_LINE, Pin, Role,
 };
 
 use crate::audit::{Event, Reason, Record};
@@ -16,7 +16,7 @@ use crate::broker::{Broker, Call, Limits};
 use crate::clock;
 use crate::denial::Denial;
 use crate::jwt;
-use crate::ledger::{Operation, Signed};
+use crate::ledger::{Asker, Operation, Outcome, Signed};
 
 /// Clocks of brokers and operators differ by no more than this, in seconds.
 pub(crate) const SKEW: u64 = 10 * 60;
@@ -50,11 +50,29 @@ async fn issue(
     }
     let ours = Ours { cluster: &broker.cluster, pin: &broker.pin(), generation, lowest: generations.lowest };
     judge(&invite, &ours, &broker.limits, broker.sentinel.floor(), call.source, now)?;
+    // Its own word, which is asked again of the swarm once it is in: an honest machine learns it before anything is spent.
+    let called = request.hostname.as_deref().unwrap_or_default();
+    if invite.conditions.hostname.as_ref().is_some_and(|pattern| !pattern.fits(called)) {
+        return Err(Reason::Hostname.into());
+    }
     let csr = Csr::from_pem(&request.csr).map_err(|_| Reason::Csr)?;
     record.key = Some(csr.key());
 
-    let claim = Operation::Claim { key: csr.key() };
-    let (_, version) = broker.invites.submit(&invite.jti, Some(signed), claim).await?;
+    let key = csr.key();
+    let claim = if invite.conditions.approve {
+        Operation::Ask { key, asker: Asker { hostname: record.hostname.clone(), source: Some(call.source) } }
+    } else {
+        Operation::Claim { key }
+    };
+    let (outcome, version) = broker.invites.submit(&invite.jti, Some(signed), claim).await?;
+    if outcome == Outcome::Asked {
+        let waiting = Record { event: Event::MachineWaiting, version: Some(version), ..record.clone() };
+        broker.audit.record(call.on(waiting)).await?;
+    }
+    if matches!(outcome, Outcome::Asked | Outcome::Waits) {
+        let key = csr.key();
+        return Err(Denial::Later(format!("this machine waits for an operator to type: broker approve {key}")));
+    }
 
     let (certificate, identity) = issuing
         .identity(&csr, invite.role, &invite.jti, clock::unix(now))
@@ -110,6 +128,7 @@ fn judge(
         && (1..=limits.uses).contains(&invite.uses)
         && invite.labels.keys().all(|label| !label.starts_with(super::RESERVED))
         && lifetime.is_some()
+        && (!invite.conditions.live || may_live(invite))
         // What a newer release restricts, this one would not.
         && invite.newer.is_empty();
     if !sane {
@@ -127,6 +146,11 @@ fn judge(
     if super::admits_from(invite, source) { Ok(()) } else { Err(Reason::Network) }
 }
 
+/// Whether an invite names what bounds it: where places come free, its uses do not.
+fn may_live(invite: &Invite) -> bool {
+    invite.role == Role::Worker && !invite.from.is_empty() && invite.conditions.rate.is_some()
+}
+
 /// A hostname fit for a record: printable ASCII on one line, cut to the longest there can be.
 fn bounded(hostname: &str) -> String {
     let plain = |c: char| if c.is_ascii_graphic() { c } else { '?' };
@@ -138,7 +162,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use protocol::{InviteId, Role};
+    use protocol::{InviteId, Rate};
 
     use super::*;
 
@@ -159,6 +183,7 @@ mod tests {
             labels: BTreeMap::new(),
             brokers: Vec::new(),
             ephemeral: None,
+            conditions: protocol::Conditions::default(),
             newer: BTreeMap::new(),
         }
     }
@@ -198,6 +223,18 @@ mod tests {
             invite.newer.insert("approve".into(), true.into());
         };
         assert_eq!(judged(newer, "10.1.2.3", 0), Err(Reason::NotOurs));
+        let live = |invite: &mut Invite| {
+            (invite.conditions.live, invite.conditions.rate) = (true, Some(Rate { most: 5, per: 60 }));
+        };
+        assert_eq!(judged(live, "10.1.2.3", 0), Ok(()));
+        for lacks in [
+            |invite: &mut Invite| invite.conditions.rate = None,
+            |invite: &mut Invite| invite.from.clear(),
+            |invite: &mut Invite| invite.role = Role::Manager,
+        ] {
+            let judged = judged(|invite| (live(invite), lacks(invite)).1, "10.1.2.3", 0);
+            assert_eq!(judged, Err(Reason::NotOurs), "places that come free, and nothing that bounds them");
+        }
         let reserved = |invite: &mut Invite| {
             invite.labels.insert("swarm-broker.grant".into(), "x".into());
         };

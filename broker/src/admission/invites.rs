@@ -14,7 +14,7 @@ use crate::clock;
 use crate::denial::Denial;
 use crate::jwt::Signer;
 use crate::keys::assert_not_void;
-use crate::ledger::{LONGEST, Operation, Outcome, POLICY, Peer, Signed};
+use crate::ledger::{LONGEST, Operation, Outcome, Peer, Signed};
 
 /// Signs an invite, records it and puts it into the ledger.
 pub(crate) async fn make_invite(
@@ -45,11 +45,16 @@ pub(crate) async fn make_invite(
 
 /// That every other broker that serves knows all that the invite says: one that does not refuses its machines (promise 13).
 fn known_to_all(invite: &Invite, others: &[Peer]) -> Result<(), Complaint> {
-    let behind = |peer: &&Peer| invite.ephemeral.is_some() && peer.policy < POLICY;
+    let needed = match invite {
+        Invite { conditions, .. } if !conditions.is_none() => 2,
+        Invite { ephemeral: Some(_), .. } => 1,
+        _ => 0,
+    };
+    let behind = |peer: &&Peer| peer.policy < needed;
     let Some(peer) = others.iter().find(behind) else { return Ok(()) };
     let at = peer.addresses.first().map_or_else(String::new, |address| format!(" at {address}"));
     Err(format!(
-        "--ephemeral: the broker {}{at} is of release {}, which would refuse the machines of such an invite. Upgrade it first",
+        "the broker {}{at} is of release {}, which would refuse the machines of such an invite. Upgrade it first",
         peer.id, peer.release
     ))
 }
@@ -98,6 +103,7 @@ pub(crate) fn admits_from(invite: &Invite, source: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::POLICY;
     use crate::ledger::tests::invite;
 
     #[test]
@@ -109,6 +115,10 @@ mod tests {
         assert_eq!(known_to_all(&ephemeral, std::slice::from_ref(&newer)), Ok(()));
         let told = known_to_all(&ephemeral, &[newer, older.clone()]).expect_err("it would refuse");
         assert!(told.contains("10.0.0.2") && told.contains("0.0.9"), "{told}");
+        let between = Peer { policy: 1, ..older.clone() };
+        let live = Invite { conditions: protocol::Conditions { live: true, ..Default::default() }, ..invite(1) };
+        assert_eq!(known_to_all(&ephemeral, std::slice::from_ref(&between)), Ok(()));
+        assert!(known_to_all(&live, &[between]).is_err(), "it knows ephemeral, and no other condition");
         assert_eq!(known_to_all(&invite(1), &[older]), Ok(()), "it knows such ones");
     }
 }

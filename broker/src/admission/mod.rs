@@ -3,11 +3,13 @@
 //! Keeps promises 1, 3 and 9. Data flows one way: checks, then the ledger, then the audit log, then the answer.
 //! Must not read a swarm token.
 
+mod approval;
 mod confirm;
 mod identities;
 mod invites;
 mod order;
 
+pub(crate) use approval::{Answered, PendingMachine, answer, pending};
 pub(crate) use confirm::{confirm, membership};
 pub(crate) use identities::{SKEW, identity};
 pub(crate) use invites::{Revocation, admits_from, make_invite, revoke_invite, sign};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use protocol::{BrokerAddress, ClusterId, INVITE_AUDIENCE, Invite, InviteId, Role};
+use protocol::{BrokerAddress, ClusterId, Conditions, INVITE_AUDIENCE, Invite, InviteId, Role};
 use serde::{Deserialize, Serialize};
 
 use super::RESERVED;
@@ -18,6 +18,8 @@ use crate::clock;
 /// A manager's invite is for few machines and a short time.
 const MANAGER_USES: u32 = 7;
 const MANAGER_TTL: Duration = Duration::from_hours(24);
+/// The longest time that a rate is for.
+const MOST_PER: Duration = Duration::from_hours(24);
 /// The longest that a node of an ephemeral machine may be kept while it is down.
 const LONGEST_GONE: Duration = Duration::from_hours(30 * 24);
 
@@ -35,6 +37,8 @@ pub(crate) struct InviteOrder {
     /// broker of an older release takes every order that it can fill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ephemeral: Option<u64>,
+    #[serde(default, skip_serializing_if = "Conditions::is_none")]
+    pub(crate) conditions: Conditions,
 }
 
 /// Why an order is not filled, with the fix. For the operator.
@@ -69,6 +73,7 @@ impl InviteOrder {
             labels: self.labels,
             brokers: maker.brokers,
             ephemeral: self.ephemeral,
+            conditions: self.conditions,
             newer: BTreeMap::new(),
         })
     }
@@ -83,7 +88,7 @@ pub(crate) fn made(invite: &Invite, operator: String) -> Record {
         operator: Some(operator),
         ends: Some(invite.exp),
         policy: Some(Box::new(invite.clone())),
-        detail: Some(format!("for {} until {}", uses(invite.uses), clock::shown(invite.exp))),
+        detail: Some(format!("for {} until {}", machines(invite), clock::shown(invite.exp))),
         ..Record::new(Event::InviteMade)
     }
 }
@@ -110,6 +115,22 @@ fn check(order: &InviteOrder, limits: Limits) -> Result<(), Complaint> {
             return Err(format!("--gone-after is out of range: at least 1s and at most {longest}"));
         }
     }
+    if order.conditions.live {
+        if order.role == Role::Manager {
+            return Err("--live is for workers: make a manager's invite for so many machines, with --uses".into());
+        }
+        if order.from.is_empty() || order.conditions.rate.is_none() {
+            return Err("--live must be bounded otherwise: name its networks with --from, and its rate with --each-rate, such as 5/min".into());
+        }
+    }
+    if order.conditions.replaces && order.role == Role::Manager {
+        return Err("--replaces is for workers: no manager is ever removed because it is down".into());
+    }
+    if let Some(rate) = order.conditions.rate
+        && (rate.most == 0 || rate.per == 0 || rate.per > MOST_PER.as_secs())
+    {
+        return Err(format!("--each-rate is out of range: at least 1 machine, in 1s to {}", clock::length(MOST_PER)));
+    }
     for (key, value) in &order.labels {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
         if key.is_empty() || key.len() > 128 || !key.chars().all(plain) {
@@ -135,6 +156,10 @@ fn check(order: &InviteOrder, limits: Limits) -> Result<(), Complaint> {
     Ok(())
 }
 
-fn uses(count: u32) -> String {
-    if count == 1 { "1 machine".into() } else { format!("{count} machines") }
+fn machines(invite: &Invite) -> String {
+    let at_a_time = if invite.conditions.live { " at a time" } else { "" };
+    match invite.uses {
+        1 => format!("1 machine{at_a_time}"),
+        count => format!("{count} machines{at_a_time}"),
+    }
 }

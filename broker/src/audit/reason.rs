@@ -30,6 +30,10 @@ pub(crate) enum Reason {
     UsedUp,
     /// The caller's address is in none of the invite's networks.
     Network,
+    /// The machine is not called as the invite wants it.
+    Hostname,
+    /// A person was asked about the machine, and said no.
+    Denied,
     /// The CSR is not valid.
     Csr,
     /// The use's window has ended.
@@ -76,6 +80,8 @@ impl Reason {
             Self::BeforeRecovery => "its invite is older than the ledger's recovery: make a new one",
             Self::UsedUp => "every use of its invite is another machine's: make one with more uses",
             Self::Network => "it called from outside the invite's networks: NAT, or somebody else has the invite",
+            Self::Hostname => "it is not called as its invite wants it (--hostname): rename it, or make another invite",
+            Self::Denied => "a person was asked about it, and said no: 'broker approve' it if that was wrong",
             Self::Csr => "its request for a certificate is not valid: it is not a joiner of ours",
             Self::WindowEnded => "its hour is over: run 'joiner join' on it with a new invite",
             Self::NoUse => "its key has no use of the invite: it is not a joiner of ours",
@@ -116,6 +122,8 @@ impl Reason {
             | Self::BeforeRecovery
             | Self::UsedUp
             | Self::Network
+            | Self::Hostname
+            | Self::Denied
             | Self::Csr
             | Self::WindowEnded
             | Self::NoUse

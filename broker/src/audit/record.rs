@@ -58,6 +58,18 @@ pub(crate) enum Event {
     /// A use was claimed and an identity issued, or issued again to the same key.
     #[serde(rename = "identity.issued")]
     IdentityIssued,
+    /// A machine waits for a person's answer: its invite says so.
+    #[serde(rename = "machine.waiting")]
+    MachineWaiting,
+    /// A person said that it may join.
+    #[serde(rename = "machine.approved")]
+    MachineApproved,
+    /// A person said that it may not.
+    #[serde(rename = "machine.denied")]
+    MachineDenied,
+    /// A place of an invite came free: its node was removed.
+    #[serde(rename = "place.freed")]
+    PlaceFreed,
     /// A grant was issued.
     #[serde(rename = "grant.issued")]
     GrantIssued,

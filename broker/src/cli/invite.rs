@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use protocol::{BrokerAddress, INVITE_TYP, InviteId, InviteLine, Role};
 
 use super::AdminSocket;
+use super::conditions::ConditionFlags;
 use super::rotate::not_read;
 use crate::admin::{InviteLineReply, InviteShown, InvitesShown, Revoked, lines, operator};
 use crate::admission::{InviteOrder, Maker, made, sign};
@@ -72,6 +73,8 @@ pub(super) struct Terms {
     /// With --ephemeral: for how long a node may be down
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = super::duration, requires = "ephemeral")]
     gone_after: std::time::Duration,
+    #[command(flatten)]
+    conditions: ConditionFlags,
     /// Make it here, with the invite key in the state directory, without a running broker or a cluster yet
     #[arg(long)]
     offline: bool,
@@ -116,14 +119,21 @@ impl Terms {
             return Err(Failure::new(Code::Usage, "--label: the same name was given twice"));
         }
         let ephemeral = self.ephemeral.then_some(self.gone_after.as_secs());
-        let order =
-            InviteOrder { role, uses: self.uses, ttl: self.ttl.as_secs(), from: self.from.clone(), labels, ephemeral };
+        let order = InviteOrder {
+            role,
+            uses: self.conditions.places().unwrap_or(self.uses),
+            ttl: self.ttl.as_secs(),
+            from: self.from.clone(),
+            labels,
+            ephemeral,
+            conditions: self.conditions.read(),
+        };
         if !self.offline {
             return self.admin.open().post("/v1/invites", &order);
         }
-        if self.ephemeral {
+        if order.ephemeral.is_some() || !order.conditions.is_none() {
             eprintln!(
-                "broker: brokers of an older release refuse the machines of an ephemeral invite, for good, and none was asked: \
+                "broker: brokers of an older release refuse the machines of such an invite, for good, and none was asked: \
                  upgrade all of them before it is used"
             );
         }

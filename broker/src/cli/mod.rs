@@ -5,12 +5,14 @@ mod audit;
 mod backup;
 mod ca;
 mod cloud_init;
+mod conditions;
 mod doctor;
 mod generate;
 mod init;
 mod invite;
 mod joiner;
 mod nodes;
+mod pending;
 mod recover;
 mod restore;
 mod roles;
@@ -51,6 +53,9 @@ enum Command {
     Nodes(nodes::Nodes),
     Wait(wait::Wait),
     Adopt(adopt::Adopt),
+    Pending(pending::Pending),
+    Approve(pending::Approve),
+    Deny(pending::Deny),
     Promote(roles::Promote),
     Demote(roles::Demote),
     Rotate(rotate::Rotate),
@@ -130,6 +135,9 @@ impl Command {
             Self::Nodes(nodes) => nodes.run(),
             Self::Wait(wait) => wait.run(),
             Self::Adopt(adopt) => adopt.run(),
+            Self::Pending(pending) => pending.run(),
+            Self::Approve(approve) => approve.run(),
+            Self::Deny(deny) => deny.run(),
             Self::Promote(promote) => promote.run(),
             Self::Demote(demote) => demote.run(),
             Self::Rotate(rotate) => rotate.run(),

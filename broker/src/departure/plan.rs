@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use protocol::{NodeId, Role};
 
-use super::{EPHEMERAL_LABEL, LEAVING_LABEL, REMOVING_LABEL};
+use super::{EPHEMERAL_LABEL, LEAVING_LABEL, REMOVING_LABEL, REPLACES_LABEL};
+use crate::admission::GRANT_LABEL;
 use crate::swarm::{Availability, Node};
 
 /// The clocks of two managers differ by no more than this, in seconds.
@@ -42,13 +43,34 @@ pub(crate) enum Why {
     Left,
     /// It is ephemeral, and has been down for longer than this, in seconds.
     Gone(u64),
+    /// It is down, and another node of its name has confirmed since, whose invite says that it replaces it.
+    Replaced,
+}
+
+/// A node that something may be to be done about.
+#[derive(Clone, Debug)]
+pub(crate) struct Concerned {
+    pub(super) node: Node,
+    /// Whether another one has taken its place.
+    pub(super) replaced: bool,
 }
 
 /// Those of all nodes that something may be to be done about.
-pub(crate) fn concerned(nodes: &[Node]) -> Vec<Node> {
+pub(crate) fn concerned(nodes: &[Node]) -> Vec<Concerned> {
     let has = |node: &Node, label: &str| node.labels.contains_key(label);
+    let may_be_replaced = |node: &Node| node.down && has(node, REPLACES_LABEL) && has(node, GRANT_LABEL);
+    let replaced = |node: &Node| may_be_replaced(node) && nodes.iter().any(|other| replaces(other, node));
     let has_gone = |node: &Node| node.down && (has(node, EPHEMERAL_LABEL) || has(node, LEAVING_LABEL));
-    nodes.iter().filter(|node| has_gone(node) || was_kept(node)).cloned().collect()
+    let all = nodes.iter().map(|node| Concerned { node: node.clone(), replaced: replaced(node) });
+    all.filter(|one| one.replaced || has_gone(&one.node) || was_kept(&one.node)).collect()
+}
+
+/// Whether the one is a later life of the other, which it replaces: both by the word of their invites, since a machine chooses
+/// what it is called.
+fn replaces(new: &Node, old: &Node) -> bool {
+    let has = |label: &str| new.labels.contains_key(label);
+    let confirmed = has(REPLACES_LABEL) && has(GRANT_LABEL) && !new.down;
+    confirmed && new.created > old.created && new.hostname.eq_ignore_ascii_case(&old.hostname)
 }
 
 /// Since when this broker has seen each node down, without a change of it.
@@ -61,19 +83,19 @@ pub(crate) struct Watch {
 impl Watch {
     /// What is to be done about these nodes at `now`, which the clock of this process calls `at`. Those that left come first:
     /// they are waited for.
-    pub(crate) fn look(&mut self, nodes: Vec<Node>, now: u64, at: Instant) -> Vec<(Node, Step)> {
+    pub(crate) fn look(&mut self, nodes: Vec<Concerned>, now: u64, at: Instant) -> Vec<(Node, Step)> {
         let mut before = std::mem::take(&mut self.since);
         if self.last.replace(at).is_none_or(|last| at.saturating_duration_since(last) > BLIND) {
             before.clear();
         }
         let mut steps = Vec::new();
-        for node in nodes {
+        for Concerned { node, replaced } in nodes {
             let seen = before.get(&node.id).filter(|(version, _)| *version == node.version);
             let since = seen.map_or(at, |(_, since)| *since);
             if node.down {
                 self.since.insert(node.id.clone(), (node.version, since));
             }
-            let gone = || due(&node, now, at.saturating_duration_since(since)).map(Step::Remove);
+            let gone = || due(&node, replaced, now, at.saturating_duration_since(since)).map(Step::Remove);
             if let Some(step) = was_kept(&node).then_some(Step::Keep).or_else(gone) {
                 steps.push((node, step));
             }
@@ -84,7 +106,7 @@ impl Watch {
 }
 
 /// Whether the row of a node goes at `now`, and why, if this broker has seen it down for so long.
-fn due(node: &Node, now: u64, seen: Duration) -> Option<Why> {
+fn due(node: &Node, replaced: bool, now: u64, seen: Duration) -> Option<Why> {
     let taken = Taken::of(node).is_some_and(|taken| now.abs_diff(taken.at) < TURN);
     if !may_go(node) || taken {
         return None;
@@ -93,6 +115,9 @@ fn due(node: &Node, now: u64, seen: Duration) -> Option<Why> {
         // Said long ago, as of a leave that was cut off or a raft that was restored, it may have been for another day.
         let fresh = seconds(node, LEAVING_LABEL).is_some_and(|at| now.abs_diff(at) < FRESH);
         return (fresh || seen >= SEEN).then_some(Why::Left);
+    }
+    if replaced {
+        return Some(Why::Replaced);
     }
     // That it went down was a change of it, so it is down since its last change, or for longer.
     let (after, since) = (seconds(node, EPHEMERAL_LABEL)?, down_since(node)?);
@@ -105,6 +130,7 @@ pub(super) fn is_still(node: &Node, why: Why, taken: &str) -> bool {
     let meant = match why {
         Why::Left => has_left(node),
         Why::Gone(after) => seconds(node, EPHEMERAL_LABEL) == Some(after) && !was_kept(node),
+        Why::Replaced => node.labels.contains_key(REPLACES_LABEL) && !was_kept(node),
     };
     may_go(node) && meant && node.labels.get(REMOVING_LABEL).is_some_and(|label| label == taken)
 }

@@ -1,6 +1,11 @@
 use super::*;
 
 const NOW: u64 = 1_000_000;
+/// What is due about a node that nothing has taken the place of.
+fn due(node: &Node, now: u64, seen: Duration) -> Option<Why> {
+    super::due(node, false, now, seen)
+}
+
 const LONG: Duration = Duration::from_hours(9999);
 
 /// A worker that is down since `NOW`.
@@ -160,4 +165,37 @@ fn a_removal_ends_where_anything_speaks_against_it_at_the_last_moment() {
         }));
     }
     assert!(!is_still(&gone, Why::Gone(60), "1 b1 1"), "it has another time now");
+}
+
+#[test]
+fn a_node_goes_when_another_of_its_name_has_confirmed_and_both_invites_say_so() {
+    let labels = [(REPLACES_LABEL, "true"), (GRANT_LABEL, "g")];
+    let old = node(&labels);
+    let new = but(&old, |node| {
+        node.id = "b".repeat(25).parse().expect("a node id");
+        (node.ready, node.down, node.created) = (true, false, old.created + 1);
+        node.hostname.make_ascii_uppercase();
+    });
+    let steps = |old: &Node, new: &Node| {
+        let nodes = concerned(&[old.clone(), new.clone()]);
+        let steps = Watch::default().look(nodes, NOW, Instant::now());
+        steps.into_iter().map(|(node, step)| (node.id, step)).collect::<Vec<_>>()
+    };
+    assert_eq!(steps(&old, &new), [(old.id.clone(), Step::Remove(Why::Replaced))]);
+    for (old, new, why) in [
+        (but(&old, |node| (node.ready, node.down) = (true, false)), new.clone(), "never one that is up"),
+        (but(&old, |node| node.role = Role::Manager), new.clone(), "never a manager"),
+        (but(&old, |node| drop(node.labels.remove(REPLACES_LABEL))), new.clone(), "its invite did not say so"),
+        (but(&old, |node| drop(node.labels.remove(GRANT_LABEL))), new.clone(), "it was joined by hand"),
+        (old.clone(), but(&new, |node| drop(node.labels.remove(REPLACES_LABEL))), "the new one's did not"),
+        (old.clone(), but(&new, |node| drop(node.labels.remove(GRANT_LABEL))), "it has not confirmed"),
+        (old.clone(), but(&new, |node| node.created = old.created), "it is not newer"),
+        (old.clone(), but(&new, |node| (node.ready, node.down) = (false, true)), "it is down itself"),
+        (old.clone(), but(&new, |node| node.hostname.push('x')), "it is another machine"),
+    ] {
+        assert_eq!(steps(&old, &new), [], "{why}");
+    }
+    let taken = but(&old, |node| drop(node.labels.insert(REMOVING_LABEL.into(), "1 b1 1".into())));
+    assert!(is_still(&taken, Why::Replaced, "1 b1 1"));
+    assert!(!is_still(&but(&taken, |node| drop(node.labels.remove(REPLACES_LABEL))), Why::Replaced, "1 b1 1"));
 }

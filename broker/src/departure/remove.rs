@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::places::{Freed, free};
 use super::plan::{LATEST, Step, Why, is_still, taken};
 use super::{EPHEMERAL_LABEL, LEAVING_LABEL, REMOVING_LABEL};
 use crate::admission::GRANT_LABEL;
@@ -18,8 +19,9 @@ use crate::clock;
 use crate::denial::Denial;
 use crate::swarm::{EngineError, Node, NodeChange};
 
-/// Does what is due, a node after the other.
-pub(crate) async fn settle(broker: Arc<Broker>, due: Vec<(Node, Step)>) {
+/// Does what is due, a node after the other, and frees the places of those that are gone.
+pub(crate) async fn settle(broker: Arc<Broker>, due: Vec<(Node, Step)>, places: Vec<Freed>) {
+    free(&broker, places).await;
     for (node, step) in due {
         let done = match step {
             Step::Keep => keep(&broker, &node).await,
@@ -105,6 +107,7 @@ fn words(why: Why, node: &Node) -> String {
     let since = |label: &str| node.labels.get(label).and_then(|since| since.parse().ok()).map(clock::shown);
     match why {
         Why::Left => format!("it asked to leave at {}, and is down", since(LEAVING_LABEL).unwrap_or_default()),
+        Why::Replaced => "its invite says replaces, it was down, and a newer node of its name has confirmed".to_owned(),
         Why::Gone(after) => {
             format!("its invite says ephemeral, and it was down for more than {after} s ({EPHEMERAL_LABEL})")
         }

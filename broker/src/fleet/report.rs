@@ -10,8 +10,8 @@ use crate::admission::{ADOPTED_LABEL, GRANT_LABEL};
 use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
-use crate::departure;
-use crate::ledger::{InviteState, WINDOW};
+use crate::departure::{self, Concerned};
+use crate::ledger::InviteState;
 use crate::swarm::{Availability, Node};
 
 /// The clocks of two managers differ by no more than this, in seconds.
@@ -85,7 +85,7 @@ pub(crate) struct Look {
     pub(crate) report: Report,
     pub(crate) invites: Vec<InviteState>,
     /// The nodes that leave or may have gone, as they were read.
-    pub(crate) departing: Vec<Node>,
+    pub(crate) departing: Vec<Concerned>,
     /// The names of the ledger's objects that pass for invites and do not read: they explain and admit nobody.
     pub(crate) unread: Vec<String>,
 }
@@ -116,14 +116,14 @@ pub(crate) fn explain(nodes: Vec<Node>, invites: &[InviteState], now: u64) -> Re
     let booting: Vec<Booting> = invites
         .iter()
         .flat_map(|state| state.claims.uses.iter().map(move |(key, taken)| (state, key, taken)))
-        .filter(|(_, _, taken)| taken.joined.is_none())
+        .filter(|(_, _, taken)| taken.is_on_its_way())
         .map(|(state, key, taken)| Booting {
             invite: state.policy.id().clone(),
             role: state.policy.invite().map(|invite| invite.role),
             key: key.clone(),
             claimed: taken.claimed,
             redeemed: taken.redeemed.as_ref().map(|redemption| redemption.last),
-            open: now < taken.claimed.saturating_add(WINDOW),
+            open: now < taken.window_ends(),
         })
         .collect();
     // Those that confirmed a moment ago first: none of them takes the place of a machine that is on its way.

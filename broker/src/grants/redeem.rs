@@ -43,7 +43,7 @@ async fn claim(broker: &Broker, call: &Call, identity: &MachineIdentity, grant: 
     let handed = hand_over(broker, call, identity, &invite.jti, &hash, tokens).await?;
     let event = match handed.outcome {
         Outcome::Yours => Event::GrantRedeemed,
-        Outcome::YoursAlready => Event::GrantReplayed,
+        Outcome::YoursAlready | Outcome::Asked | Outcome::Waits => Event::GrantReplayed,
     };
     let (generation, version) = (Some(handed.generation), Some(handed.version));
     broker.audit.record(call.on(Record { generation, version, ..record(event) })).await?;

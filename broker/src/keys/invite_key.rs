@@ -162,6 +162,7 @@ mod tests {
             labels: BTreeMap::new(),
             brokers: Vec::new(),
             ephemeral: None,
+            conditions: protocol::Conditions::default(),
             newer: BTreeMap::new(),
         };
         let claims = Claims::on(signed.map(|key| key.key.id()));

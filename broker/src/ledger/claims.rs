@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use protocol::{GrantHash, Invite, KeyHash, NodeId};
-use serde::{Deserialize, Serialize};
 
-use super::{LedgerError, WINDOW, names};
+use super::uses::{Answer, Asker, Join, Redemption, Use, Waiting};
+use super::{LedgerError, names};
 use crate::audit::Reason;
 use crate::jwt::KeyId;
 
@@ -25,51 +25,15 @@ pub(crate) struct Claims {
     other: BTreeMap<String, String>,
 }
 
-/// One use. Times are in seconds since 1970.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Use {
-    /// When the key claimed it.
-    pub(crate) claimed: u64,
-    /// The key's open grant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) grant: Option<GrantHash>,
-    /// What was redeemed last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) redeemed: Option<Redemption>,
-    /// The node that confirmed, and when.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) joined: Option<Join>,
-}
-
-/// A redemption, and its repetitions by the same key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Redemption {
-    pub(crate) grant: GrantHash,
-    /// When the token was handed out last.
-    pub(crate) last: u64,
-    /// How often it was handed out for this grant.
-    pub(crate) times: u32,
-    /// The generation of the token that was handed out.
-    #[serde(default)]
-    pub(crate) generation: u64,
-    /// Whether the answer was held back, because a rotation came in between.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) held: bool,
-}
-
-/// A confirmed join.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Join {
-    pub(crate) node: NodeId,
-    pub(crate) grant: GrantHash,
-    pub(crate) at: u64,
-}
-
 /// What a request wants of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     /// A use for this key.
     Claim { key: KeyHash },
+    /// The same, of an invite that wants a person's answer about each machine: this is who asks.
+    Ask { key: KeyHash, asker: Asker },
+    /// A person's answer about this key.
+    Answer { key: KeyHash, answer: Answer },
     /// This grant as the key's open one.
     Open { key: KeyHash, grant: GrantHash },
     /// The redemption of this grant, for the token of this generation.
@@ -78,6 +42,8 @@ pub(crate) enum Operation {
     Hold { key: KeyHash, grant: GrantHash },
     /// This node as the one that came of this grant.
     Join { key: KeyHash, grant: GrantHash, node: NodeId },
+    /// This node of this key's was removed: its place comes free.
+    Free { key: KeyHash, node: NodeId },
     /// Nobody more.
     Revoke,
 }
@@ -89,7 +55,15 @@ pub(crate) enum Outcome {
     Yours,
     /// It was the caller's already.
     YoursAlready,
+    /// It becomes the caller's when a person says so, who is asked from now on.
+    Asked,
+    /// It becomes the caller's when a person says so, who has been asked before.
+    Waits,
 }
+
+/// So many keys the object of an invite can hold whose places come free, or which asks a person: the raft store takes no
+/// larger one.
+const MOST_KEYS: usize = 4000;
 
 impl Claims {
     /// No claim yet on an invite that this key signed.
@@ -154,11 +128,14 @@ impl Claims {
     ) -> Result<Outcome, LedgerError> {
         match operation {
             Operation::Revoke => Ok(self.revoke(now)),
-            Operation::Claim { key } => self.claim(invite, key, now),
+            Operation::Claim { key } => self.claim(invite, key, None, now),
+            Operation::Ask { key, asker } => self.claim(invite, key, Some(asker), now),
+            Operation::Answer { key, answer } => self.answer(invite, key, *answer, now),
             Operation::Open { key, grant } => self.open(key, grant, now),
             Operation::Redeem { key, grant, generation } => self.redeem(key, grant, *generation, now),
             Operation::Hold { key, grant } => self.hold(key, grant, now),
-            Operation::Join { key, grant, node } => self.join(key, grant, node, now),
+            Operation::Join { key, grant, node } => self.join(invite, key, grant, node, now),
+            Operation::Free { key, node } => self.free(invite, key, node, now),
         }
     }
 
@@ -170,22 +147,91 @@ impl Claims {
         Outcome::Yours
     }
 
-    fn claim(&mut self, invite: Option<&Invite>, key: &KeyHash, now: u64) -> Result<Outcome, LedgerError> {
+    fn claim(
+        &mut self,
+        invite: Option<&Invite>,
+        key: &KeyHash,
+        asker: Option<&Asker>,
+        now: u64,
+    ) -> Result<Outcome, LedgerError> {
         if self.revoked.is_some() {
             return refused(Reason::InviteRevoked);
         }
-        if let Some(taken) = self.uses.get(key) {
-            taken.still_booting(now)?;
-            return Ok(Outcome::YoursAlready);
+        match self.uses.get(key) {
+            Some(taken) if taken.waits(now) => return Ok(Outcome::Waits),
+            // Whoever was never answered may ask again.
+            Some(taken) if taken.is_unanswered() => {}
+            Some(taken) => return taken.still_booting(now).map(|()| Outcome::YoursAlready),
+            None => {}
         }
         let Some(invite) = invite else { return refused(Reason::NoUse) };
         if now >= invite.exp {
             return refused(Reason::InviteEnded);
         }
-        if self.uses.len() >= usize::try_from(invite.uses).unwrap_or(0) {
+        self.room(invite, now)?;
+        if let Some(rate) = invite.conditions.rate {
+            // A claim by a clock that is ahead counts as well.
+            let since = now.saturating_sub(rate.per);
+            let recent = self.uses.values().filter(|taken| taken.claimed > since).count();
+            if recent >= usize::try_from(rate.most).unwrap_or(usize::MAX) {
+                return Err(LedgerError::Later("as many machines as the invite admits in that time have just come"));
+            }
+        }
+        let (taken, outcome) = match (invite.conditions.approve, asker) {
+            (false, _) => (Use::claimed(now), Outcome::Yours),
+            (true, Some(asker)) => (Use::asked(asker.clone(), now), Outcome::Asked),
+            (true, None) => return refused(Reason::NoUse),
+        };
+        self.uses.insert(key.clone(), taken);
+        Ok(outcome)
+    }
+
+    /// Whether there is room for one key more. It is refused for good only where no room can come.
+    fn room(&self, invite: &Invite, now: u64) -> Result<(), LedgerError> {
+        let live = invite.conditions.live;
+        let holders = || self.uses.values().filter(|taken| taken.holds_place(live, now));
+        if self.uses.len() >= MOST_KEYS && (live || invite.conditions.approve) {
             return refused(Reason::UsedUp);
         }
-        self.uses.insert(key.clone(), Use { claimed: now, grant: None, redeemed: None, joined: None });
+        if holders().count() < usize::try_from(invite.uses).unwrap_or(0) {
+            return Ok(());
+        }
+        if live || holders().any(|taken| taken.waits(now)) {
+            return Err(LedgerError::Later("no place of the invite is free: one comes free when its node was removed"));
+        }
+        refused(Reason::UsedUp)
+    }
+
+    /// A person may think better of an answer for as long as the key has not confirmed.
+    fn answer(
+        &mut self,
+        invite: Option<&Invite>,
+        key: &KeyHash,
+        answer: Answer,
+        now: u64,
+    ) -> Result<Outcome, LedgerError> {
+        if self.revoked.is_some() {
+            return refused(Reason::InviteRevoked);
+        }
+        let (Some(invite), Some(taken)) = (invite, self.uses.get(key)) else { return refused(Reason::NoUse) };
+        if taken.joined.is_some() || taken.left.is_some() {
+            return refused(Reason::Confirmed);
+        }
+        if taken.approval.is_none() {
+            return refused(Reason::NoUse);
+        }
+        if taken.answer() == Some(answer) {
+            return Ok(Outcome::YoursAlready);
+        }
+        if answer == Answer::Approved && !taken.holds_place(invite.conditions.live, now) {
+            self.room(invite, now)?;
+        }
+        if let Some(taken) = self.uses.get_mut(key)
+            && let Some(approval) = &mut taken.approval
+        {
+            // Its window begins with the answer.
+            (approval.answer, taken.claimed) = (Some(answer), now);
+        }
         Ok(Outcome::Yours)
     }
 
@@ -216,9 +262,17 @@ impl Claims {
         Ok(Outcome::YoursAlready)
     }
 
-    /// A confirm needs nothing that expires: neither the window nor a revocation stands in its way.
-    fn join(&mut self, key: &KeyHash, grant: &GrantHash, node: &NodeId, now: u64) -> Result<Outcome, LedgerError> {
-        let Some(taken) = self.uses.get_mut(key) else { return refused(Reason::NoUse) };
+    /// A confirm needs nothing that expires: neither the window nor a revocation stands in its way. Where places come free,
+    /// one that comes after its window takes a place again.
+    fn join(
+        &mut self,
+        invite: Option<&Invite>,
+        key: &KeyHash,
+        grant: &GrantHash,
+        node: &NodeId,
+        now: u64,
+    ) -> Result<Outcome, LedgerError> {
+        let Some(taken) = self.uses.get(key) else { return refused(Reason::NoUse) };
         if let Some(join) = &taken.joined {
             let same = join.node == *node && taken.knows(grant);
             return if same { Ok(Outcome::YoursAlready) } else { refused(Reason::OtherNode) };
@@ -226,8 +280,43 @@ impl Claims {
         if taken.redeemed.is_none() || !taken.knows(grant) {
             return refused(Reason::NotRedeemed);
         }
-        taken.joined = Some(Join { node: node.clone(), grant: grant.clone(), at: now });
+        if let Some(invite) = invite.filter(|invite| invite.conditions.live && !taken.holds_place(true, now)) {
+            self.room(invite, now)?;
+        }
+        if let Some(taken) = self.uses.get_mut(key) {
+            taken.joined = Some(Join { node: node.clone(), grant: grant.clone(), at: now });
+        }
         Ok(Outcome::Yours)
+    }
+
+    fn free(
+        &mut self,
+        invite: Option<&Invite>,
+        key: &KeyHash,
+        node: &NodeId,
+        now: u64,
+    ) -> Result<Outcome, LedgerError> {
+        let live = invite.is_some_and(|invite| invite.conditions.live);
+        let Some(taken) = self.uses.get_mut(key).filter(|_| live) else { return refused(Reason::NoUse) };
+        if taken.joined.as_ref().is_none_or(|join| join.node != *node) {
+            return Ok(Outcome::YoursAlready);
+        }
+        *taken = taken.freed(now);
+        Ok(Outcome::Yours)
+    }
+
+    /// Those that wait for a person's answer at `now`.
+    pub(crate) fn waiting(&self, now: u64) -> impl Iterator<Item = Waiting> {
+        self.uses.iter().filter(move |(_, taken)| taken.waits(now)).filter_map(|(key, taken)| {
+            let asker = taken.approval.as_ref()?.asker.clone();
+            Some(Waiting { key: key.clone(), asker, since: taken.claimed })
+        })
+    }
+
+    /// How many hold a place of the invite at `now`.
+    pub(crate) fn held(&self, invite: Option<&Invite>, now: u64) -> usize {
+        let live = invite.is_some_and(|invite| invite.conditions.live);
+        self.uses.values().filter(|taken| taken.holds_place(live, now)).count()
     }
 
     fn booting(&mut self, key: &KeyHash, now: u64) -> Result<&mut Use, LedgerError> {
@@ -240,36 +329,6 @@ impl Claims {
     }
 }
 
-impl Use {
-    fn still_booting(&self, now: u64) -> Result<(), LedgerError> {
-        if self.joined.is_some() {
-            return refused(Reason::Confirmed);
-        }
-        if now >= self.claimed.saturating_add(WINDOW) {
-            return refused(Reason::WindowEnded);
-        }
-        Ok(())
-    }
-
-    /// The same use, as far as it has come by one word or the other. Its window is that of the earlier claim.
-    fn further(&self, other: &Self) -> Self {
-        let came = |taken: &Self| {
-            let redeemed = taken.redeemed.as_ref().map(|redemption| (redemption.last, redemption.times));
-            (taken.joined.is_some(), redeemed, taken.grant.is_some())
-        };
-        let further = if came(other) >= came(self) { other } else { self };
-        Self { claimed: self.claimed.min(other.claimed), ..further.clone() }
-    }
-
-    /// Whether the grant is the open or the redeemed one. A machine that asked for another grant while its engine
-    /// was still joining with the first may confirm with either.
-    fn knows(&self, grant: &GrantHash) -> bool {
-        let redeemed = self.redeemed.as_ref().map(|redemption| &redemption.grant);
-        let joined = self.joined.as_ref().map(|join| &join.grant);
-        [self.grant.as_ref(), redeemed, joined].contains(&Some(grant))
-    }
-}
-
 fn refused<T>(reason: Reason) -> Result<T, LedgerError> {
     Err(LedgerError::Refused(reason))
 }
@@ -278,6 +337,8 @@ fn refused<T>(reason: Reason) -> Result<T, LedgerError> {
 pub(crate) mod tests {
     use proptest::prelude::*;
     use protocol::{ClusterId, GrantId, InviteId, Pin, Role};
+
+    use crate::ledger::WINDOW;
 
     use super::*;
 
@@ -297,6 +358,7 @@ pub(crate) mod tests {
             labels: BTreeMap::new(),
             brokers: Vec::new(),
             ephemeral: None,
+            conditions: protocol::Conditions::default(),
             newer: BTreeMap::new(),
         }
     }
@@ -318,6 +380,162 @@ pub(crate) mod tests {
             Err(LedgerError::Refused(reason)) => Some(*reason),
             Ok(_) | Err(_) => None,
         }
+    }
+
+    #[test]
+    fn no_more_machines_come_in_a_time_than_the_invite_admits() {
+        let mut invite = invite(5);
+        invite.conditions.rate = Some(protocol::Rate { most: 2, per: 60 });
+        let mut claims = Claims::default();
+        let mut claim = |number, now| claims.apply(Some(&invite), &Operation::Claim { key: key(number) }, now);
+        assert!(claim(1, 100).is_ok() && claim(2, 130).is_ok());
+        assert!(matches!(claim(3, 159), Err(LedgerError::Later(_))), "not final: it comes again");
+        assert_eq!(claim(1, 159).ok(), Some(Outcome::YoursAlready), "who has a use is not held up");
+        assert!(claim(3, 160).is_ok(), "the first is a minute ago");
+        assert!(matches!(claim(4, 189), Err(LedgerError::Later(_))));
+    }
+
+    /// Brings a key to its end: a node.
+    fn boot(claims: &mut Claims, invite: &Invite, number: u8, now: u64) -> Result<Outcome, LedgerError> {
+        let (key, grant) = (key(number), grant());
+        claims.apply(Some(invite), &Operation::Claim { key: key.clone() }, now)?;
+        claims.apply(Some(invite), &Operation::Open { key: key.clone(), grant: grant.clone() }, now)?;
+        let redeem = Operation::Redeem { key: key.clone(), grant: grant.clone(), generation: 1 };
+        claims.apply(Some(invite), &redeem, now)?;
+        let node = node(char::from(b'a' + number % 26));
+        claims.apply(Some(invite), &Operation::Join { key, grant, node }, now)
+    }
+
+    fn live(places: u32) -> Invite {
+        let mut invite = invite(places);
+        (invite.exp, invite.conditions.live) = (1_000_000, true);
+        invite
+    }
+
+    #[test]
+    fn a_place_comes_free_when_its_node_was_removed_and_not_before() {
+        let (invite, mut claims) = (live(2), Claims::default());
+        assert!(boot(&mut claims, &invite, 1, 10).is_ok() && boot(&mut claims, &invite, 2, 10).is_ok());
+        let full = |claims: &mut Claims, now| {
+            matches!(boot(claims, &invite, 3, now), Err(LedgerError::Later(_))) && claims.held(Some(&invite), now) == 2
+        };
+        assert!(full(&mut claims, 11) && full(&mut claims, 11 + 9 * WINDOW), "not refused for good, and never a third");
+        let free = |node| Operation::Free { key: key(1), node };
+        claims.apply(Some(&invite), &free(node('x')), 12).expect("nothing to do");
+        assert!(full(&mut claims, 12), "another node's removal");
+        assert_eq!(claims.apply(Some(&invite), &free(node('b')), 12).ok(), Some(Outcome::Yours));
+        assert_eq!(claims.apply(Some(&invite), &free(node('b')), 12).ok(), Some(Outcome::YoursAlready));
+        assert_eq!(claims.held(Some(&invite), 12), 1);
+        assert_eq!(
+            reason(&boot(&mut claims, &invite, 1, 12)),
+            Some(Reason::Confirmed),
+            "its key is spent all the same"
+        );
+        assert_eq!(boot(&mut claims, &invite, 4, 12).ok(), Some(Outcome::Yours));
+        assert!(full(&mut claims, 13));
+        let read = Claims::from_labels(&claims.to_labels().expect("labels")).expect("reads");
+        assert_eq!(read.uses, claims.uses);
+    }
+
+    #[test]
+    fn a_use_of_any_other_invite_never_comes_free() {
+        let (invite, mut claims) = (invite(1), Claims::default());
+        boot(&mut claims, &invite, 1, 10).expect("joins");
+        let free = Operation::Free { key: key(1), node: node('b') };
+        assert_eq!(reason(&claims.apply(Some(&invite), &free, 11)), Some(Reason::NoUse));
+        assert_eq!(reason(&boot(&mut claims, &invite, 2, 11)), Some(Reason::UsedUp));
+    }
+
+    #[test]
+    fn a_machine_that_did_not_come_to_its_end_lets_its_place_go_and_comes_late_into_a_free_one_only() {
+        let (invite, mut claims) = (live(1), Claims::default());
+        let (first, open) = (key(1), grant());
+        claims.apply(Some(&invite), &Operation::Claim { key: first.clone() }, 10).expect("claims");
+        claims.apply(Some(&invite), &Operation::Open { key: first.clone(), grant: open.clone() }, 10).expect("opens");
+        let redeem = Operation::Redeem { key: first.clone(), grant: open.clone(), generation: 1 };
+        claims.apply(Some(&invite), &redeem, 10).expect("redeems");
+        let late = 10 + WINDOW;
+        assert!(matches!(boot(&mut claims, &invite, 2, late - 1), Err(LedgerError::Later(_))));
+        assert_eq!(boot(&mut claims, &invite, 2, late).ok(), Some(Outcome::Yours));
+        let join = Operation::Join { key: first, grant: open, node: node('x') };
+        assert!(matches!(claims.apply(Some(&invite), &join, late), Err(LedgerError::Later(_))), "never two at a time");
+        claims.apply(Some(&invite), &Operation::Free { key: key(2), node: node('c') }, late).expect("freed");
+        assert_eq!(claims.apply(Some(&invite), &join, late).ok(), Some(Outcome::Yours));
+    }
+
+    #[test]
+    fn the_object_of_an_invite_whose_places_come_free_does_not_grow_for_ever() {
+        let (invite, mut claims) = (live(1), Claims::default());
+        for number in 0..MOST_KEYS {
+            let key = KeyHash::of_spki(&number.to_be_bytes());
+            claims.uses.insert(key, Use::claimed(1).freed(2));
+        }
+        let claim = Operation::Claim { key: key(1) };
+        assert_eq!(reason(&claims.apply(Some(&invite), &claim, 3)), Some(Reason::UsedUp));
+        let labels = claims.to_labels().expect("labels");
+        let size: usize = labels.iter().map(|(label, value)| label.len() + value.len()).sum();
+        assert!(size < 1_000_000, "the raft store takes 1.5 MB at a time: {size}");
+    }
+
+    fn approve(uses: u32) -> Invite {
+        let mut invite = invite(uses);
+        (invite.exp, invite.conditions.approve) = (1_000_000, true);
+        invite
+    }
+
+    fn ask(number: u8) -> Operation {
+        Operation::Ask { key: key(number), asker: Asker { hostname: Some("web".into()), source: None } }
+    }
+
+    fn says(number: u8, answer: Answer) -> Operation {
+        Operation::Answer { key: key(number), answer }
+    }
+
+    #[test]
+    fn a_machine_gets_nothing_before_a_person_says_yes() {
+        let (invite, mut claims) = (approve(1), Claims::default());
+        let mut does = |operation: &Operation, now| claims.apply(Some(&invite), operation, now);
+        assert_eq!(reason(&does(&Operation::Claim { key: key(1) }, 1)), Some(Reason::NoUse), "nobody was asked");
+        assert_eq!(does(&ask(1), 1).ok(), Some(Outcome::Asked));
+        assert_eq!(does(&ask(1), 2).ok(), Some(Outcome::Waits));
+        let open = Operation::Open { key: key(1), grant: grant() };
+        assert_eq!(reason(&does(&open, 2)), Some(Reason::NoUse));
+        assert!(matches!(does(&ask(2), 2), Err(LedgerError::Later(_))), "the place may come free");
+        let late = 2 + 5 * WINDOW;
+        assert_eq!(does(&says(1, Answer::Approved), late).ok(), Some(Outcome::Yours));
+        assert_eq!(does(&says(1, Answer::Approved), late).ok(), Some(Outcome::YoursAlready));
+        assert_eq!(
+            does(&ask(1), late + WINDOW - 1).ok(),
+            Some(Outcome::YoursAlready),
+            "its window begins with the answer"
+        );
+        assert!(does(&open, late + 1).is_ok());
+        assert_eq!(reason(&does(&ask(2), late)), Some(Reason::UsedUp));
+        assert_eq!(reason(&does(&says(2, Answer::Approved), late)), Some(Reason::NoUse), "it never asked");
+        assert_eq!(reason(&does(&says(1, Answer::Denied), late).and_then(|_| does(&open, late))), Some(Reason::Denied));
+    }
+
+    #[test]
+    fn who_is_denied_or_never_answered_lets_the_place_go() {
+        let (invite, mut claims) = (approve(1), Claims::default());
+        let mut does = |operation: &Operation, now| claims.apply(Some(&invite), operation, now);
+        does(&ask(1), 1).expect("asks");
+        does(&says(1, Answer::Denied), 2).expect("denied");
+        assert_eq!(reason(&does(&ask(1), 3)), Some(Reason::Denied));
+        assert_eq!(does(&ask(2), 3).ok(), Some(Outcome::Asked));
+        let lapsed = 3 + crate::ledger::uses::PATIENCE;
+        assert!(
+            matches!(does(&says(1, Answer::Approved), lapsed - 1), Err(LedgerError::Later(_))),
+            "the place is taken"
+        );
+        assert_eq!(does(&ask(3), lapsed).ok(), Some(Outcome::Asked), "nobody answered about the one before");
+        assert!(matches!(does(&ask(2), lapsed), Err(LedgerError::Later(_))), "which asks again like any other");
+        does(&says(3, Answer::Approved), lapsed).expect("approved");
+        assert_eq!(
+            reason(&does(&says(1, Answer::Approved), lapsed)),
+            Some(Reason::UsedUp),
+            "no more than the invite admits"
+        );
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub(super) const GENERATION: &str = "swarm-broker.generation";
 pub(super) const SINCE: &str = "swarm-broker.since";
 pub(super) const VOIDED: &str = "swarm-broker.voided";
 
-/// What this release knows of an invite's policy. 1: `ephemeral`.
-pub(crate) const POLICY: u32 = 1;
+/// What this release knows of an invite's policy. 1: `ephemeral`. 2: `conditions`.
+pub(crate) const POLICY: u32 = 2;
 
 /// A broker as the ledger knows it. Times are in seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,8 +15,9 @@ mod objects;
 mod policy;
 mod rotation;
 mod sentinel;
+mod uses;
 
-pub(crate) use claims::{Claims, Join, Operation, Outcome, Redemption, Use};
+pub(crate) use claims::{Claims, Operation, Outcome};
 pub(crate) use directory::{Directory, addresses};
 pub(crate) use invites::{InviteState, Invites, LONGEST, Signed};
 pub(crate) use issuing::{Generations, IssuingCas, OVERLAP, generations};
@@ -26,6 +27,7 @@ pub(crate) use objects::{LedgerObject, entry_of, objects};
 pub(crate) use policy::Policy;
 pub(crate) use rotation::{Generation, ReadState, Rotating, Rotations, TokenState};
 pub(crate) use sentinel::{Health, Raised, Sentinel, WENT_BACK, cluster_of};
+pub(crate) use uses::{Answer, Approval, Asker, Join, Redemption, Use};
 
 #[cfg(test)]
 pub(crate) use claims::tests;
@@ -50,6 +52,9 @@ pub(crate) enum LedgerError {
     /// The grant is not the key's open one.
     #[error("another grant is the open one")]
     AskAgain,
+    /// Not now, by the invite's own terms: the caller may know these words.
+    #[error("{0}")]
+    Later(&'static str),
     /// The outcome is not known, or the ledger cannot be trusted.
     #[error("{0}")]
     Unavailable(String),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit::{self, AuditError, Event};
 use crate::clock;
 use crate::keys::{AFTER_A_LEAK, What};
-use crate::ledger::{Claims, Join, Redemption, Use};
+use crate::ledger::{Answer, Approval, Asker, Claims, Join, Redemption, Use};
 use crate::state::{FROM_KEYS_FILE, INTO_KEYS_FILE};
 
 /// One log.
@@ -194,6 +194,12 @@ impl History {
                     self.told(id).of(key, now).joined.get_or_insert(Join { node, grant, at: now });
                 }
             }
+            (Event::MachineApproved, Some(key), _) => self.told(id).answered(key, Answer::Approved, now),
+            (Event::MachineDenied, Some(key), _) => self.told(id).answered(key, Answer::Denied, now),
+            (Event::PlaceFreed, Some(key), _) => {
+                let taken = self.told(id).of(key, now);
+                *taken = taken.freed(now);
+            }
             _ => {}
         }
     }
@@ -221,7 +227,13 @@ impl History {
 impl Told {
     /// A key's use. The step before may be in another broker's log.
     fn of(&mut self, key: KeyHash, now: u64) -> &mut Use {
-        self.uses.entry(key).or_insert(Use { claimed: now, grant: None, redeemed: None, joined: None })
+        self.uses.entry(key).or_insert(Use::claimed(now))
+    }
+
+    fn answered(&mut self, key: KeyHash, answer: Answer, now: u64) {
+        let taken = self.of(key, now);
+        taken.claimed = now;
+        taken.approval = Some(Approval { asker: Asker::default(), answer: Some(answer) });
     }
 }
 

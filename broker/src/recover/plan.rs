@@ -213,9 +213,7 @@ mod tests {
     }
 
     fn uses(keys: &[u8]) -> BTreeMap<KeyHash, Use> {
-        keys.iter()
-            .map(|number| (key(*number), Use { claimed: 1, grant: None, redeemed: None, joined: None }))
-            .collect()
+        keys.iter().map(|number| (key(*number), Use::claimed(1))).collect()
     }
 
     /// The log of a broker that made an invite, and saw it used by these keys.

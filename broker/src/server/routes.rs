@@ -183,6 +183,7 @@ fn denied(call: &Call, denial: &Denial) -> Reply {
     match denial {
         Denial::Unavailable(why) => tracing::info!(request = call.id, why, "unavailable"),
         Denial::Malformed(what) => shown = shown.with_detail(*what),
+        Denial::Later(why) => shown = shown.with_detail(why),
         Denial::Refused(_) | Denial::AskAgain => {}
     }
     problem(&shown)
@@ -192,7 +193,7 @@ fn ending(answered: &Result<Reply, Denial>) -> Ending {
     match answered {
         Ok(_) => Ending::ok,
         Err(Denial::Refused(_)) => Ending::refused,
-        Err(Denial::Unavailable(_)) => Ending::unavailable,
+        Err(Denial::Unavailable(_) | Denial::Later(_)) => Ending::unavailable,
         Err(Denial::AskAgain) => Ending::ask_again,
         Err(Denial::Malformed(_)) => Ending::malformed,
     }

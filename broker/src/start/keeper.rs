@@ -120,6 +120,8 @@ struct GoingOn {
     departing: Option<JoinHandle<()>>,
     /// Since when which nodes are down.
     down: departure::Watch,
+    /// Which places of invites have lost their node.
+    places: departure::Places,
     /// How many looks in a row have found that the ledger lacks something.
     lacking: u32,
 }
@@ -132,9 +134,10 @@ async fn watch(broker: &Arc<Broker>, going_on: &mut GoingOn) {
     compare(broker, &invites, &mut going_on.lacking).await;
     let stale = handover::to_renew(broker, &report.nodes);
     let due = going_on.down.look(departing, clock::now(), Instant::now());
+    let freed = going_on.places.look(report.nodes.iter().map(|node| &node.id), &invites);
     let sound = broker.sentinel.check().is_ok();
-    if sound && !due.is_empty() && is_free(going_on.departing.as_ref()) {
-        going_on.departing = Some(tokio::spawn(departure::settle(broker.clone(), due)));
+    if sound && (!due.is_empty() || !freed.is_empty()) && is_free(going_on.departing.as_ref()) {
+        going_on.departing = Some(tokio::spawn(departure::settle(broker.clone(), due, freed)));
     }
     crate::fleet::watch(broker, report, unread).await;
     if sound && is_free(going_on.tokens.as_ref()) {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use protocol::{BrokerAddress, INVITE_TYP, InviteLine, Role};
+use protocol::{BrokerAddress, Conditions, INVITE_TYP, InviteLine, Role};
 
 use crate::admission::{InviteOrder, Maker, made, sign};
 use crate::audit;
@@ -47,6 +47,7 @@ pub(super) async fn invite(cluster: &Cluster, brokers: Vec<BrokerAddress>) -> Re
         from: Vec::new(),
         labels: BTreeMap::new(),
         ephemeral: None,
+        conditions: Conditions::default(),
     };
     let (pin, generation) = (cluster.issuing.pin(), cluster.issuing.generation);
     let maker = Maker { cluster: cluster.id(), pin, generation, limits: Limits::default(), brokers };

@@ -28,6 +28,7 @@ fn invite_for(role: Role, labels: usize) -> InviteLine {
         labels: (0..labels).map(|number| (format!("label-{number}"), "v".repeat(200))).collect(),
         brokers: vec!["10.0.0.11".parse().expect("an address"), "fd00::12".parse().expect("an address")],
         ephemeral: None,
+        conditions: protocol::Conditions::default(),
         newer: BTreeMap::new(),
     };
     line(&invite)

@@ -6,6 +6,7 @@ mod backups;
 mod boots;
 mod bounded;
 mod by_store;
+mod conditions;
 mod discovery;
 mod downloads;
 mod expected;
@@ -86,6 +87,10 @@ fn main() -> ExitCode {
             by_store::a_store_that_hangs_keeps_no_broker_from_serving_and_stopping,
             by_store::first_starts_that_are_cut_off_between_two_steps_are_gone_on_with,
             by_store::a_ledger_of_a_swarm_made_by_a_store_is_recovered_by_an_operators_word,
+            conditions::a_place_comes_free_when_its_node_was_removed_by_whoever,
+            conditions::a_machine_that_was_imaged_anew_is_one_row,
+            conditions::a_machine_waits_for_a_persons_answer,
+            conditions::names_rates_and_tasks_are_as_the_invite_says,
             discovery::a_manager_finds_the_others_by_the_tags_of_aws,
             discovery::a_manager_finds_the_others_by_the_tags_of_digitalocean_and_vultr,
             downloads::a_slow_link_gets_its_joiner_in_the_end,

@@ -112,7 +112,7 @@ impl Cluster {
     fn unrecorded(&self, told: &Told) -> Vec<Mismatch> {
         let uses =
             self.claims.invites.iter().flat_map(|invite| invite.uses.iter().map(move |taken| (&invite.id, taken)));
-        let unrecorded = uses.filter(|(invite, taken)| {
+        let unrecorded = uses.filter(|(_, taken)| taken.admitted).filter(|(invite, taken)| {
             taken.claimed + MOMENT < self.at && !told.claimed.contains_key(&(invite.to_string(), taken.key.to_string()))
         });
         unrecorded
@@ -185,7 +185,7 @@ impl Told {
         match (text("event").unwrap_or_default().as_str(), text("node"), text("invite"), text("key")) {
             ("node.joined", Some(node), ..) => drop(self.joined.insert(node)),
             ("node.adopted", Some(node), ..) => drop(self.adopted.insert(node)),
-            ("identity.issued", _, Some(invite), Some(key)) => {
+            ("identity.issued" | "machine.approved", _, Some(invite), Some(key)) => {
                 let at = text("time").as_deref().and_then(clock::read).unwrap_or(0);
                 let ends = record.get("ends").and_then(Value::as_u64).unwrap_or(0);
                 self.claimed.entry((invite, key)).or_insert((at, ends));

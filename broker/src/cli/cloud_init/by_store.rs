@@ -25,13 +25,16 @@ pub(super) struct Place {
 }
 
 /// What is about an invite, or about a machine that joins by one.
-const OF_AN_INVITE: [&str; 12] = [
+const OF_AN_INVITE: [&str; 15] = [
     "invite",
     "uses",
     "ttl",
     "from",
     "label",
     "ephemeral",
+    "each_rate",
+    "hostname",
+    "availability",
     "broker",
     "offline",
     "joiner",

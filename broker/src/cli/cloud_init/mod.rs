@@ -28,7 +28,7 @@ pub(super) struct CloudInit {
     /// What the machines join as
     role: Role,
     /// Use this invite instead of making one; - reads it from standard input, out of other users' sight
-    #[arg(long, value_name = "LINE", conflicts_with_all = ["uses", "ttl", "from", "label", "ephemeral", "broker"])]
+    #[arg(long, value_name = "LINE", conflicts_with_all = ["uses", "ttl", "from", "label", "ephemeral", "each_rate", "hostname", "availability", "broker"])]
     invite: Option<String>,
     /// The form of the text
     #[arg(long, value_enum, default_value = "cloud-config")]

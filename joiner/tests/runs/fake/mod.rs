@@ -163,6 +163,7 @@ fn invite(cluster: &ClusterId, issuing: &Issuing, brokers: Vec<BrokerAddress>) -
         labels: [("zone".to_owned(), "a".to_owned())].into(),
         brokers,
         ephemeral: None,
+        conditions: protocol::Conditions::default(),
         newer: std::collections::BTreeMap::new(),
     }
 }
