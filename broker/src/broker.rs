@@ -14,6 +14,7 @@ use rustls::crypto::CryptoProvider;
 use crate::audit::{Alarmed, Audit, AuditError, Head, Record, Refusals};
 use crate::clock;
 use crate::denial::Denial;
+use crate::departure::Silence;
 use crate::fleet::{Enforce, Look, Recent};
 use crate::joiners::Joiners;
 use crate::keys::Keys;
@@ -69,6 +70,8 @@ pub(crate) struct Broker {
     pub(crate) looks: Recent<Look>,
     /// How many tasks each node has, as it was seen last, for nodes that leave.
     pub(crate) tasks: Recent<Tasks>,
+    /// For how long managers have not answered.
+    pub(crate) silence: Silence,
     /// The nodes, the objects of the ledger and the copies of logs that an alarm was raised for.
     pub(crate) alarmed: Alarmed,
 }

@@ -41,6 +41,9 @@ pub(crate) struct Settings {
     pub(crate) joiner_state: PathBuf,
     pub(crate) policies: Policies,
     pub(crate) enforce: Enforce,
+    /// Whether this machine may be replaced by another one when it is gone: of a machine that makes the swarm, or comes in by
+    /// the cluster's keys.
+    pub(crate) ephemeral: bool,
 }
 
 /// The flags of `serve`, as they were typed or found in the environment.
@@ -177,6 +180,7 @@ impl Settings {
                 wait: found.one("rotation_wait", "2s", |text| duration(text, 0, 30, "0s to 30s")),
             },
             enforce: found.optional("enforce", |text| Enforce::parse(text).ok_or(Enforce::WORDS)).unwrap_or_default(),
+            ephemeral: false,
         };
         if found.mistakes.is_empty() { Ok(settings) } else { Err(found.mistakes) }
     }

@@ -15,6 +15,7 @@ use crate::audit::{Event, Reason, Record};
 use crate::broker::{Broker, Call, Limits};
 use crate::clock;
 use crate::denial::Denial;
+use crate::departure;
 use crate::jwt;
 use crate::ledger::{Asker, Operation, Outcome, Signed};
 
@@ -58,6 +59,9 @@ async fn issue(
     let csr = Csr::from_pem(&request.csr).map_err(|_| Reason::Csr)?;
     record.key = Some(csr.key());
 
+    if invite.role == Role::Manager {
+        departure::make_room(broker).await?;
+    }
     let key = csr.key();
     let claim = if invite.conditions.approve {
         Operation::Ask { key, asker: Asker { hostname: record.hostname.clone(), source: Some(call.source) } }

@@ -13,7 +13,7 @@ pub(crate) use approval::{Answered, PendingMachine, answer, pending};
 pub(crate) use confirm::{confirm, membership};
 pub(crate) use identities::{SKEW, identity};
 pub(crate) use invites::{Revocation, admits_from, make_invite, revoke_invite, sign};
-pub(crate) use order::{InviteOrder, Maker, made};
+pub(crate) use order::{InviteOrder, Maker, gone_after, made};
 
 /// The label that ties a node to its grant (its value is the grant's hash).
 pub(crate) const GRANT_LABEL: &str = "swarm-broker.grant";

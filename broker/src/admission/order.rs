@@ -20,8 +20,18 @@ const MANAGER_USES: u32 = 7;
 const MANAGER_TTL: Duration = Duration::from_hours(24);
 /// The longest time that a rate is for.
 const MOST_PER: Duration = Duration::from_hours(24);
+/// So long, in seconds, a manager is given at least: raft itself needs some seconds to see that one does not answer.
+const MANAGER_GONE: u64 = 10;
 /// The longest that a node of an ephemeral machine may be kept while it is down.
 const LONGEST_GONE: Duration = Duration::from_hours(30 * 24);
+
+/// For how long, in seconds, an ephemeral machine's node may be down where nobody says otherwise.
+pub(crate) fn gone_after(role: Role) -> u64 {
+    match role {
+        Role::Worker => 600,
+        Role::Manager => 120,
+    }
+}
 
 /// What an operator asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -107,12 +117,10 @@ fn check(order: &InviteOrder, limits: Limits) -> Result<(), Complaint> {
         return Err(format!("--ttl is out of range: a {role} invite lives at least 1s and at most {longest}"));
     }
     if let Some(after) = order.ephemeral {
-        if order.role == Role::Manager {
-            return Err("--ephemeral is for workers: no manager is ever removed because it is down".into());
-        }
-        if after == 0 || after > LONGEST_GONE.as_secs() {
+        let least = if order.role == Role::Manager { MANAGER_GONE } else { 1 };
+        if after < least || after > LONGEST_GONE.as_secs() {
             let longest = clock::length(LONGEST_GONE);
-            return Err(format!("--gone-after is out of range: at least 1s and at most {longest}"));
+            return Err(format!("--gone-after is out of range: for a {role}, at least {least}s and at most {longest}"));
         }
     }
     if order.conditions.live {

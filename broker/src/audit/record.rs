@@ -58,6 +58,9 @@ pub(crate) enum Event {
     /// A use was claimed and an identity issued, or issued again to the same key.
     #[serde(rename = "identity.issued")]
     IdentityIssued,
+    /// A manager that asks to come in is kept out: those that are there have no quorum, or would lose it.
+    #[serde(rename = "manager.kept-out")]
+    ManagerKeptOut,
     /// A machine waits for a person's answer: its invite says so.
     #[serde(rename = "machine.waiting")]
     MachineWaiting,

@@ -10,7 +10,7 @@ use super::AdminSocket;
 use super::conditions::ConditionFlags;
 use super::rotate::not_read;
 use crate::admin::{InviteLineReply, InviteShown, InvitesShown, Revoked, lines, operator};
-use crate::admission::{InviteOrder, Maker, made, sign};
+use crate::admission::{InviteOrder, Maker, gone_after, made, sign};
 use crate::audit::{self, record_once};
 use crate::broker::Limits;
 use crate::clock;
@@ -70,9 +70,10 @@ pub(super) struct Terms {
     /// and the machine leaves the swarm when it is powered off
     #[arg(long)]
     ephemeral: bool,
-    /// With --ephemeral: for how long a node may be down
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = super::duration, requires = "ephemeral")]
-    gone_after: std::time::Duration,
+    /// With --ephemeral: for how long a node may be down [default: 10m; for a manager, which goes only when another one
+    /// comes: 2m]
+    #[arg(long, value_name = "DURATION", value_parser = super::duration, requires = "ephemeral")]
+    gone_after: Option<std::time::Duration>,
     #[command(flatten)]
     conditions: ConditionFlags,
     /// Make it here, with the invite key in the state directory, without a running broker or a cluster yet
@@ -112,13 +113,19 @@ impl Terms {
         self.offline
     }
 
+    /// Whether its machines come and go.
+    pub(super) fn ephemeral(&self) -> bool {
+        self.ephemeral
+    }
+
     /// Makes the invite.
     pub(super) fn make(&self, role: Role) -> Result<InviteLineReply, Failure> {
         let labels: BTreeMap<String, String> = self.label.iter().cloned().collect();
         if labels.len() != self.label.len() {
             return Err(Failure::new(Code::Usage, "--label: the same name was given twice"));
         }
-        let ephemeral = self.ephemeral.then_some(self.gone_after.as_secs());
+        let gone_after = self.gone_after.map_or(gone_after(role), |given| given.as_secs());
+        let ephemeral = self.ephemeral.then_some(gone_after);
         let order = InviteOrder {
             role,
             uses: self.conditions.places().unwrap_or(self.uses),

@@ -19,6 +19,7 @@ use crate::up::{self, FormOptions, JoinOptions, Order, Sources};
 /// cluster's keys from a broker that serves, and serves. Takes the settings of 'broker serve', too.
 #[derive(clap::Args)]
 #[command(after_help = crate::exit::HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Up {
     /// Make the swarm here, if there is none: on one machine only
     #[arg(long, env = "BROKER_FORM", group = "makes")]
@@ -48,6 +49,10 @@ pub(super) struct Up {
     /// the swarm
     #[arg(long, value_name = "FILE", env = "BROKER_KEYS_FILE", hide_env_values = true, requires = "store", value_parser = KeySource::or_path)]
     keys_file: Option<KeySource>,
+    /// With --form or --store: this machine may be replaced. Once it has not answered for two minutes, and another manager comes,
+    /// it is demoted and removed from the swarm. (Else the invite says so)
+    #[arg(long, env = "BROKER_EPHEMERAL", requires = "makes")]
+    ephemeral: bool,
     /// Wait until joiner.service, or somebody, has made this machine a manager of the swarm
     #[arg(long, env = "BROKER_WAIT", conflicts_with_all = ["form", "invite", "invite_file"])]
     wait: bool,
@@ -86,7 +91,7 @@ pub(super) struct Up {
 
 impl Up {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let settings = Settings::read(&self.flags)?;
+        let settings = Settings { ephemeral: self.ephemeral, ..Settings::read(&self.flags)? };
         let order = Order {
             form: self.form,
             options: FormOptions {

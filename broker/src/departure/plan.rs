@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use protocol::{NodeId, Role};
 
-use super::{EPHEMERAL_LABEL, LEAVING_LABEL, REMOVING_LABEL, REPLACES_LABEL};
+use super::{EPHEMERAL_LABEL, GONE_LABEL, LEAVING_LABEL, REMOVING_LABEL, REPLACES_LABEL};
 use crate::admission::GRANT_LABEL;
 use crate::swarm::{Availability, Node};
 
@@ -30,7 +30,8 @@ const BLIND: Duration = Duration::from_secs(30);
 /// What is to be done about a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// It had said that it leaves, and somebody has set it active since: it stays.
+    /// It had said that it leaves, and somebody has set it active since; or it was demoted because it was gone, and came
+    /// back. It stays.
     Keep,
     /// Its row goes.
     Remove(Why),
@@ -45,6 +46,8 @@ pub(crate) enum Why {
     Gone(u64),
     /// It is down, and another node of its name has confirmed since, whose invite says that it replaces it.
     Replaced,
+    /// It was a manager that did not answer, and was demoted for another one.
+    Demoted,
 }
 
 /// A node that something may be to be done about.
@@ -60,7 +63,8 @@ pub(crate) fn concerned(nodes: &[Node]) -> Vec<Concerned> {
     let has = |node: &Node, label: &str| node.labels.contains_key(label);
     let may_be_replaced = |node: &Node| node.down && has(node, REPLACES_LABEL) && has(node, GRANT_LABEL);
     let replaced = |node: &Node| may_be_replaced(node) && nodes.iter().any(|other| replaces(other, node));
-    let has_gone = |node: &Node| node.down && (has(node, EPHEMERAL_LABEL) || has(node, LEAVING_LABEL));
+    let labels = [EPHEMERAL_LABEL, LEAVING_LABEL, GONE_LABEL];
+    let has_gone = |node: &Node| node.down && labels.iter().any(|label| has(node, label));
     let all = nodes.iter().map(|node| Concerned { node: node.clone(), replaced: replaced(node) });
     all.filter(|one| one.replaced || has_gone(&one.node) || was_kept(&one.node)).collect()
 }
@@ -119,6 +123,9 @@ fn due(node: &Node, replaced: bool, now: u64, seen: Duration) -> Option<Why> {
     if replaced {
         return Some(Why::Replaced);
     }
+    if node.labels.contains_key(GONE_LABEL) {
+        return Some(Why::Demoted);
+    }
     // That it went down was a change of it, so it is down since its last change, or for longer.
     let (after, since) = (seconds(node, EPHEMERAL_LABEL)?, down_since(node)?);
     let long = now > since.checked_add(after)?.saturating_add(CLOCKS);
@@ -130,6 +137,7 @@ pub(super) fn is_still(node: &Node, why: Why, taken: &str) -> bool {
     let meant = match why {
         Why::Left => has_left(node),
         Why::Gone(after) => seconds(node, EPHEMERAL_LABEL) == Some(after) && !was_kept(node),
+        Why::Demoted => node.labels.contains_key(GONE_LABEL),
         Why::Replaced => node.labels.contains_key(REPLACES_LABEL) && !was_kept(node),
     };
     may_go(node) && meant && node.labels.get(REMOVING_LABEL).is_some_and(|label| label == taken)
@@ -171,9 +179,11 @@ fn has_left(node: &Node) -> bool {
     node.labels.contains_key(LEAVING_LABEL) && node.availability == Availability::Drain
 }
 
-/// Whether it had said that it leaves, and somebody has thought better of it.
+/// Whether it had said that it leaves, and somebody has thought better of it; or it was demoted because it was gone, and came
+/// back.
 fn was_kept(node: &Node) -> bool {
-    node.labels.contains_key(LEAVING_LABEL) && node.availability != Availability::Drain
+    let stays = node.labels.contains_key(LEAVING_LABEL) && node.availability != Availability::Drain;
+    stays || (node.labels.contains_key(GONE_LABEL) && node.ready)
 }
 
 fn seconds(node: &Node, label: &str) -> Option<u64> {

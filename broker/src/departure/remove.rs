@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::places::{Freed, free};
 use super::plan::{LATEST, Step, Why, is_still, taken};
-use super::{EPHEMERAL_LABEL, LEAVING_LABEL, REMOVING_LABEL};
+use super::{EPHEMERAL_LABEL, GONE_LABEL, LEAVING_LABEL, REMOVING_LABEL};
 use crate::admission::GRANT_LABEL;
 use crate::audit::{Event, Outcome, Record};
 use crate::broker::Broker;
@@ -33,9 +33,11 @@ pub(crate) async fn settle(broker: Arc<Broker>, due: Vec<(Node, Step)>, places: 
     }
 }
 
-/// Takes the label off a node that was set active again: whoever drains it later does not mean that it leaves.
+/// Takes the label off a node that was set active again, or came back: whoever drains it, or whatever cuts it off, another day
+/// does not mean that it leaves.
 async fn keep(broker: &Broker, node: &Node) -> Result<(), Denial> {
-    let change = NodeChange { without: vec![LEAVING_LABEL.to_owned()], ..NodeChange::default() };
+    let without = vec![LEAVING_LABEL.to_owned(), GONE_LABEL.to_owned()];
+    let change = NodeChange { without, ..NodeChange::default() };
     match broker.engine.change_node(node, change).await {
         Ok(()) => broker.audit.record(about(Event::NodeKept, node)).await?,
         Err(EngineError::OutOfSequence | EngineError::NotFound) => return Ok(()),
@@ -107,6 +109,7 @@ fn words(why: Why, node: &Node) -> String {
     let since = |label: &str| node.labels.get(label).and_then(|since| since.parse().ok()).map(clock::shown);
     match why {
         Why::Left => format!("it asked to leave at {}, and is down", since(LEAVING_LABEL).unwrap_or_default()),
+        Why::Demoted => "it was an ephemeral manager that did not answer, and was demoted for another one".to_owned(),
         Why::Replaced => "its invite says replaces, it was down, and a newer node of its name has confirmed".to_owned(),
         Why::Gone(after) => {
             format!("its invite says ephemeral, and it was down for more than {after} s ({EPHEMERAL_LABEL})")

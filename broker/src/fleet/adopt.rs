@@ -4,16 +4,20 @@
 
 use std::collections::BTreeMap;
 
-use protocol::Role;
+use protocol::{NodeId, Role};
 
 use super::enforce::undone;
-use crate::admission::ADOPTED_LABEL;
+use crate::admission::{ADOPTED_LABEL, gone_after};
 use crate::audit::{Event, Record};
 use crate::broker::Broker;
 use crate::clock;
 use crate::denial::Denial;
+use crate::departure::EPHEMERAL_LABEL;
 use crate::handover;
 use crate::swarm::{EngineError, Node, NodeChange};
+
+/// How often a node is read again that somebody else changes at the same time.
+const TRIES: usize = 8;
 
 /// Adopts nodes that nothing explains yet. Gives those that were adopted.
 pub(crate) async fn adopt(
@@ -45,8 +49,22 @@ pub(crate) async fn adopt_first(broker: &Broker) -> Result<usize, Denial> {
     Ok(adopt(broker, nodes, "was there before the broker", "broker").await?.len())
 }
 
+/// Writes on the founder's node that it may be replaced when it is gone: no invite can.
+pub(crate) async fn call_ephemeral(broker: &Broker, node: &NodeId) -> Result<(), Denial> {
+    let labels = BTreeMap::from([(EPHEMERAL_LABEL.to_owned(), gone_after(Role::Manager).to_string())]);
+    for _ in 0..TRIES {
+        let node = broker.engine.node(node).await?;
+        let change = NodeChange { labels: labels.clone(), ..NodeChange::default() };
+        match broker.engine.change_node(&node, change).await {
+            Err(EngineError::OutOfSequence) => {}
+            changed => return Ok(changed?),
+        }
+    }
+    Err(Denial::Unavailable("the node keeps being changed by others".into()))
+}
+
 async fn label(broker: &Broker, mut node: Node, reason: &str) -> Result<Node, Denial> {
-    for _ in 0..8 {
+    for _ in 0..TRIES {
         let value = format!("{} {reason}", clock::shown(clock::now()));
         let mut labels = BTreeMap::from([(ADOPTED_LABEL.to_owned(), value)]);
         if node.role == Role::Manager {

@@ -16,13 +16,14 @@ mod roles;
 mod seen;
 mod watch;
 
-pub(crate) use adopt::{adopt, adopt_first};
+pub(crate) use adopt::{adopt, adopt_first, call_ephemeral};
 pub(crate) use compare::{
     Absent, Compared, Comparison, GONE, Missing, NEVER_SEEN, NO_CONFIRM, NO_TOKEN, OnTheWay, WINDOW_ENDED, compare,
 };
 pub(crate) use enforce::{DRAINED_LABEL, Enforce, in_the_way};
 pub(crate) use expected::{Expected, read as read_expected};
 pub(crate) use gone::{gone, remove_gone};
+pub(crate) use quorum::Quorum;
 pub(crate) use recent::{Recent, recent};
 pub(crate) use report::{Booting, Look, NodeLine, NodeState, Report, explain, look, report};
 pub(crate) use roles::{RoleChanged, change_role};

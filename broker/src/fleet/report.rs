@@ -86,6 +86,8 @@ pub(crate) struct Look {
     pub(crate) invites: Vec<InviteState>,
     /// The nodes that leave or may have gone, as they were read.
     pub(crate) departing: Vec<Concerned>,
+    /// The managers that the leader does not reach.
+    pub(crate) silent: Vec<NodeId>,
     /// The names of the ledger's objects that pass for invites and do not read: they explain and admit nobody.
     pub(crate) unread: Vec<String>,
 }
@@ -107,8 +109,8 @@ pub(crate) async fn look(broker: &Broker) -> Result<Look, Denial> {
     // The nodes first: what brought one in was committed before it came, and so is in what is read after it.
     let nodes = broker.engine.nodes().await?;
     let (invites, unread) = broker.invites.list_each().await?;
-    let departing = departure::concerned(&nodes);
-    Ok(Look { report: explain(nodes, &invites, clock::now()), invites, departing, unread })
+    let (departing, silent) = (departure::concerned(&nodes), departure::silent(&nodes));
+    Ok(Look { report: explain(nodes, &invites, clock::now()), invites, departing, silent, unread })
 }
 
 /// What each node is.

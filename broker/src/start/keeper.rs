@@ -130,7 +130,8 @@ struct GoingOn {
 /// own, one at a time: a rotation waits for machines, and nothing else of the keeper's waits for a rotation. So is what is
 /// done about nodes that have gone.
 async fn watch(broker: &Arc<Broker>, going_on: &mut GoingOn) {
-    let Ok(Look { report, invites, departing, unread }) = crate::fleet::look(broker).await else { return };
+    let Ok(Look { report, invites, departing, silent, unread }) = crate::fleet::look(broker).await else { return };
+    broker.silence.look(&silent, Instant::now());
     compare(broker, &invites, &mut going_on.lacking).await;
     let stale = handover::to_renew(broker, &report.nodes);
     let due = going_on.down.look(departing, clock::now(), Instant::now());

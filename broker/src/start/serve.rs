@@ -14,6 +14,7 @@ use super::{keeper, steps};
 use crate::audit::{self, Alarmed, Audit, Event, Record, Refusals};
 use crate::broker::{Broker, Limits};
 use crate::config::Settings;
+use crate::departure::Silence;
 use crate::exit::{Code, Failure};
 use crate::fleet::Recent;
 use crate::joiners::{self, Joiners};
@@ -119,6 +120,7 @@ async fn with_log(
         unseen: RwLock::new(None),
         looks: Recent::default(),
         tasks: Recent::default(),
+        silence: Silence::default(),
         alarmed: Alarmed::default(),
     });
     // Before the entry is written anew: it says how far this broker's log was signed.
@@ -126,7 +128,7 @@ async fn with_log(
     witness::assert_continued(&broker).await?;
     steps::enlist(&broker, membership.node.clone()).await?;
     if first {
-        steps::adopt_first(&broker, &membership).await?;
+        steps::adopt_first(&broker, &membership, settings.ephemeral).await?;
     }
     // Last of what only a first start does: one that is cut off before it is a first start again.
     if !cluster.has_ledger() {

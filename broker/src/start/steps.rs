@@ -233,7 +233,7 @@ pub(super) async fn enforce(broker: &Broker, folder: &Folder) -> Result<(), Fail
 }
 
 /// Adopts what was there before the first broker, where one manager can say so for all.
-pub(super) async fn adopt_first(broker: &Broker, membership: &Membership) -> Result<(), Failure> {
+pub(super) async fn adopt_first(broker: &Broker, membership: &Membership, ephemeral: bool) -> Result<(), Failure> {
     if membership.managers != 1 {
         tracing::warn!(
             "this swarm has several managers: say which nodes belong here with 'broker adopt --all --reason …'"
@@ -241,6 +241,9 @@ pub(super) async fn adopt_first(broker: &Broker, membership: &Membership) -> Res
         return Ok(());
     }
     let count = fleet::adopt_first(broker).await.map_err(not_now)?;
+    if ephemeral {
+        fleet::call_ephemeral(broker, &membership.node).await.map_err(not_now)?;
+    }
     tracing::info!(count, "adopted the nodes that were here before the broker");
     Ok(())
 }

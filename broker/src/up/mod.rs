@@ -119,7 +119,9 @@ pub(crate) async fn up(order: Order) -> Result<(), Failure> {
             (Step::Join, cluster, _) => {
                 let brokers = record.map(|record| record.addresses()).unwrap_or_default();
                 let own = match (given.invite, cluster) {
-                    (None, Some(cluster)) => Some(own_invite::invite(&cluster, brokers.clone()).await?),
+                    (None, Some(cluster)) => {
+                        Some(own_invite::invite(&cluster, brokers.clone(), order.settings.ephemeral).await?)
+                    }
                     _ => None,
                 };
                 came_in = join::join(&order, own.as_ref().or(invite), brokers, until).await?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use protocol::{BrokerAddress, Conditions, INVITE_TYP, InviteLine, Role};
 
-use crate::admission::{InviteOrder, Maker, made, sign};
+use crate::admission::{InviteOrder, Maker, gone_after, made, sign};
 use crate::audit;
 use crate::broker::Limits;
 use crate::clock;
@@ -35,7 +35,11 @@ pub(super) fn kept(cluster: &Cluster, finishing: bool, now: u64) -> Result<Optio
 }
 
 /// The one that was made before, if it is still good, or a new one.
-pub(super) async fn invite(cluster: &Cluster, brokers: Vec<BrokerAddress>) -> Result<InviteLine, Failure> {
+pub(super) async fn invite(
+    cluster: &Cluster,
+    brokers: Vec<BrokerAddress>,
+    ephemeral: bool,
+) -> Result<InviteLine, Failure> {
     let now = clock::now();
     if let Some(kept) = kept(cluster, false, now)? {
         return Ok(kept);
@@ -46,7 +50,7 @@ pub(super) async fn invite(cluster: &Cluster, brokers: Vec<BrokerAddress>) -> Re
         ttl: TTL.as_secs(),
         from: Vec::new(),
         labels: BTreeMap::new(),
-        ephemeral: None,
+        ephemeral: ephemeral.then(|| gone_after(Role::Manager)),
         conditions: Conditions::default(),
     };
     let (pin, generation) = (cluster.issuing.pin(), cluster.issuing.generation);
@@ -76,7 +80,7 @@ mod tests {
         let path = folder.path().join("state");
         state::init(&path, "test", Vec::new(), TTL).expect("made");
         let cluster = Cluster::open(&path).expect("opens");
-        let made = invite(&cluster, vec!["10.0.0.1".parse().expect("one")]).await.expect("made");
+        let made = invite(&cluster, vec!["10.0.0.1".parse().expect("one")], false).await.expect("made");
         let ends = made.unverified().exp;
         let id = |line: InviteLine| line.unverified().jti.clone();
         let kept = |finishing, now| kept(&cluster, finishing, now).expect("reads").map(id);

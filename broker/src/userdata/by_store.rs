@@ -22,6 +22,8 @@ pub(crate) struct ByStore {
     pub(crate) options: Vec<(String, String)>,
     /// Where the keys are, as `broker up --keys-file` takes it.
     pub(crate) keys: String,
+    /// Whether they may be replaced when they are gone.
+    pub(crate) ephemeral: bool,
     /// What other nodes reach the machine at.
     pub(crate) advertise: Option<String>,
 }
@@ -54,10 +56,12 @@ impl ByStore {
         }
         let options: Vec<String> = self.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let options = (!options.is_empty()).then(|| options.join(","));
+        let ephemeral = self.ephemeral.then(|| "true".to_owned());
         let settings = [
             ("BROKER_STORE", Some(&self.store)),
             ("BROKER_STORE_OPTION", options.as_ref()),
             ("BROKER_KEYS_FILE", Some(&self.keys)),
+            ("BROKER_EPHEMERAL", ephemeral.as_ref()),
             ("BROKER_SWARM_ADVERTISE_ADDR", self.advertise.as_ref()),
         ];
         let lines = settings.into_iter().filter_map(|(name, value)| Some((name, value?)));

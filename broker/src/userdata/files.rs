@@ -93,9 +93,10 @@ impl Files {
         }
         let unit = fetched.then(|| File { path: UNIT_FILE, mode: 0o644, content: unit(place) });
         let leave = || File { path: LEAVE_FILE, mode: 0o644, content: leave_unit(place) };
-        let leave = (fetched && terms.ephemeral.is_some()).then(leave);
-        let leaves: &[_] = if leave.is_some() { &LEAVE_COMMANDS } else { &[] };
         let manager = terms.role == Role::Manager;
+        // A manager is demoted before it leaves.
+        let leave = (fetched && terms.ephemeral.is_some() && !manager).then(leave);
+        let leaves: &[_] = if leave.is_some() { &LEAVE_COMMANDS } else { &[] };
         let up = manager.then(|| File { path: UP_FILE, mode: 0o644, content: without_comments(UP) });
         let brokers: &[_] = if manager { &BROKER_COMMANDS } else { &[] };
         let commands = [&COMMANDS, leaves, brokers].concat();

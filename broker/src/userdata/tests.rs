@@ -207,6 +207,7 @@ fn a_managers_broker_comes_up_behind_its_joiner_and_a_workers_does_not() {
 
 fn by_store() -> ByStore {
     ByStore {
+        ephemeral: true,
         store: "file:///mnt/managers".into(),
         folder: Some("/mnt/managers".into()),
         options: Vec::new(),
@@ -226,6 +227,7 @@ fn managers_by_a_store_are_told_where_their_keys_are_and_get_no_invite() {
     let files = ignition_files(&render_by_store(&by_store(), Format::Ignition).expect("renders"));
     let expected = "BROKER_STORE=\"file:///mnt/managers\"\n\
         BROKER_KEYS_FILE=\"command:aws secretsmanager get-secret-value --secret-id \\\"prod\\\" | jq -r .SecretString\"\n\
+        BROKER_EPHEMERAL=\"true\"\n\
         BROKER_SWARM_ADVERTISE_ADDR=\"10.0.0.0/8\"\n";
     assert_eq!(files["/etc/broker/up.environment"], (0o600, expected.into()));
     let bucket = ByStore {

@@ -35,6 +35,7 @@ mod order;
 mod peers;
 mod raft_writes;
 mod recovery;
+mod replaced;
 mod report;
 mod report_log;
 mod roles;
@@ -197,6 +198,7 @@ fn main() -> ExitCode {
             recovery::an_issuing_ca_that_leaked_stays_void_though_raft_forgot_it,
             recovery::an_invite_key_that_leaked_stays_void_when_a_broker_that_has_it_comes_back,
             recovery::an_undone_revocation_is_found_though_nobody_asks,
+            replaced::an_ephemeral_manager_that_is_gone_goes_before_another_comes,
             report::a_reviewer_reads_who_joined_and_on_whose_invitation,
             report::a_report_of_two_hundred_nodes_is_found_printed_and_read_in_the_dark,
             roles::a_worker_is_promoted_its_broker_serves_and_no_quorum_is_lost,

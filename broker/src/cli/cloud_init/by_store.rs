@@ -25,13 +25,16 @@ pub(super) struct Place {
 }
 
 /// What is about an invite, or about a machine that joins by one.
-const OF_AN_INVITE: [&str; 15] = [
+const OF_AN_INVITE: [&str; 18] = [
     "invite",
     "uses",
     "ttl",
     "from",
     "label",
-    "ephemeral",
+    "gone_after",
+    "live",
+    "replaces",
+    "approve",
     "each_rate",
     "hostname",
     "availability",
@@ -52,7 +55,7 @@ struct Shown<'a> {
 
 impl Place {
     /// What was ordered, if a store was given.
-    pub(super) fn order(&self, advertise: Option<&String>) -> Result<Option<ByStore>, Failure> {
+    pub(super) fn order(&self, advertise: Option<&String>, ephemeral: bool) -> Result<Option<ByStore>, Failure> {
         let (Some(store), Some(keys)) = (&self.store, &self.keys_file) else { return Ok(None) };
         if KeySource::or_path(keys).map_err(|wanted| failure(format!("--keys-file: {wanted}")))?.is_relative() {
             return Err(failure("--keys-file: name a file by its whole path: it is read on another machine"));
@@ -62,6 +65,7 @@ impl Place {
             folder: up::checked_store(store, &self.store_option)?.map(str::to_owned),
             options: self.store_option.clone(),
             keys: keys.clone(),
+            ephemeral,
             advertise: advertise.cloned(),
         }))
     }

@@ -28,7 +28,7 @@ pub(super) struct CloudInit {
     /// What the machines join as
     role: Role,
     /// Use this invite instead of making one; - reads it from standard input, out of other users' sight
-    #[arg(long, value_name = "LINE", conflicts_with_all = ["uses", "ttl", "from", "label", "ephemeral", "each_rate", "hostname", "availability", "broker"])]
+    #[arg(long, value_name = "LINE", conflicts_with_all = ["uses", "ttl", "from", "label", "ephemeral", "live", "each_rate", "hostname", "availability", "replaces", "approve", "broker"])]
     invite: Option<String>,
     /// The form of the text
     #[arg(long, value_enum, default_value = "cloud-config")]
@@ -72,7 +72,7 @@ struct Shown<'a> {
 
 impl CloudInit {
     pub(super) fn run(self) -> Result<(), Failure> {
-        if let Some(order) = self.place.order(self.advertise_addr.as_ref())? {
+        if let Some(order) = self.place.order(self.advertise_addr.as_ref(), self.terms.ephemeral())? {
             if self.role != Role::Manager {
                 return Err(failure("--store is for managers: a worker joins by an invite"));
             }
