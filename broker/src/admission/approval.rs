@@ -56,6 +56,8 @@ pub(crate) struct Answered {
     pub(crate) machine: PendingMachine,
     /// False if that was the answer already.
     pub(crate) changed: bool,
+    /// Whether it was handed the swarm's token before: who is denied then has it.
+    pub(crate) has_token: bool,
 }
 
 /// Gives a person's answer about the one machine whose key begins so: one that waits, or was answered otherwise before.
@@ -74,27 +76,28 @@ pub(crate) async fn answer(
         Err(LedgerError::Later(why)) => return Err(Ok(why.to_owned())),
         Err(error) => return Err(Err(error.into())),
     };
-    let changed = outcome == Outcome::Yours;
-    if changed {
-        let event = match answer {
-            Answer::Approved => Event::MachineApproved,
-            Answer::Denied => Event::MachineDenied,
-        };
-        let ends = invites.iter().find(|state| *state.policy.id() == machine.invite);
-        let record = Record {
-            invite: Some(machine.invite.clone()),
-            key: Some(machine.key.clone()),
-            hostname: machine.hostname.clone(),
-            role: machine.role,
-            version: Some(version),
-            ends: ends.and_then(|state| state.policy.invite()).map(|invite| invite.exp),
-            operator: Some(operator.to_owned()),
-            detail: reason.map(str::to_owned),
-            ..Record::new(event)
-        };
-        broker.audit.record(record).await.map_err(|error| Err(error.into()))?;
-    }
-    Ok(Answered { machine, changed })
+    let event = match answer {
+        Answer::Approved => Event::MachineApproved,
+        Answer::Denied => Event::MachineDenied,
+    };
+    let state = invites.iter().find(|state| *state.policy.id() == machine.invite);
+    // A repeat, too: it may be that the first one could not be written down.
+    let record = Record {
+        invite: Some(machine.invite.clone()),
+        key: Some(machine.key.clone()),
+        hostname: machine.hostname.clone(),
+        role: machine.role,
+        version: Some(version),
+        ends: state.and_then(|state| state.policy.invite()).map(|invite| invite.exp),
+        operator: Some(operator.to_owned()),
+        detail: reason.map(str::to_owned),
+        ..Record::new(event)
+    };
+    broker.audit.record(record).await.map_err(|error| Err(error.into()))?;
+    // Read anew: it may have come on while it was denied.
+    let state = broker.invites.read(&machine.invite).await.map_err(|error| Err(error.into()))?;
+    let has_token = state.and_then(|state| state.claims.uses.get(&machine.key)?.redeemed.clone()).is_some();
+    Ok(Answered { machine, changed: outcome == Outcome::Yours, has_token })
 }
 
 /// The shortest beginning of a key that names a machine, in characters.

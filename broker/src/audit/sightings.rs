@@ -26,7 +26,7 @@ const TAIL: u64 = 4 * PAGE;
 pub(crate) struct Sighting {
     /// When, in seconds since 1970.
     pub(crate) at: u64,
-    /// Why it was refused; none if it was given an identity.
+    /// Why it was refused; none if it was given an identity, or waits for a person's answer.
     pub(crate) refused: Option<String>,
     pub(crate) source: Option<IpAddr>,
     /// What the machine calls itself.
@@ -126,12 +126,13 @@ struct Fields {
 fn sighting(line: &[u8]) -> Option<Sighting> {
     let line = std::str::from_utf8(line).ok()?;
     // Most lines are of other events: they are not worth the reading.
-    if !line.contains(r#""event":"identity.issued""#) && !line.contains(r#""event":"refused""#) {
+    let events = [r#""event":"identity.issued""#, r#""event":"machine.waiting""#, r#""event":"refused""#];
+    if !events.iter().any(|event| line.contains(event)) {
         return None;
     }
     let fields: Fields = serde_json::from_str(line).ok()?;
     let refused = match fields.event {
-        Event::IdentityIssued => None,
+        Event::IdentityIssued | Event::MachineWaiting => None,
         Event::Refused if fields.invite.is_some() || fields.hostname.is_some() => {
             Some(fields.reason.unwrap_or_default())
         }

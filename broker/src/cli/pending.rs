@@ -96,6 +96,12 @@ impl About {
         };
         let before = if answered.changed { "" } else { " before" };
         let name = answered.machine.hostname.map(|name| format!(" ({})", plain(&name))).unwrap_or_default();
-        super::print(&format!("{}{name}: {word}{before}", answered.machine.key))
+        super::print(&format!("{}{name}: {word}{before}", answered.machine.key))?;
+        if answer == Answer::Denied && answered.has_token {
+            let role = answered.machine.role.map_or_else(|| "worker".to_owned(), |role| role.to_string());
+            let what = "It has the swarm's token already, and will not be explained if it joins. Replace the token:";
+            super::print(&format!("{what} broker rotate {role} --now"))?;
+        }
+        Ok(())
     }
 }

@@ -24,6 +24,8 @@ pub(super) const LATEST: Duration = Duration::from_secs(20);
 const SEEN: Duration = Duration::from_mins(10);
 /// So long, in seconds, a node that said that it leaves is taken at its word as soon as it is down.
 const FRESH: u64 = 60 * 60;
+/// The swarm sees so late, in seconds, that a machine's former life is over, where the next one begins at once.
+const CHANGE_OF_LIVES: u64 = 120;
 /// After so long without a look, what was seen before counts for nothing.
 const BLIND: Duration = Duration::from_secs(30);
 
@@ -54,19 +56,20 @@ pub(crate) enum Why {
 #[derive(Clone, Debug)]
 pub(crate) struct Concerned {
     pub(super) node: Node,
-    /// Whether another one has taken its place.
-    pub(super) replaced: bool,
+    /// When the first of those came that have taken its place, in seconds since 1970.
+    pub(super) replaced: Option<u64>,
 }
 
 /// Those of all nodes that something may be to be done about.
 pub(crate) fn concerned(nodes: &[Node]) -> Vec<Concerned> {
     let has = |node: &Node, label: &str| node.labels.contains_key(label);
     let may_be_replaced = |node: &Node| node.down && has(node, REPLACES_LABEL) && has(node, GRANT_LABEL);
-    let replaced = |node: &Node| may_be_replaced(node) && nodes.iter().any(|other| replaces(other, node));
+    let later = |node: &Node| nodes.iter().filter(|other| replaces(other, node)).map(|other| other.created).min();
+    let replaced = |node: &Node| if may_be_replaced(node) { later(node) } else { None };
     let labels = [EPHEMERAL_LABEL, LEAVING_LABEL, GONE_LABEL];
     let has_gone = |node: &Node| node.down && labels.iter().any(|label| has(node, label));
     let all = nodes.iter().map(|node| Concerned { node: node.clone(), replaced: replaced(node) });
-    all.filter(|one| one.replaced || has_gone(&one.node) || was_kept(&one.node)).collect()
+    all.filter(|one| one.replaced.is_some() || has_gone(&one.node) || was_kept(&one.node)).collect()
 }
 
 /// Whether the one is a later life of the other, which it replaces: both by the word of their invites, since a machine chooses
@@ -110,7 +113,7 @@ impl Watch {
 }
 
 /// Whether the row of a node goes at `now`, and why, if this broker has seen it down for so long.
-fn due(node: &Node, replaced: bool, now: u64, seen: Duration) -> Option<Why> {
+fn due(node: &Node, replaced: Option<u64>, now: u64, seen: Duration) -> Option<Why> {
     let taken = Taken::of(node).is_some_and(|taken| now.abs_diff(taken.at) < TURN);
     if !may_go(node) || taken {
         return None;
@@ -120,7 +123,9 @@ fn due(node: &Node, replaced: bool, now: u64, seen: Duration) -> Option<Why> {
         let fresh = seconds(node, LEAVING_LABEL).is_some_and(|at| now.abs_diff(at) < FRESH);
         return (fresh || seen >= SEEN).then_some(Why::Left);
     }
-    if replaced {
+    // One that was up beside the newer one is another machine of the same name, until it stays away.
+    let made_way = |came: u64| down_since(node).is_some_and(|since| since <= came.saturating_add(CHANGE_OF_LIVES));
+    if replaced.is_some_and(|came| made_way(came) || seen >= SEEN) {
         return Some(Why::Replaced);
     }
     if node.labels.contains_key(GONE_LABEL) {

@@ -3,7 +3,7 @@ use super::*;
 const NOW: u64 = 1_000_000;
 /// What is due about a node that nothing has taken the place of.
 fn due(node: &Node, now: u64, seen: Duration) -> Option<Why> {
-    super::due(node, false, now, seen)
+    super::due(node, None, now, seen)
 }
 
 const LONG: Duration = Duration::from_hours(9999);
@@ -195,6 +195,9 @@ fn a_node_goes_when_another_of_its_name_has_confirmed_and_both_invites_say_so() 
     ] {
         assert_eq!(steps(&old, &new), [], "{why}");
     }
+    let twin = but(&old, |node| node.updated = Some(new.created + CHANGE_OF_LIVES + 1));
+    assert_eq!(steps(&twin, &new), [], "it was up beside the newer one: another machine of that name");
+    assert_eq!(super::due(&twin, Some(new.created), NOW, SEEN), Some(Why::Replaced), "and does not come back");
     let taken = but(&old, |node| drop(node.labels.insert(REMOVING_LABEL.into(), "1 b1 1".into())));
     assert!(is_still(&taken, Why::Replaced, "1 b1 1"));
     assert!(!is_still(&but(&taken, |node| drop(node.labels.remove(REPLACES_LABEL))), Why::Replaced, "1 b1 1"));

@@ -84,6 +84,7 @@ pub(crate) struct Missing {
 }
 
 /// The reasons of those that no broker refused.
+pub(crate) const NO_APPROVAL: &str = "no-approval";
 pub(crate) const NO_TOKEN: &str = "no-token";
 pub(crate) const NO_CONFIRM: &str = "no-confirm";
 pub(crate) const WINDOW_ENDED: &str = "window-ended";
@@ -266,6 +267,7 @@ fn absence(machine: &ExpectedMachine, last: Option<&Sighting>, booting: &[Bootin
     let (state, reason) = match (&last.refused, boot) {
         (Some(reason), _) => (Absent::Refused, reason.as_str()),
         (None, None) => (Absent::Missing, GONE),
+        (None, Some(boot)) if boot.waits => (Absent::Booting, NO_APPROVAL),
         (None, Some(boot)) if !boot.open => (Absent::Missing, WINDOW_ENDED),
         (None, Some(boot)) if boot.redeemed.is_some() => (Absent::Booting, NO_CONFIRM),
         (None, Some(_)) => (Absent::Booting, NO_TOKEN),

@@ -43,6 +43,7 @@ fn boot(name: &str, redeemed: bool, open: bool) -> Booting {
         claimed: NOW - 50,
         redeemed: redeemed.then_some(NOW - 40),
         open,
+        waits: false,
     }
 }
 

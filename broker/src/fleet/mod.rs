@@ -18,7 +18,8 @@ mod watch;
 
 pub(crate) use adopt::{adopt, adopt_first, call_ephemeral};
 pub(crate) use compare::{
-    Absent, Compared, Comparison, GONE, Missing, NEVER_SEEN, NO_CONFIRM, NO_TOKEN, OnTheWay, WINDOW_ENDED, compare,
+    Absent, Compared, Comparison, GONE, Missing, NEVER_SEEN, NO_APPROVAL, NO_CONFIRM, NO_TOKEN, OnTheWay, WINDOW_ENDED,
+    compare,
 };
 pub(crate) use enforce::{DRAINED_LABEL, Enforce, in_the_way};
 pub(crate) use expected::{Expected, read as read_expected};

@@ -68,6 +68,9 @@ pub(crate) struct Booting {
     pub(crate) redeemed: Option<u64>,
     /// Whether it may still finish.
     pub(crate) open: bool,
+    /// Whether it waits for a person's answer.
+    #[serde(default)]
+    pub(crate) waits: bool,
 }
 
 /// All nodes, and the machines on their way.
@@ -118,14 +121,15 @@ pub(crate) fn explain(nodes: Vec<Node>, invites: &[InviteState], now: u64) -> Re
     let booting: Vec<Booting> = invites
         .iter()
         .flat_map(|state| state.claims.uses.iter().map(move |(key, taken)| (state, key, taken)))
-        .filter(|(_, _, taken)| taken.is_on_its_way())
+        .filter(|(_, _, taken)| taken.is_on_its_way() || taken.waits(now))
         .map(|(state, key, taken)| Booting {
             invite: state.policy.id().clone(),
             role: state.policy.invite().map(|invite| invite.role),
             key: key.clone(),
             claimed: taken.claimed,
             redeemed: taken.redeemed.as_ref().map(|redemption| redemption.last),
-            open: now < taken.window_ends(),
+            open: taken.waits(now) || now < taken.window_ends(),
+            waits: taken.waits(now),
         })
         .collect();
     // Those that confirmed a moment ago first: none of them takes the place of a machine that is on its way.
@@ -254,6 +258,7 @@ mod tests {
             claimed,
             redeemed: redeemed.then_some(claimed),
             open,
+            waits: false,
         }
     }
 

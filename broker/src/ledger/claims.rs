@@ -77,7 +77,7 @@ impl Claims {
         let damaged = |label: &str| LedgerError::Unavailable(format!("the ledger's label '{label}' does not read"));
         let mut claims = Self::default();
         for (label, value) in labels {
-            if let Some(key) = names::key_of(label) {
+            if let Some(key) = names::key_of(label).or_else(|| names::apart_key_of(label)) {
                 claims.uses.insert(key, serde_json::from_str(value).map_err(|_| damaged(label))?);
             } else if label == names::REVOKED {
                 claims.revoked = Some(value.parse().map_err(|_| damaged(label))?);
@@ -102,7 +102,10 @@ impl Claims {
         }
         for (key, taken) in &self.uses {
             let value = serde_json::to_string(taken).map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-            labels.insert(names::use_of(key), value);
+            // A broker of an older release reads uses, and drops what it does not know of them; labels that it does not know it
+            // keeps. To such a one this key has none.
+            let apart = taken.left.is_some() || !taken.is_admitted();
+            labels.insert(if apart { names::apart_of(key) } else { names::use_of(key) }, value);
         }
         Ok(labels)
     }
@@ -168,7 +171,13 @@ impl Claims {
         if now >= invite.exp {
             return refused(Reason::InviteEnded);
         }
-        self.room(invite, now)?;
+        // What was never answered in time was never admitted.
+        let kept = |taken: &Use| !taken.is_unanswered() || taken.waits(now);
+        let grows = invite.conditions.live || invite.conditions.approve;
+        if grows && self.uses.values().filter(|taken| kept(taken)).count() >= MOST_KEYS {
+            return refused(Reason::UsedUp);
+        }
+        self.room_beside(key, invite, now)?;
         if let Some(rate) = invite.conditions.rate {
             // A claim by a clock that is ahead counts as well.
             let since = now.saturating_sub(rate.per);
@@ -182,17 +191,17 @@ impl Claims {
             (true, Some(asker)) => (Use::asked(asker.clone(), now), Outcome::Asked),
             (true, None) => return refused(Reason::NoUse),
         };
+        self.uses.retain(|_, taken| kept(taken));
         self.uses.insert(key.clone(), taken);
         Ok(outcome)
     }
 
-    /// Whether there is room for one key more. It is refused for good only where no room can come.
-    fn room(&self, invite: &Invite, now: u64) -> Result<(), LedgerError> {
+    /// Whether there is room for this key besides all others, whether or not it seems to hold a place already: clocks of
+    /// brokers differ. It is refused for good only where no room can come.
+    fn room_beside(&self, key: &KeyHash, invite: &Invite, now: u64) -> Result<(), LedgerError> {
         let live = invite.conditions.live;
-        let holders = || self.uses.values().filter(|taken| taken.holds_place(live, now));
-        if self.uses.len() >= MOST_KEYS && (live || invite.conditions.approve) {
-            return refused(Reason::UsedUp);
-        }
+        let others = || self.uses.iter().filter(|(other, _)| *other != key).map(|(_, taken)| taken);
+        let holders = || others().filter(|taken| taken.holds_place(live, now));
         if holders().count() < usize::try_from(invite.uses).unwrap_or(0) {
             return Ok(());
         }
@@ -223,14 +232,11 @@ impl Claims {
         if taken.answer() == Some(answer) {
             return Ok(Outcome::YoursAlready);
         }
-        if answer == Answer::Approved && !taken.holds_place(invite.conditions.live, now) {
-            self.room(invite, now)?;
+        if answer == Answer::Approved {
+            self.room_beside(key, invite, now)?;
         }
-        if let Some(taken) = self.uses.get_mut(key)
-            && let Some(approval) = &mut taken.approval
-        {
-            // Its window begins with the answer.
-            (approval.answer, taken.claimed) = (Some(answer), now);
+        if let Some(taken) = self.uses.get_mut(key) {
+            taken.answered(answer, now);
         }
         Ok(Outcome::Yours)
     }
@@ -263,7 +269,7 @@ impl Claims {
     }
 
     /// A confirm needs nothing that expires: neither the window nor a revocation stands in its way. Where places come free,
-    /// one that comes after its window takes a place again.
+    /// one that comes after its window takes a place again; one that a person has kept out meanwhile is no node of ours.
     fn join(
         &mut self,
         invite: Option<&Invite>,
@@ -280,8 +286,11 @@ impl Claims {
         if taken.redeemed.is_none() || !taken.knows(grant) {
             return refused(Reason::NotRedeemed);
         }
-        if let Some(invite) = invite.filter(|invite| invite.conditions.live && !taken.holds_place(true, now)) {
-            self.room(invite, now)?;
+        if taken.answer() == Some(Answer::Denied) {
+            return refused(Reason::Denied);
+        }
+        if let Some(invite) = invite.filter(|invite| invite.conditions.live) {
+            self.room_beside(key, invite, now)?;
         }
         if let Some(taken) = self.uses.get_mut(key) {
             taken.joined = Some(Join { node: node.clone(), grant: grant.clone(), at: now });
@@ -539,6 +548,94 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn who_is_denied_after_the_token_was_handed_out_is_no_node_of_ours() {
+        let (invite, mut claims) = (approve(1), Claims::default());
+        let open = grant();
+        let mut does = |operation: &Operation| claims.apply(Some(&invite), operation, 5);
+        for operation in [
+            ask(1),
+            says(1, Answer::Approved),
+            Operation::Open { key: key(1), grant: open.clone() },
+            Operation::Redeem { key: key(1), grant: open.clone(), generation: 1 },
+            says(1, Answer::Denied),
+            ask(2),
+            says(2, Answer::Approved),
+        ] {
+            does(&operation).expect("done");
+        }
+        let join = Operation::Join { key: key(1), grant: open, node: node('x') };
+        assert_eq!(reason(&does(&join)), Some(Reason::Denied), "else there were two of one");
+        assert_eq!(reason(&does(&says(1, Answer::Approved))), Some(Reason::UsedUp));
+    }
+
+    #[test]
+    fn clocks_that_differ_admit_no_two_in_one_place() {
+        let (invite, mut claims) = (live(1), Claims::default());
+        let grants = [grant(), grant()];
+        let mut up_to_token = |number: u8, now| {
+            let (key, grant) = (key(number), grants[usize::from(number)].clone());
+            claims.apply(Some(&invite), &Operation::Claim { key: key.clone() }, now).expect("claims");
+            claims
+                .apply(Some(&invite), &Operation::Open { key: key.clone(), grant: grant.clone() }, now)
+                .expect("opens");
+            claims.apply(Some(&invite), &Operation::Redeem { key, grant, generation: 1 }, now).expect("redeems");
+        };
+        up_to_token(0, 10);
+        // By this broker's clock its window is over, by the other one's it is not.
+        up_to_token(1, 10 + WINDOW);
+        let join = |number: u8| Operation::Join {
+            key: key(number),
+            grant: grants[usize::from(number)].clone(),
+            node: node(char::from(b'a' + number)),
+        };
+        let mut joined = 0;
+        for number in [0, 1] {
+            joined += usize::from(claims.apply(Some(&invite), &join(number), 5 + WINDOW).is_ok());
+        }
+        assert_eq!(joined, 0, "each is told to come back, until it is clear whose the place is");
+        assert!(claims.apply(Some(&invite), &join(1), 10 + WINDOW).is_ok());
+        assert!(matches!(claims.apply(Some(&invite), &join(0), 10 + WINDOW), Err(LedgerError::Later(_))));
+    }
+
+    #[test]
+    fn of_two_answers_the_later_one_counts_whoever_went_further() {
+        let (invite, mut denied) = (approve(1), Claims::default());
+        denied.apply(Some(&invite), &ask(1), 1).expect("asks");
+        denied.apply(Some(&invite), &says(1, Answer::Approved), 2).expect("yes");
+        let mut went_on = denied.clone();
+        denied.apply(Some(&invite), &says(1, Answer::Denied), 3).expect("no");
+        went_on.apply(Some(&invite), &Operation::Open { key: key(1), grant: grant() }, 3).expect("opens");
+        let mut unknown = went_on.clone();
+        unknown.uses.get_mut(&key(1)).expect("it").approval = None;
+        for other in [&went_on, &unknown] {
+            let (mut one, mut reverse) = (denied.clone(), other.clone());
+            one.put_back(other);
+            reverse.put_back(&denied);
+            assert_eq!(one.uses[&key(1)].answer(), Some(Answer::Denied));
+            assert_eq!(one, reverse);
+        }
+        let mut waiting = Claims::default();
+        waiting.apply(Some(&invite), &ask(1), 1).expect("asks");
+        waiting.put_back(&unknown);
+        assert!(waiting.uses[&key(1)].is_admitted(), "somebody had said yes, though no log here says so");
+    }
+
+    #[test]
+    fn a_broker_of_an_older_release_gives_nothing_to_whom_nobody_has_approved() {
+        let (invite, mut claims) = (approve(3), Claims::default());
+        for number in 1..=3 {
+            claims.apply(Some(&invite), &ask(number), 1).expect("asks");
+        }
+        claims.apply(Some(&invite), &says(1, Answer::Approved), 2).expect("yes");
+        claims.apply(Some(&invite), &says(2, Answer::Denied), 2).expect("no");
+        let labels = claims.to_labels().expect("labels");
+        // It knows uses by this label only, and keeps the others as they are.
+        let uses: Vec<_> = labels.keys().filter_map(|label| names::key_of(label)).collect();
+        assert_eq!(uses, [key(1)]);
+        assert_eq!(Claims::from_labels(&labels).expect("reads").uses, claims.uses);
+    }
+
+    #[test]
     fn a_key_keeps_its_use_past_the_end_of_the_invite_for_its_window() {
         let (invite, mut claims) = (invite(1), Claims::default());
         let claim = Operation::Claim { key: key(1) };
@@ -656,6 +753,40 @@ pub(crate) mod tests {
                     prop_assert_eq!(&claims, &before, "a refusal changes nothing");
                 }
                 prop_assert!(claims.uses.len() <= usize::try_from(uses).expect("small"));
+                let read = Claims::from_labels(&claims.to_labels().expect("writes")).expect("reads");
+                prop_assert_eq!(read.uses, claims.uses.clone());
+            }
+        }
+
+        /// By whatever clocks, and whatever a person says meanwhile.
+        #[test]
+        fn never_are_more_nodes_there_at_a_time_than_an_invite_has_places(
+            places in 1_u32..4,
+            is_live in any::<bool>(),
+            asks in any::<bool>(),
+            steps in proptest::collection::vec((0_u8..9, 0_u8..6, 0_u64..3 * WINDOW), 0..300),
+        ) {
+            let (mut invite, mut claims) = (live(places), Claims::default());
+            (invite.conditions.live, invite.conditions.approve) = (is_live, asks);
+            let grants: Vec<GrantHash> = (0..6).map(|_| grant()).collect();
+            for (kind, who, now) in steps {
+                let (key, grant, node) = (key(who), grants[usize::from(who)].clone(), node(char::from(b'a' + who)));
+                let operation = match kind {
+                    0 | 1 => Operation::Ask { key, asker: Asker::default() },
+                    2 => Operation::Open { key, grant },
+                    3 => Operation::Redeem { key, grant, generation: now },
+                    4 | 5 => Operation::Join { key, grant, node },
+                    6 => Operation::Free { key, node },
+                    7 => Operation::Answer { key, answer: Answer::Approved },
+                    _ => Operation::Answer { key, answer: Answer::Denied },
+                };
+                let before = claims.clone();
+                if claims.apply(Some(&invite), &operation, now).is_err() {
+                    prop_assert_eq!(&claims, &before, "a refusal changes nothing");
+                }
+                let there = claims.uses.values().filter(|taken| taken.joined.is_some() && taken.left.is_none());
+                prop_assert!(there.clone().count() <= usize::try_from(places).expect("small"));
+                prop_assert!(there.clone().all(|taken| !asks || taken.answer() == Some(Answer::Approved)));
                 let read = Claims::from_labels(&claims.to_labels().expect("writes")).expect("reads");
                 prop_assert_eq!(read.uses, claims.uses.clone());
             }

@@ -293,7 +293,7 @@ fn decide(state: &mut InviteState, batch: &[Waiting], recovered: u64) -> Vec<Ans
         .iter()
         .map(|waiting| {
             let invite = waiting.policy.as_ref().map(|signed| &signed.invite).or(policy.invite());
-            let claims_anew = matches!(waiting.operation, Operation::Claim { .. });
+            let claims_anew = matches!(waiting.operation, Operation::Claim { .. } | Operation::Ask { .. });
             if claims_anew && claims.revoked.is_none() && invite.is_some_and(|invite| invite.iat <= recovered) {
                 return Err(LedgerError::Refused(Reason::BeforeRecovery));
             }

@@ -27,7 +27,7 @@ pub(crate) use objects::{LedgerObject, entry_of, objects};
 pub(crate) use policy::Policy;
 pub(crate) use rotation::{Generation, ReadState, Rotating, Rotations, TokenState};
 pub(crate) use sentinel::{Health, Raised, Sentinel, WENT_BACK, cluster_of};
-pub(crate) use uses::{Answer, Approval, Asker, Join, Redemption, Use};
+pub(crate) use uses::{Answer, Asker, Join, Redemption, Use};
 
 #[cfg(test)]
 pub(crate) use claims::tests;

@@ -39,6 +39,7 @@ pub(super) const ROOT: &str = "swarm-broker.root";
 pub(super) const ROTATING: &str = "swarm-broker.rotating";
 
 const USE: &str = "swarm-broker.use.";
+const APART: &str = "swarm-broker.apart.";
 
 const INVITE_NAME: &str = "swarm-broker.invite.";
 
@@ -79,6 +80,16 @@ pub(super) fn issuing() -> String {
 /// The label of a key's use.
 pub(super) fn use_of(key: &KeyHash) -> String {
     format!("{USE}{key}")
+}
+
+/// The label of a use that gives its key nothing: a person has not said yes, or its node has left.
+pub(super) fn apart_of(key: &KeyHash) -> String {
+    format!("{APART}{key}")
+}
+
+/// The key whose such use a label is, if it is one.
+pub(super) fn apart_key_of(label: &str) -> Option<KeyHash> {
+    label.strip_prefix(APART)?.parse().ok()
 }
 
 /// The key whose use a label is, if it is one.

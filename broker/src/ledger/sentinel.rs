@@ -348,7 +348,9 @@ impl Sentinel {
         let claimed = claims.entry(invite.clone()).or_default();
         claimed.ends = claimed.ends.max(ends);
         claimed.revoked |= present.revoked.is_some();
-        claimed.keys.extend(present.uses.keys().cloned());
+        // What a person was asked about and has not said yes to spends nothing: a log need not tell of it.
+        let admitted = present.uses.iter().filter(|(_, taken)| taken.is_admitted());
+        claimed.keys.extend(admitted.map(|(key, _)| key.clone()));
     }
 
     /// Forgets the claims on what ended below the floor.

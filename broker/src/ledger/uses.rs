@@ -66,6 +66,9 @@ pub(crate) struct Approval {
     /// None yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) answer: Option<Answer>,
+    /// When that was given; 0 before.
+    #[serde(default)]
+    pub(crate) at: u64,
 }
 
 /// Who a machine says it is, and where it called from.
@@ -102,12 +105,18 @@ impl Use {
 
     /// One whose key waits for a person's answer since now.
     pub(super) fn asked(asker: Asker, now: u64) -> Self {
-        Self { approval: Some(Approval { asker, answer: None }), ..Self::claimed(now) }
+        Self { approval: Some(Approval { asker, answer: None, at: 0 }), ..Self::claimed(now) }
     }
 
     /// One whose node was removed: all that is kept of it.
     pub(crate) fn freed(&self, now: u64) -> Self {
         Self { left: Some(now), ..Self::claimed(self.claimed) }
+    }
+
+    /// A person has answered: the window begins.
+    pub(crate) fn answered(&mut self, answer: Answer, now: u64) {
+        let asker = self.approval.take().map(|approval| approval.asker).unwrap_or_default();
+        (self.approval, self.claimed) = (Some(Approval { asker, answer: Some(answer), at: now }), now);
     }
 
     /// The answer of a person who was asked; none where nobody was, or has not answered yet.
@@ -167,11 +176,11 @@ impl Use {
     pub(super) fn further(&self, other: &Self) -> Self {
         let came = |taken: &Self| {
             let redeemed = taken.redeemed.as_ref().map(|redemption| (redemption.last, redemption.times));
-            let answered = taken.answer().is_some();
-            (taken.left.is_some(), taken.joined.is_some(), redeemed, taken.grant.is_some(), answered)
+            (taken.left.is_some(), taken.joined.is_some(), redeemed, taken.grant.is_some())
         };
         let further = if came(other) >= came(self) { other } else { self };
-        Self { claimed: self.claimed.min(other.claimed), ..further.clone() }
+        let approval = later(self.approval.as_ref(), other.approval.as_ref(), further.grant.is_some());
+        Self { claimed: self.claimed.min(other.claimed), approval, ..further.clone() }
     }
 
     /// Whether the grant is the open or the redeemed one. A machine that asked for another grant while its engine
@@ -181,4 +190,13 @@ impl Use {
         let joined = self.joined.as_ref().map(|join| &join.grant);
         [self.grant.as_ref(), redeemed, joined].contains(&Some(grant))
     }
+}
+
+/// The later answer of two; a no, if they came at the same time. That a key `went_on` says that somebody had said yes, where no
+/// answer is known.
+fn later(one: Option<&Approval>, other: Option<&Approval>, went_on: bool) -> Option<Approval> {
+    let rank = |approval: &&Approval| (approval.at, approval.answer == Some(Answer::Denied));
+    let later = one.into_iter().chain(other).max_by_key(rank)?;
+    let unanswered = later.answer.is_none();
+    (!(unanswered && went_on)).then(|| later.clone())
 }

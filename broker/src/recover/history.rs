@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit::{self, AuditError, Event};
 use crate::clock;
 use crate::keys::{AFTER_A_LEAK, What};
-use crate::ledger::{Answer, Approval, Asker, Claims, Join, Redemption, Use};
+use crate::ledger::{Answer, Claims, Join, Redemption, Use};
 use crate::state::{FROM_KEYS_FILE, INTO_KEYS_FILE};
 
 /// One log.
@@ -231,9 +231,7 @@ impl Told {
     }
 
     fn answered(&mut self, key: KeyHash, answer: Answer, now: u64) {
-        let taken = self.of(key, now);
-        taken.claimed = now;
-        taken.approval = Some(Approval { asker: Asker::default(), answer: Some(answer) });
+        self.of(key, now).answered(answer, now);
     }
 }
 

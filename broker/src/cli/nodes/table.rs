@@ -4,7 +4,8 @@ use crate::admin::{self, plain};
 use crate::cli::wait::{labels, named};
 use crate::clock;
 use crate::fleet::{
-    Absent, Compared, Comparison, GONE, Missing, NEVER_SEEN, NO_CONFIRM, NO_TOKEN, NodeState, OnTheWay, WINDOW_ENDED,
+    Absent, Compared, Comparison, GONE, Missing, NEVER_SEEN, NO_APPROVAL, NO_CONFIRM, NO_TOKEN, NodeState, OnTheWay,
+    WINDOW_ENDED,
 };
 
 /// One line, fit for a terminal.
@@ -118,6 +119,7 @@ pub(super) fn of_missing(one: &Missing) -> String {
 /// What the reason means, and what to do.
 fn words(one: &Missing) -> &'static str {
     match one.reason.as_str() {
+        NO_APPROVAL => "it waits for your answer: see 'broker pending'",
         NO_TOKEN => "it has a use and did not ask for the token yet",
         NO_CONFIRM => "it has the token and did not confirm yet: if it stays so, run 'joiner join' on it",
         WINDOW_ENDED if one.state == Absent::Missing => {

@@ -52,7 +52,15 @@ fn seen(name: &str, refused: Option<&str>) -> Sighting {
 
 fn boot(name: &str) -> Booting {
     let invite = INVITE.parse().expect("an id");
-    Booting { invite, role: Some(Role::Worker), key: key(name), claimed: NOW - 60, redeemed: None, open: true }
+    Booting {
+        invite,
+        role: Some(Role::Worker),
+        key: key(name),
+        claimed: NOW - 60,
+        redeemed: None,
+        open: true,
+        waits: false,
+    }
 }
 
 /// One of each.

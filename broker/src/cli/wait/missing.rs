@@ -50,6 +50,9 @@ impl Missing {
             (State::Stuck, WINDOW_ENDED) => {
                 "it did not confirm within its hour: run 'joiner join' on it with a new invite"
             }
+            (State::Stuck, NO_APPROVAL) => {
+                "it waits for your answer: 'broker pending', then 'broker approve' or 'broker deny'"
+            }
             (State::Stuck, NO_CONFIRM) => {
                 "it has the token and did not confirm: look at 'joiner status' on it, run 'joiner join' again"
             }
@@ -68,6 +71,7 @@ impl Missing {
 }
 
 const NO_CONFIRM: &str = "no-confirm";
+const NO_APPROVAL: &str = "no-approval";
 const NO_TOKEN: &str = "no-token";
 const WINDOW_ENDED: &str = "window-ended";
 const NOT_READY: &str = "not-ready";
@@ -94,6 +98,7 @@ impl Tally {
         });
         let stuck = self.stuck().map(|(machine, boot)| {
             let reason = match boot.redeemed {
+                _ if boot.waits => NO_APPROVAL,
                 _ if !boot.open => WINDOW_ENDED,
                 Some(_) => NO_CONFIRM,
                 None => NO_TOKEN,

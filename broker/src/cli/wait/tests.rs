@@ -70,7 +70,7 @@ fn node(name: char, state: NodeState) -> NodeLine {
 fn boot(name: char, redeemed: bool, open: bool) -> Booting {
     let (invite, key) = (InviteId::random(), key(&name.to_string()));
     let redeemed = redeemed.then_some(BEGAN + 1);
-    Booting { invite, role: Some(Role::Worker), key, claimed: BEGAN, redeemed, open }
+    Booting { invite, role: Some(Role::Worker), key, claimed: BEGAN, redeemed, open, waits: false }
 }
 
 fn of_all(count: usize) -> Tally {
