@@ -13,7 +13,8 @@ mod tls;
 #[cfg(feature = "authority")]
 pub use authority::{
     AuthorityError, BrokerServer, Caller, Csr, Identity, IdentityKey, Issuing, IssuingCertificate, MachineIdentity,
-    ManagerIdentity, NodeCertificate, RecordSigner, Root, Thumbprint, WorkerIdentity, has_signed, record_key,
+    ManagerIdentity, NodeCertificate, NotAName, OperatorCertificate, OperatorName, RecordSigner, Root, Thumbprint,
+    WorkerIdentity, has_signed, record_key,
 };
 pub use key::{KeyError, SigningKey};
 pub use node::{NodeKeyError, NodeKeyPair};

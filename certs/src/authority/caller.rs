@@ -1,4 +1,4 @@
-//! Who calls, read from a certificate that was verified: a machine with an identity, or a node of the swarm.
+//! Who calls, read from a certificate that was verified: a machine with an identity, a node of the swarm, or an operator.
 //!
 //! Keeps promise 2: key and thumbprint come from the very certificate of the connection.
 //! Must not be built from a certificate that no verifier has accepted.
@@ -10,7 +10,7 @@ use protocol::{ClusterId, InviteId, KeyHash, NodeId, Role, SwarmId};
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use super::AuthorityError;
+use super::{AuthorityError, OperatorCertificate};
 
 /// SHA-256 of a certificate's DER in base64url: `x5t#S256` (RFC 8705 §3.1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +44,19 @@ pub enum Caller {
     Identity(MachineIdentity),
     /// A node of the swarm.
     Node(NodeCertificate),
+    /// A person or a program that gives orders.
+    Operator(OperatorCertificate),
+}
+
+impl Caller {
+    /// Reads who it is from a certificate that the issuing CAs' verifier has accepted.
+    pub(crate) fn of_ours(certificate: &CertificateDer<'_>) -> Result<Self, AuthorityError> {
+        // No certificate passes for both: each has one name, and its second part says which.
+        match OperatorCertificate::from_verified(certificate) {
+            Ok(operator) => Ok(Self::Operator(operator)),
+            Err(_) => MachineIdentity::from_verified(certificate).map(Self::Identity),
+        }
+    }
 }
 
 /// A machine that is booting, by what it may become. The two are different types: what is only a manager's to have

@@ -9,7 +9,10 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
 
-use super::{AuthorityError, MachineIdentity, RecordSigner, caller::identity_uri, parameters};
+use super::{
+    AuthorityError, MachineIdentity, OperatorCertificate, OperatorName, RecordSigner, caller::identity_uri,
+    operator::operator_uri, parameters,
+};
 use crate::SigningKey;
 
 /// A certificate signing request whose signature was checked; only its public key is kept.
@@ -181,6 +184,22 @@ impl Issuing {
         let leaf = params.signed_by(&csr.0, &self.issuer()?).map_err(AuthorityError::Signing)?;
         let identity = MachineIdentity::from_verified(leaf.der())?;
         Ok((format!("{}{}", leaf.pem(), self.pem), identity))
+    }
+
+    /// Makes an operator's certificate for a key, PEM: for so many seconds, but not for longer than this CA lives.
+    pub fn operator(
+        &self,
+        csr: &Csr,
+        name: &OperatorName,
+        lifetime: u64,
+        now: UnixTime,
+    ) -> Result<(String, OperatorCertificate), AuthorityError> {
+        let uri = operator_uri(&self.public.cluster, name);
+        let lifetime = lifetime.min(self.public.ends.saturating_sub(now.as_secs()));
+        let params = parameters::operator(&self.public.cluster, &uri, lifetime, now)?;
+        let leaf = params.signed_by(&csr.0, &self.issuer()?).map_err(AuthorityError::Signing)?;
+        let operator = OperatorCertificate::from_verified(leaf.der())?;
+        Ok((leaf.pem(), operator))
     }
 
     fn issuer(&self) -> Result<Issuer<'_, &SigningKey>, AuthorityError> {

@@ -5,6 +5,7 @@
 
 mod caller;
 mod issuing;
+mod operator;
 mod parameters;
 mod record;
 mod root;
@@ -12,6 +13,7 @@ mod statement;
 
 pub use caller::{Caller, Identity, MachineIdentity, ManagerIdentity, NodeCertificate, Thumbprint, WorkerIdentity};
 pub use issuing::{BrokerServer, Csr, Issuing, IssuingCertificate};
+pub use operator::{NotAName, OperatorCertificate, OperatorName};
 pub use record::{RecordSigner, record_key};
 pub use root::Root;
 pub use statement::{IdentityKey, has_signed};

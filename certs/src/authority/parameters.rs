@@ -26,6 +26,7 @@ const ISSUING_LIFETIME: u64 = 366 * DAY;
 const SERVER_LIFETIME: u64 = 7 * DAY;
 const IDENTITY_LIFETIME: u64 = 15 * 60;
 const RECORD_LIFETIME: u64 = DAY;
+const OPERATOR_LONGEST: u64 = 366 * DAY;
 /// id-kp-documentSigning (RFC 9336): what holds it passes neither for a server nor for a client.
 const DOCUMENT_SIGNING: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 3, 36];
 
@@ -74,6 +75,19 @@ fn names(cluster: &ClusterId, generation: u32) -> Result<Vec<SanType>, Authority
 pub(super) fn identity(cluster: &ClusterId, uri: &str, now: UnixTime) -> Result<CertificateParams, AuthorityError> {
     let client = ExtendedKeyUsagePurpose::ClientAuth;
     let mut params = leaf("identity", cluster, now, BACKDATE_IDENTITY, IDENTITY_LIFETIME, client)?;
+    params.subject_alt_names = vec![SanType::URI(uri.try_into().map_err(AuthorityError::Signing)?)];
+    Ok(params)
+}
+
+/// The same, with a life of its own: what an operator may do is looked up each time, and ends when it is taken away.
+pub(super) fn operator(
+    cluster: &ClusterId,
+    uri: &str,
+    lifetime: u64,
+    now: UnixTime,
+) -> Result<CertificateParams, AuthorityError> {
+    let (client, lifetime) = (ExtendedKeyUsagePurpose::ClientAuth, lifetime.min(OPERATOR_LONGEST));
+    let mut params = leaf("operator", cluster, now, BACKDATE_IDENTITY, lifetime, client)?;
     params.subject_alt_names = vec![SanType::URI(uri.try_into().map_err(AuthorityError::Signing)?)];
     Ok(params)
 }

@@ -14,12 +14,12 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, Ser
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use crate::{AuthorityError, BrokerServer, Caller, IssuingCertificate, MachineIdentity, NodeCertificate};
+use crate::{AuthorityError, BrokerServer, Caller, IssuingCertificate, NodeCertificate};
 
 type Verifier = Option<Arc<dyn ClientCertVerifier>>;
 
-/// Which client certificates are accepted: identities of our issuing CAs, and nodes of the swarm. Both can change
-/// while connections are open.
+/// Which client certificates are accepted: identities and operators of our issuing CAs, and nodes of the swarm. Both can
+/// change while connections are open.
 pub struct ClientTrust {
     provider: Arc<CryptoProvider>,
     identities: RwLock<Verifier>,
@@ -58,7 +58,7 @@ impl ClientTrust {
         // Issuing CAs are the anchors here, and webpki knows no path length of an anchor: what came with the leaf is
         // left out, so that a CA below an issuing CA issues nothing.
         match verify(&self.identities, leaf, &[], now) {
-            Ok(_) => MachineIdentity::from_verified(leaf).map(Caller::Identity).map_err(wrong),
+            Ok(_) => Caller::of_ours(leaf).map_err(wrong),
             Err(error) => match verify(&self.nodes, leaf, rest, now) {
                 Ok(_) => NodeCertificate::from_verified(leaf, rest).map(Caller::Node).map_err(wrong),
                 Err(_) => Err(error),

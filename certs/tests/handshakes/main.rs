@@ -8,6 +8,7 @@ mod forgery;
 mod generations;
 mod identities;
 mod nodes;
+mod operators;
 mod pipe;
 mod records;
 mod sessions;

@@ -30,6 +30,7 @@ fn accepted_node(cluster: &Cluster, shown: Shown, trust: &Arc<ClientTrust>) -> N
     match accepted(cluster, shown, trust) {
         Caller::Node(node) => node,
         Caller::Identity(identity) => panic!("read as an identity: {identity:?}"),
+        Caller::Operator(operator) => panic!("read as an operator: {operator:?}"),
     }
 }
 
