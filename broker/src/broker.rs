@@ -18,7 +18,9 @@ use crate::departure::Silence;
 use crate::fleet::{Enforce, Look, Recent};
 use crate::joiners::Joiners;
 use crate::keys::Keys;
-use crate::ledger::{Directory, Invites, IssuingCas, ListedLog, Listings, POLICY, Peer, Retire, Rotations, Sentinel};
+use crate::ledger::{
+    Directory, Invites, IssuingCas, ListedLog, Listings, Operators, POLICY, Peer, Retire, Rotations, Sentinel,
+};
 use crate::metrics::Metrics;
 use crate::rotation::Rotation;
 use crate::state::KeySource;
@@ -55,6 +57,7 @@ pub(crate) struct Broker {
     pub(crate) directory: Directory,
     pub(crate) invites: Arc<Invites>,
     pub(crate) listings: Listings,
+    pub(crate) operators: Operators,
     pub(crate) issuing_cas: IssuingCas,
     pub(crate) joiners: Joiners,
     /// The copies of the other brokers' logs.

@@ -21,6 +21,7 @@ mod jwt;
 mod keys;
 mod ledger;
 mod metrics;
+mod operators;
 mod peers;
 mod recover;
 mod review;

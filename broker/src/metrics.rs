@@ -23,6 +23,7 @@ pub(crate) enum Step {
     handover,
     log,
     joiner,
+    operator,
     health,
     other,
 }

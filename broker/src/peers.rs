@@ -15,6 +15,7 @@ use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::broker::Broker;
 use crate::clock;
@@ -23,6 +24,9 @@ use crate::clock;
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long another broker may take to say whether it is ready.
 const READY: Duration = Duration::from_secs(2);
+
+/// How long a name may take to have addresses.
+const LOOK_UP: Duration = Duration::from_secs(5);
 
 /// Asks brokers of one cluster.
 pub(crate) struct Peers {
@@ -72,19 +76,33 @@ impl Peers {
         matches!(asked, Ok(Ok(reply)) if reply.status() == StatusCode::OK)
     }
 
-    async fn ask_by(
+    /// A connection as whoever has this certificate, for one who makes the request.
+    pub(crate) async fn connect_as(
         &self,
-        tls: ClientConfig,
+        shown: NodeKeyPair,
         address: &BrokerAddress,
-        mut request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, String> {
+    ) -> Result<TlsStream<TcpStream>, String> {
+        let tls = self.client.with_certificate(shown.chain, shown.key).map_err(|error| error.to_string())?;
+        self.connect(tls, address).await
+    }
+
+    async fn connect(&self, tls: ClientConfig, address: &BrokerAddress) -> Result<TlsStream<TcpStream>, String> {
         let name = self.client.server_name().map_err(|error| error.to_string())?;
         let connecting = async {
             let stream = TcpStream::connect((address.host(), address.port())).await?;
             TlsConnector::from(Arc::new(tls)).connect(name, stream).await
         };
         let stream = tokio::time::timeout(CONNECT, connecting).await.map_err(|_| "no connection in time")?;
-        let stream = stream.map_err(|error| error.to_string())?;
+        stream.map_err(|error| error.to_string())
+    }
+
+    async fn ask_by(
+        &self,
+        tls: ClientConfig,
+        address: &BrokerAddress,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, String> {
+        let stream = self.connect(tls, address).await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         // It ends when the sender and the reply are dropped.
@@ -99,4 +117,32 @@ impl Peers {
 pub(crate) async fn body(reply: Response<Incoming>, most: usize) -> Result<Bytes, String> {
     let body = Limited::new(reply.into_body(), most).collect().await;
     body.map(http_body_util::Collected::to_bytes).map_err(|error| error.to_string())
+}
+
+/// Every address of a name. A name that has none now is asked as it is, and that says why.
+pub(crate) async fn each_of(named: &BrokerAddress) -> Vec<BrokerAddress> {
+    let asked = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((named.host(), named.port()))).await;
+    let found: Vec<BrokerAddress> =
+        asked.ok().and_then(Result::ok).into_iter().flatten().map(BrokerAddress::from).collect();
+    if found.is_empty() { vec![named.clone()] } else { found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_address_of_a_name_is_asked() {
+        let of = async |text: &str| -> Vec<String> {
+            let named = text.parse().expect("an address");
+            each_of(&named).await.iter().map(ToString::to_string).collect()
+        };
+        let known: Vec<String> = std::net::ToSocketAddrs::to_socket_addrs(&("localhost", 9))
+            .expect("a name that each machine has")
+            .map(|address| address.to_string())
+            .collect();
+        assert_eq!(of("localhost:9").await, known);
+        assert_eq!(of("[fd00::1]:9").await, ["[fd00::1]:9"]);
+        assert_eq!(of("nobody.invalid:9").await, ["nobody.invalid:9"]);
+    }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -22,7 +22,7 @@ use super::sightings::sightings;
 use super::words::{
     AdoptOrder, Adopted, ClaimedInvite, ClaimsShown, InviteLineReply, InviteShown, InvitesShown, Revoked,
 };
-use super::{joiners, keys, operator, pending, recover, roles, rotate, status, unlock_key};
+use super::{joiners, keys, operator, operators, pending, records, recover, roles, rotate, status, unlock_key};
 use crate::admission::{InviteOrder, Revocation, make_invite, revoke_invite};
 use crate::broker::Broker;
 use crate::denial::Denial;
@@ -115,11 +115,21 @@ async fn answer(broker: &Arc<Broker>, operator: String, request: Request<Incomin
         recover::RECOVER => recover::body(body).await,
         _ => body_of(body).await,
     };
-    let body = match body {
-        Ok(body) => body,
-        Err(wrong) => return problem(&wrong),
-    };
-    let answered = match (&parts.method, path.as_str()) {
+    match body {
+        Ok(body) => answered(broker, operator, &parts.method, &path, body).await,
+        Err(wrong) => problem(&wrong),
+    }
+}
+
+/// Carries out the order of somebody who may give it.
+pub(crate) async fn answered(
+    broker: &Arc<Broker>,
+    operator: String,
+    method: &Method,
+    path: &str,
+    body: Bytes,
+) -> Reply {
+    let answered = match (method, path) {
         (&Method::GET, "/v1/status") => status::status(broker).await,
         (&Method::GET, "/v1/nodes") => fleet::report(broker).await.map(|report| json(&report)),
         (&Method::GET, "/v1/invites") => invites(broker).await,
@@ -146,6 +156,10 @@ async fn answer(broker: &Arc<Broker>, operator: String, request: Request<Incomin
         (&Method::POST, "/v1/ca/request") => keys::request(broker, &body).await,
         (&Method::POST, "/v1/ca/install") => keys::install(broker, operator, &body).await,
         (&Method::POST, "/v1/rotate/preview") => rotate::preview(broker, &body).await,
+        (&Method::POST, records::RECORDS) => records::records(broker, &body).await,
+        (&Method::GET, operators::OPERATORS) => operators::list(broker).await,
+        (&Method::POST, operators::OPERATORS) => operators::create(broker, operator, &body).await,
+        (&Method::POST, path) if operators::revoked(path).is_some() => operators::revoke(broker, operator, path).await,
         (&Method::POST, path) if revoked_id(path).is_some() => revoke(broker, operator, path).await,
         _ => Ok(complaint(
             ProblemKind::NotFound,

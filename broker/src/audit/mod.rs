@@ -30,6 +30,7 @@ pub(crate) use error::AuditError;
 pub(crate) use files::{BESIDE, FILE, Files};
 pub(crate) use head::{BadHead, Head, PublicLogKey, cosigned_by};
 pub(crate) use log::{Audit, is_empty, record_once, record_one};
+pub(crate) use page::{copies_in, page_of_copy};
 pub(crate) use proof::{leads, path};
 pub(crate) use reading::{Claimed, Known, KnownToken, each};
 pub(crate) use reason::Reason;

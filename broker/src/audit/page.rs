@@ -1,11 +1,11 @@
-//! A page of the log, for the brokers that copy it.
+//! A page of a log, for the brokers that copy it and for operators elsewhere.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Audit, AuditError};
+use super::{Audit, AuditError, FILE};
 
 /// A page is full with so many bytes.
 const PAGE: usize = 512 * 1024;
@@ -23,6 +23,38 @@ impl Audit {
         };
         tokio::task::spawn_blocking(read).await.map_err(|_| AuditError::Closed)?
     }
+}
+
+/// The brokers of whose logs there are copies in this folder.
+pub(crate) async fn copies_in(folder: PathBuf) -> Result<Vec<String>, AuditError> {
+    let below = folder.clone();
+    let names = move || {
+        let entries = match std::fs::read_dir(&below) {
+            Ok(entries) => entries.collect::<Result<Vec<_>, _>>()?,
+            // A broker that is alone has none.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let copies = entries.iter().filter(|entry| entry.path().join(FILE).is_file());
+        Ok::<_, io::Error>(copies.filter_map(|entry| entry.file_name().into_string().ok()).collect())
+    };
+    let names = tokio::task::spawn_blocking(names).await.map_err(|_| AuditError::Closed)?;
+    names.map_err(|error| AuditError::io(&folder, &error))
+}
+
+/// Whole records of the copy in this folder, from this byte on, and its length; none of them without a byte to begin at.
+pub(crate) async fn page_of_copy(folder: PathBuf, from: Option<u64>) -> Result<(String, u64), AuditError> {
+    let path = folder.join(FILE);
+    let below = path.clone();
+    let read = move || {
+        let length = std::fs::metadata(&below)?.len();
+        let mut records = from.map_or_else(|| Ok(Vec::new()), |from| page(&below, from, length))?;
+        // What is being written is no record yet.
+        records.truncate(records.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1));
+        Ok::<_, io::Error>((String::from_utf8_lossy(&records).into_owned(), length))
+    };
+    let read = tokio::task::spawn_blocking(read).await.map_err(|_| AuditError::Closed)?;
+    read.map_err(|error| AuditError::io(&path, &error))
 }
 
 fn page(path: &Path, from: u64, end: u64) -> io::Result<Vec<u8>> {

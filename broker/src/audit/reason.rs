@@ -63,6 +63,12 @@ pub(crate) enum Reason {
     NotRedeemed,
     /// The cluster's keys were asked for by a manager that no broker vouched for: an alarm.
     NoManager,
+    /// An operator's certificate of which the ledger knows nothing, or of another key than it says: an alarm.
+    NoOperator,
+    /// The operator was revoked or has ended, or was made before the ledger was recovered.
+    OperatorRevoked,
+    /// The operator has no right to this, or nobody has from elsewhere.
+    OperatorRight,
 }
 
 impl Reason {
@@ -104,13 +110,18 @@ impl Reason {
             Self::NoManager => {
                 "it asked for the cluster's keys, and nothing explains it as a manager: if it is one of yours, 'broker adopt' it; else remove it and rotate the manager token"
             }
+            Self::NoOperator => {
+                "it showed an operator's certificate that no broker listed: somebody has the issuing key, 'broker rotate ca --now'"
+            }
+            Self::OperatorRevoked => "its operator was revoked or has ended: 'broker operator create' makes one anew",
+            Self::OperatorRight => "its operator has no right to this: 'broker operator list' shows which it has",
         }
     }
 
     /// Whether the refusal is a sign of an attack rather than of bad luck.
     pub(crate) fn is_alarm(self) -> bool {
         match self {
-            Self::OtherKey | Self::OtherNode | Self::Statement | Self::NoManager => true,
+            Self::OtherKey | Self::OtherNode | Self::Statement | Self::NoManager | Self::NoOperator => true,
             Self::NotSigned
             | Self::OtherCluster
             | Self::NotOurs
@@ -133,7 +144,9 @@ impl Reason {
             | Self::OtherSwarm
             | Self::NoNode
             | Self::WrongRole
-            | Self::NotRedeemed => false,
+            | Self::NotRedeemed
+            | Self::OperatorRevoked
+            | Self::OperatorRight => false,
         }
     }
 }

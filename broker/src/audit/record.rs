@@ -175,6 +175,12 @@ pub(crate) enum Event {
     /// The issuing CA or the root ends soon.
     #[serde(rename = "key.ending")]
     KeyEnding,
+    /// An operator's certificate was made, with these rights.
+    #[serde(rename = "operator.created")]
+    OperatorCreated,
+    /// An operator may do nothing from elsewhere any more.
+    #[serde(rename = "operator.revoked")]
+    OperatorRevoked,
     /// A request was refused.
     #[serde(rename = "refused")]
     Refused,
@@ -238,7 +244,7 @@ pub(crate) struct Record {
     pub(crate) labels: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) operator: Option<String>,
-    /// Which key of ours.
+    /// Which key of ours, or which operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) what: Option<String>,
     /// The generation of a role's join token, or of a key of ours.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::AdminSocket;
-use crate::admin;
+use crate::admin::{self, Admin};
 use crate::clock;
 use crate::exit::{Code, Failure};
 use crate::fleet::{NodeState, Report};
@@ -56,10 +56,11 @@ impl Findings {
 
 impl Doctor {
     pub(super) fn run(self) -> Result<(), Failure> {
+        let admin = self.admin.here()?;
         let mut findings = Findings::default();
         let cluster = self.state(&mut findings);
         self.engine(&mut findings)?;
-        let status = self.broker(&mut findings);
+        let status = broker(&admin, &mut findings);
         if let Some(cluster) = cluster {
             issuing_key(&cluster, status.as_ref(), &mut findings);
         }
@@ -128,46 +129,46 @@ impl Doctor {
         }
         Ok(())
     }
+}
 
-    fn nodes(&self, findings: &mut Findings) {
-        match self.admin.open().get::<Report>("/v1/nodes") {
-            Ok(report) => match report.count(NodeState::Unexplained) {
-                0 => findings.ok("nodes", "every node is explained, or on its way"),
-                count => {
-                    findings.wrong("nodes", format!("unexplained: {count}. See 'broker nodes'; adopt or remove them"));
-                }
-            },
-            Err(error) => findings.wrong("nodes", error.to_string()),
+fn nodes(admin: &Admin, findings: &mut Findings) {
+    match admin.get::<Report>("/v1/nodes") {
+        Ok(report) => match report.count(NodeState::Unexplained) {
+            0 => findings.ok("nodes", "every node is explained, or on its way"),
+            count => {
+                findings.wrong("nodes", format!("unexplained: {count}. See 'broker nodes'; adopt or remove them"));
+            }
+        },
+        Err(error) => findings.wrong("nodes", error.to_string()),
+    }
+}
+
+fn broker(admin: &Admin, findings: &mut Findings) -> Option<admin::Status> {
+    let status = match admin.get::<admin::Status>("/v1/status") {
+        Ok(status) => status,
+        Err(error) => {
+            findings.wrong("broker", error.to_string());
+            return None;
+        }
+    };
+    for behind in &status.behind {
+        match behind.problem {
+            Some(_) => findings.wrong("key", behind.words()),
+            None => findings.advice("key", behind.words()),
         }
     }
-
-    fn broker(&self, findings: &mut Findings) -> Option<admin::Status> {
-        let status = match self.admin.open().get::<admin::Status>("/v1/status") {
-            Ok(status) => status,
-            Err(error) => {
-                findings.wrong("broker", error.to_string());
-                return None;
-            }
-        };
-        for behind in &status.behind {
-            match behind.problem {
-                Some(_) => findings.wrong("key", behind.words()),
-                None => findings.advice("key", behind.words()),
-            }
-        }
-        if !status.ready {
-            findings.wrong("broker", format!("running, not ready: {}", status.missing.join("; ")));
-            return Some(status);
-        }
-        findings.ok("broker", format!("running, ready, release {}", status.release));
-        if status.alarms > 0 {
-            findings.advice("alarms", format!("{} since the broker started: see 'broker audit list'", status.alarms));
-        }
-        tokens(&status, findings);
-        self.nodes(findings);
-        joiners(&status, findings);
-        Some(status)
+    if !status.ready {
+        findings.wrong("broker", format!("running, not ready: {}", status.missing.join("; ")));
+        return Some(status);
     }
+    findings.ok("broker", format!("running, ready, release {}", status.release));
+    if status.alarms > 0 {
+        findings.advice("alarms", format!("{} since the broker started: see 'broker audit list'", status.alarms));
+    }
+    tokens(&status, findings);
+    nodes(admin, findings);
+    joiners(&status, findings);
+    Some(status)
 }
 
 /// What ends soon, or has ended.

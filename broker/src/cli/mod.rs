@@ -1,17 +1,20 @@
 //! The command line: one file a command.
 
+mod admin_socket;
 mod adopt;
 mod audit;
 mod backup;
 mod ca;
 mod cloud_init;
 mod conditions;
+mod context;
 mod doctor;
 mod generate;
 mod init;
 mod invite;
 mod joiner;
 mod nodes;
+mod operator;
 mod pending;
 mod recover;
 mod restore;
@@ -23,11 +26,11 @@ mod uninstall;
 mod up;
 mod wait;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::admin::Admin;
+use self::admin_socket::{AdminSocket, not_elsewhere, takes_context};
 use crate::exit::{self, Failure};
 use crate::state::PrivateFile;
 
@@ -35,6 +38,9 @@ use crate::state::PrivateFile;
 #[derive(Parser)]
 #[command(name = "broker", version, after_help = exit::HELP, arg_required_else_help = true)]
 struct CommandLine<C: Subcommand> {
+    /// Before the command, too: each that takes it shows it.
+    #[arg(long, value_name = "NAME", global = true, hide = true)]
+    context: Option<String>,
     #[command(subcommand)]
     command: C,
 }
@@ -69,6 +75,10 @@ enum Command {
     Uninstall(uninstall::Uninstall),
     #[command(subcommand)]
     Audit(audit::Audit),
+    #[command(subcommand)]
+    Operator(operator::Operator),
+    #[command(subcommand)]
+    Context(context::Context),
 }
 
 /// All commands: the shown ones, and the one that makes man pages and completions of them.
@@ -78,14 +88,6 @@ enum AnyCommand {
     Shown(Box<Command>),
     #[command(hide = true)]
     Generate(generate::Generate),
-}
-
-/// Where the running broker is.
-#[derive(Clone, clap::Args)]
-struct AdminSocket {
-    /// The running broker's admin socket
-    #[arg(long = "admin", value_name = "SOCKET", env = "BROKER_ADMIN", default_value = "/run/broker/admin.sock")]
-    path: PathBuf,
 }
 
 /// What every order to the running broker takes besides what it is about.
@@ -101,16 +103,11 @@ struct OrderFlags {
     admin: AdminSocket,
 }
 
-impl AdminSocket {
-    fn open(&self) -> Admin {
-        Admin::at(&self.path)
-    }
-}
-
 /// Reads the command line and does what it says.
 pub(crate) fn run() -> Result<(), Failure> {
-    match CommandLine::<AnyCommand>::try_parse() {
-        Ok(line) => match line.command {
+    match typed() {
+        Ok((CommandLine { context: Some(name), .. }, false)) => Err(not_elsewhere(&name)),
+        Ok((line, _)) => match line.command {
             AnyCommand::Shown(command) => command.run(),
             AnyCommand::Generate(generate) => generate.run(),
         },
@@ -121,6 +118,15 @@ pub(crate) fn run() -> Result<(), Failure> {
             std::process::exit(code);
         }
     }
+}
+
+/// The command line, and whether its command can be about another machine.
+fn typed() -> Result<(CommandLine<AnyCommand>, bool), clap::Error> {
+    let mut command = CommandLine::<AnyCommand>::command();
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    let takes_context = takes_context(&command, &matches);
+    let line = CommandLine::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
+    Ok((line, takes_context))
 }
 
 impl Command {
@@ -149,6 +155,8 @@ impl Command {
             Self::Doctor(doctor) => doctor.run(),
             Self::Uninstall(uninstall) => uninstall.run(),
             Self::Audit(audit) => audit.run(),
+            Self::Operator(operator) => operator.run(),
+            Self::Context(context) => context.run(),
         }
     }
 }

@@ -23,8 +23,6 @@ use crate::swarm::Engine;
 
 /// For one broker.
 pub(super) const ONE: Duration = Duration::from_secs(15);
-/// How long a name may take to have addresses.
-const LOOK_UP: Duration = Duration::from_secs(5);
 /// A reply has some kilobytes.
 const MOST: usize = 64 * 1024;
 
@@ -78,14 +76,6 @@ impl Asker<'_> {
     }
 }
 
-/// Every address of a name. A name that has none now is asked as it is, and that says why.
-pub(super) async fn each_of(named: &BrokerAddress) -> Vec<BrokerAddress> {
-    let asked = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((named.host(), named.port()))).await;
-    let found: Vec<BrokerAddress> =
-        asked.ok().and_then(Result::ok).into_iter().flatten().map(BrokerAddress::from).collect();
-    if found.is_empty() { vec![named.clone()] } else { found }
-}
-
 /// Why a broker did not give them.
 pub(super) enum Trouble {
     /// Final, with the request's id.
@@ -118,25 +108,5 @@ pub(super) async fn ask(
     match status {
         StatusCode::FORBIDDEN => Err(Trouble::Refused(request)),
         status => Err(Trouble::Passing(format!("it answered {} (request {request})", status.as_u16()))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn every_address_of_a_name_is_asked() {
-        let of = async |text: &str| -> Vec<String> {
-            let named = text.parse().expect("an address");
-            each_of(&named).await.iter().map(ToString::to_string).collect()
-        };
-        let known: Vec<String> = std::net::ToSocketAddrs::to_socket_addrs(&("localhost", 9))
-            .expect("a name that each machine has")
-            .map(|address| address.to_string())
-            .collect();
-        assert_eq!(of("localhost:9").await, known);
-        assert_eq!(of("[fd00::1]:9").await, ["[fd00::1]:9"]);
-        assert_eq!(of("nobody.invalid:9").await, ["nobody.invalid:9"]);
     }
 }

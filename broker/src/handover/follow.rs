@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use protocol::{BrokerAddress, SharedKey};
 
-use super::ask::{Asker, ONE, Trouble, ask, each_of};
+use super::ask::{Asker, ONE, Trouble, ask};
 use super::voucher::{LABEL, Voucher, trusted};
 use crate::broker::Broker;
 use crate::clock;
 use crate::keys::{self, Behind, What};
 use crate::ledger::Peer;
-use crate::peers::Peers;
+use crate::peers::{Peers, each_of};
 use crate::state::{Cluster, KeySource};
 use crate::swarm::{EngineError, Membership};
 

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use protocol::{BrokerAddress, ClusterId, HandoverReply, NodeId, Pin};
 
-use super::ask::{Asker, ONE, Trouble, ask, each_of};
+use super::ask::{Asker, ONE, Trouble, ask};
 use crate::audit::{self, Event, Record};
 use crate::exit::{Code, Failure};
-use crate::peers::Peers;
+use crate::peers::{Peers, each_of};
 use crate::state::{Cluster, Waiting};
 use crate::swarm::Engine;
 

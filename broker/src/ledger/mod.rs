@@ -12,6 +12,7 @@ mod joiners;
 mod listed;
 mod names;
 mod objects;
+mod operators;
 mod policy;
 mod rotation;
 mod sentinel;
@@ -24,6 +25,7 @@ pub(crate) use issuing::{Generations, IssuingCas, OVERLAP, generations};
 pub(crate) use joiners::{Facts, Listing, Listings, MOST_JOINERS, is_room_for};
 pub(crate) use listed::{InviteKey, ListedLog, POLICY, Peer, Retire, Standing};
 pub(crate) use objects::{LedgerObject, entry_of, objects};
+pub(crate) use operators::{Operator, Operators, Right};
 pub(crate) use policy::Policy;
 pub(crate) use rotation::{Generation, ReadState, Rotating, Rotations, TokenState};
 pub(crate) use sentinel::{Health, Raised, Sentinel, WENT_BACK, cluster_of};
@@ -31,6 +33,8 @@ pub(crate) use uses::{Answer, Asker, Join, Redemption, Use};
 
 #[cfg(test)]
 pub(crate) use claims::tests;
+#[cfg(test)]
+pub(crate) use operators::tests::operator;
 #[cfg(test)]
 pub(crate) use rotation::tests::live;
 

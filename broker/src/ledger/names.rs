@@ -2,6 +2,7 @@
 //!
 //! Swarm compares names in lower case and limits them to 64 characters: ids in them are lower-case hex.
 
+use certs::OperatorName;
 use protocol::{InviteId, JoinerHash, KeyHash};
 
 use crate::jwt::KeyId;
@@ -17,6 +18,7 @@ pub(super) const SENTINEL: &str = "sentinel";
 pub(super) const JOINER: &str = "joiner";
 pub(super) const ROTATION: &str = "rotation";
 pub(super) const ISSUING: &str = "issuing";
+pub(super) const OPERATOR: &str = "operator";
 
 /// The label on an invite's object that says since when it is revoked.
 pub(super) const REVOKED: &str = "swarm-broker.revoked";
@@ -42,6 +44,8 @@ const USE: &str = "swarm-broker.use.";
 const APART: &str = "swarm-broker.apart.";
 
 const INVITE_NAME: &str = "swarm-broker.invite.";
+
+const OPERATOR_NAME: &str = "swarm-broker.operator.";
 
 pub(super) fn invite(id: &InviteId) -> String {
     format!("{INVITE_NAME}{id}")
@@ -75,6 +79,20 @@ pub(super) fn rotation() -> String {
 
 pub(super) fn issuing() -> String {
     "swarm-broker.issuing".into()
+}
+
+pub(super) fn operator(name: &OperatorName) -> String {
+    operator_named(name.as_str())
+}
+
+/// What an operator's object is called, for words about one that has no name here.
+pub(super) fn operator_named(name: &str) -> String {
+    format!("{OPERATOR_NAME}{name}")
+}
+
+/// The operator that an object is of by its name, if it is of one.
+pub(super) fn operator_of(name: &str) -> Option<OperatorName> {
+    name.strip_prefix(OPERATOR_NAME)?.parse().ok()
 }
 
 /// The label of a key's use.

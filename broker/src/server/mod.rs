@@ -14,4 +14,4 @@ mod seats;
 
 pub(crate) use listener::{Listener, bind};
 pub(crate) use plain::serve_metrics;
-pub(crate) use reply::{body_of, bounded_body_of, json, problem};
+pub(crate) use reply::{Reply, body_of, bounded_body_of, json, problem};

@@ -1,6 +1,7 @@
 //! The routes: which path takes which method and which kind of certificate. What is not listed is denied.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use certs::{Caller, MachineIdentity, NodeCertificate};
 use http_body_util::Either;
@@ -25,11 +26,12 @@ use crate::grants;
 use crate::handover;
 use crate::health;
 use crate::metrics::{Ending, Step};
+use crate::operators;
 use crate::witness;
 
 /// Answers one request.
 pub(super) async fn answer(
-    broker: &Broker,
+    broker: &Arc<Broker>,
     call: &Call,
     caller: Option<&Caller>,
     request: Request<Incoming>,
@@ -78,8 +80,13 @@ pub(super) async fn answer(
         (Route::Membership, Some(Caller::Node(node))) => {
             admission::membership(broker, call, node).await.map(|reply| json(&reply))
         }
+        (Route::Operator, Some(Caller::Operator(operator))) => {
+            let order = parts.uri.path().strip_prefix(operators::PREFIX).unwrap_or_default();
+            operators::answer(broker, call, operator, (&parts.method, order), &body).await
+        }
         (
             Route::Identity
+            | Route::Operator
             | Route::Grant
             | Route::Redeem
             | Route::Join
@@ -107,6 +114,8 @@ enum Route {
     /// From this byte on, to this nonce.
     Log(u64, String),
     Joiner(JoinerHash),
+    /// What an operator orders; which method an order takes, and which right, is one table.
+    Operator,
 }
 
 fn route(method: &Method, path: &str) -> Result<(Step, Route), ProblemKind> {
@@ -123,6 +132,7 @@ fn route(method: &Method, path: &str) -> Result<(Step, Route), ProblemKind> {
         HEALTHZ if get => Ok((Step::health, Route::Health)),
         READYZ if get => Ok((Step::health, Route::Ready)),
         IDENTITIES | GRANTS | REDEEM | JOINS | LEAVES | HANDOVERS | HEALTHZ | READYZ => Err(ProblemKind::WrongMethod),
+        _ if path.starts_with(operators::PREFIX) => Ok((Step::operator, Route::Operator)),
         _ => named(method, path),
     }
 }

@@ -20,7 +20,7 @@ use crate::fleet::Recent;
 use crate::joiners::{self, Joiners};
 use crate::jwt::Signer;
 use crate::keys::{self, Keys};
-use crate::ledger::{Directory, Invites, IssuingCas, Listings, Rotations, Sentinel};
+use crate::ledger::{Directory, Invites, IssuingCas, Listings, Operators, Rotations, Sentinel};
 use crate::metrics::Metrics;
 use crate::rotation::Rotation;
 use crate::server::{Listener, bind};
@@ -105,6 +105,7 @@ async fn with_log(
         limits: Limits { uses: settings.max_uses, ttl: settings.max_ttl },
         invites: Invites::new(engine.clone(), sentinel.clone()),
         listings: Listings::new(engine.clone(), sentinel.clone()),
+        operators: Operators::new(engine.clone(), sentinel.clone()),
         issuing_cas: IssuingCas::new(engine.clone(), sentinel.clone()),
         joiners,
         witness: Witness::default(),

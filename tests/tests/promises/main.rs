@@ -31,6 +31,7 @@ mod managers;
 mod never_shows;
 mod object_store;
 mod one_key;
+mod operators;
 mod order;
 mod peers;
 mod raft_writes;
@@ -189,6 +190,8 @@ fn main() -> ExitCode {
             one_key::a_copied_grant_confirms_no_other_node,
             one_key::a_confirm_is_for_a_new_node_of_the_granted_role,
             one_key::a_repeated_confirm_changes_nothing,
+            operators::an_operator_elsewhere_does_what_it_may_in_each_of_two_clusters,
+            operators::nobody_passes_for_an_operator_and_no_operator_for_a_machine,
             peers::a_peer_that_gives_other_bytes_is_not_believed,
             raft_writes::a_join_costs_some_ten_raft_writes_and_a_rotation_three,
             recovery::deleted_configs_are_put_back_and_no_use_is_given_back,

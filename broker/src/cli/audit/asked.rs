@@ -27,8 +27,13 @@ pub(in crate::cli) struct Asked {
 impl Asked {
     /// This broker's log and, unless they are left out, the others' as they are now. From their ends on, if nothing
     /// before is asked for.
-    pub(super) fn open(&self, from_end: bool) -> Result<Merged, Failure> {
+    pub(super) fn open(&self, from_end: bool, follows: bool) -> Result<Merged, Failure> {
         let mut merged = Merged::since(self.choice.since());
+        if let Some(elsewhere) = self.others.elsewhere(follows)? {
+            self.others.look()?;
+            elsewhere.add_to(&mut merged, from_end)?;
+            return Ok(merged);
+        }
         merged.add(&self.state.join(audit::FILE), from_end)?;
         if !self.others.left_out() {
             self.others.bring_up(&self.state)?;
@@ -39,7 +44,11 @@ impl Asked {
 
     /// The logs of brokers that came meanwhile: all of each is new.
     pub(super) fn add_new(&self, merged: &mut Merged) -> Result<(), Failure> {
-        if self.others.left_out() { Ok(()) } else { self.add_copies(merged, false) }
+        match self.others.elsewhere(true)? {
+            Some(elsewhere) => elsewhere.add_new(merged),
+            None if self.others.left_out() => Ok(()),
+            None => self.add_copies(merged, false),
+        }
     }
 
     fn add_copies(&self, merged: &mut Merged, from_end: bool) -> Result<(), Failure> {

@@ -9,6 +9,8 @@ use crate::exit::Failure;
 
 /// How often this broker's log is looked at.
 const LOOK: Duration = Duration::from_millis(300);
+/// The same of the logs of brokers elsewhere: each look is a request.
+const ELSEWHERE: Duration = Duration::from_secs(1);
 /// How long the running broker rests between two looks at the others'.
 const OTHERS: Duration = Duration::from_secs(2);
 
@@ -21,13 +23,14 @@ pub(in crate::cli) struct Follow {
 impl Follow {
     pub(super) fn run(self) -> Result<(), Failure> {
         let asked = self.asked;
-        let mut merged = asked.open(asked.choice.since().is_none())?;
+        let mut merged = asked.open(asked.choice.since().is_none(), true)?;
         if !asked.others.left_out() {
             bring_up_again_and_again(asked.others.clone());
         }
+        let pause = if asked.others.elsewhere(true)?.is_some() { ELSEWHERE } else { LOOK };
         let mut printer = asked.format.printer();
         while asked.print(&mut merged, &mut printer)? == Reader::Here {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(pause);
             asked.add_new(&mut merged)?;
         }
         Ok(())

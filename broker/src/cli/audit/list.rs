@@ -11,7 +11,7 @@ pub(in crate::cli) struct List {
 
 impl List {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let mut merged = self.asked.open(false)?;
+        let mut merged = self.asked.open(false, false)?;
         self.asked.print(&mut merged, &mut self.asked.format.printer()).map(drop)
     }
 }

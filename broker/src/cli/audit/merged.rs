@@ -1,8 +1,8 @@
 //! The records of several brokers' logs, as one: in the order of their times, each log's in its own order.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -27,8 +27,9 @@ const SECOND: usize = 19;
 const CHUNK: usize = 256 * 1024;
 
 struct Source {
-    path: PathBuf,
-    lines: BufReader<File>,
+    /// Its path, or whose log it is.
+    name: String,
+    lines: BufReader<Box<dyn Read>>,
     /// The line that is read, or the beginning of a record that has no end yet.
     begun: Vec<u8>,
     read: u64,
@@ -49,15 +50,25 @@ impl Merged {
 
     /// Reads this log, too. From its end on, if nothing before is asked for.
     pub(super) fn add(&mut self, path: &Path, from_end: bool) -> Result<(), Failure> {
-        if self.sources.iter().any(|source| source.path == path) {
+        let name = path.display().to_string();
+        if self.has(&name) {
             return Ok(());
         }
-        let failed = |error: std::io::Error| Failure::new(Code::NoInput, format!("{}: {error}", path.display()));
-        let lines = BufReader::with_capacity(CHUNK, File::open(path).map_err(failed)?);
-        let mut source = Source { path: path.to_owned(), lines, begun: Vec::new(), read: 0, next: None };
+        let failed = |error: std::io::Error| Failure::new(Code::NoInput, format!("{name}: {error}"));
+        let mut source = Source::new(name.clone(), Box::new(File::open(path).map_err(failed)?));
         while from_end && source.line(None)?.is_some() {}
         self.sources.push(source);
         Ok(())
+    }
+
+    /// Reads what this reader gives, too.
+    pub(super) fn read(&mut self, name: String, reader: Box<dyn Read>) {
+        self.sources.push(Source::new(name, reader));
+    }
+
+    /// Whether a log is read already.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.sources.iter().any(|source| source.name == name)
     }
 
     /// The next record; None if there is no more now.
@@ -90,13 +101,17 @@ impl Since {
 }
 
 impl Source {
+    fn new(name: String, reader: Box<dyn Read>) -> Self {
+        let lines = BufReader::with_capacity(CHUNK, reader);
+        Self { name, lines, begun: Vec::new(), read: 0, next: None }
+    }
+
     /// Reads the next record that reads and may be wanted, if there is one.
     fn fill(&mut self, since: Option<Since>) -> Result<(), Failure> {
         while self.next.is_none() {
             let Some(line) = self.line(since)? else { return Ok(()) };
             let Ok(record) = serde_json::from_slice::<Value>(&line) else {
-                let path = self.path.display();
-                tracing::warn!("line {} of {path} does not read: see 'broker audit verify'", self.read);
+                tracing::warn!("line {} of {} does not read: see 'broker audit verify'", self.read, self.name);
                 continue;
             };
             let time = record.get("time").and_then(Value::as_str).unwrap_or_default();
@@ -109,7 +124,7 @@ impl Source {
     /// The next whole line that is not known to be from before.
     fn line(&mut self, since: Option<Since>) -> Result<Option<Vec<u8>>, Failure> {
         loop {
-            let failed = |error: std::io::Error| Failure::new(Code::Io, format!("{}: {error}", self.path.display()));
+            let failed = |error: std::io::Error| Failure::new(Code::Io, format!("{}: {error}", self.name));
             self.lines.read_until(b'\n', &mut self.begun).map_err(failed)?;
             if self.begun.pop_if(|last| *last == b'\n').is_none() {
                 return Ok(None);

@@ -3,6 +3,7 @@
 mod asked;
 mod choice;
 mod cluster;
+mod elsewhere;
 mod export;
 mod folders;
 mod follow;

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::elsewhere::Elsewhere;
 use super::folders;
 use crate::cli::AdminSocket;
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::witness::{self, Watched};
 
 /// A look at brokers that are down takes some seconds each.
@@ -25,6 +26,23 @@ impl Others {
     /// Whether they are not asked for.
     pub(super) fn left_out(&self) -> bool {
         self.local
+    }
+
+    /// Where the logs are read, if not on this machine.
+    pub(super) fn elsewhere(&self, waits: bool) -> Result<Option<Elsewhere>, Failure> {
+        match self.admin.elsewhere()? {
+            Some(name) if self.local => {
+                let what = format!("--local: with context {name} no broker is this machine's");
+                Err(Failure::new(Code::Usage, what))
+            }
+            Some(_) => Ok(Some(Elsewhere::new(self.admin.clone(), waits))),
+            None => Ok(None),
+        }
+    }
+
+    /// Has the broker that answers fetch what is new. One that does not answer it is named.
+    pub(super) fn look(&self) -> Result<(), Failure> {
+        bring_up(&self.admin).map(|watched| watched.iter().for_each(tell))
     }
 
     /// Has the running broker fetch what is new, without a word.
