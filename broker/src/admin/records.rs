@@ -34,6 +34,8 @@ pub(crate) struct Records {
     pub(crate) lines: String,
     /// Where to go on.
     pub(crate) position: u64,
+    /// How long the log is here: a copy may be behind, or not begun.
+    pub(crate) length: u64,
 }
 
 pub(super) async fn records(broker: &Broker, body: &[u8]) -> Result<Reply, Denial> {
@@ -44,6 +46,7 @@ pub(super) async fn records(broker: &Broker, body: &[u8]) -> Result<Reply, Denia
     let (lines, length) = match &log {
         Some(log) if *log == broker.id => {
             let length = broker.audit.signed().length;
+            // Written meanwhile is what the next look gives.
             (if end { String::new() } else { broker.audit.page(after).await?.1 }, length)
         }
         Some(log) if logs.contains(log) => audit::page_of_copy(copies.join(log), (!end).then_some(after)).await?,
@@ -51,5 +54,5 @@ pub(super) async fn records(broker: &Broker, body: &[u8]) -> Result<Reply, Denia
         Some(_) | None => (String::new(), 0),
     };
     let position = if end { length } else { after.saturating_add(lines.len() as u64) };
-    Ok(json(&Records { logs, lines, position }))
+    Ok(json(&Records { logs, lines, position, length }))
 }

@@ -99,9 +99,9 @@ impl Operators {
         Self { engine, sentinel }
     }
 
-    /// An operator as the ledger has it now.
+    /// An operator as the ledger has it now, which must be there, and is asked when it was recovered last.
     pub(crate) async fn read(&self, name: &OperatorName) -> Result<Option<ReadOperator>, LedgerError> {
-        self.sentinel.check()?;
+        self.sentinel.confirm_present(&self.engine).await?;
         let Some(stored) = self.engine.read(&names::operator(name)).await? else { return Ok(None) };
         self.sentinel.saw(stored.version);
         let operator = entry(&stored).ok_or_else(|| {
@@ -156,10 +156,7 @@ impl Operators {
     /// Revokes one. None if there is none of this name; false where it was revoked before.
     pub(crate) async fn revoke(&self, name: &OperatorName, now: u64) -> Result<Option<(Operator, bool)>, LedgerError> {
         for _ in 0..TRIES {
-            let Some(read) = self.read(name).await? else {
-                self.sentinel.confirm_present(&self.engine).await?;
-                return Ok(None);
-            };
+            let Some(read) = self.read(name).await? else { return Ok(None) };
             let changed = read.operator.revoked.is_none();
             let operator = Operator { revoked: read.operator.revoked.or(Some(now)), ..read.operator.clone() };
             if self.write(Some(&read), &operator, None).await? {
@@ -170,7 +167,6 @@ impl Operators {
     }
 
     async fn is_room(&self) -> Result<(), LedgerError> {
-        self.sentinel.confirm_present(&self.engine).await?;
         let listed = self.engine.list(names::KIND, names::OPERATOR).await?.len();
         if listed < MOST_OPERATORS {
             return Ok(());

@@ -3,6 +3,7 @@
 //! Keeps promise 8 (any broker will do). Must not give an order twice that a broker may have carried out.
 
 use std::error::Error as _;
+use std::sync::{Mutex, PoisonError};
 
 use certs::NodeKeyPair;
 use http_body_util::Full;
@@ -47,10 +48,13 @@ impl Context {
         let peers = Peers::of(issued.cluster.clone(), issued.pin.clone(), issued.generation, provider);
         let again = !orders::acts(method, path);
         let mut silent = Vec::new();
-        for named in shuffled(&issued.brokers) {
+        for named in in_turn(&issued.brokers) {
             for address in each_of(&named).await {
                 match self.ask_one(&peers, &address, method, path, sent.clone()).await {
-                    Ok(answered) => return Ok(answered),
+                    Ok(answered) => {
+                        *ANSWERED.lock().unwrap_or_else(PoisonError::into_inner) = Some(named);
+                        return Ok(answered);
+                    }
                     Err(Silence::NotGiven(why)) => silent.push(format!("{address}: {why}")),
                     Err(Silence::Unknown(why)) if again => silent.push(format!("{address}: {why}")),
                     Err(Silence::Unknown(why)) => {
@@ -134,9 +138,15 @@ fn alerted(alert: AlertDescription) -> String {
     }
 }
 
-/// In another order each time, so that no broker has all the work.
-fn shuffled(brokers: &[BrokerAddress]) -> Vec<BrokerAddress> {
-    let mut keyed: Vec<_> = brokers.iter().map(|broker| (protocol::random::<8>(), broker.clone())).collect();
-    keyed.sort_by_key(|(key, _)| *key);
-    keyed.into_iter().map(|(_, broker)| broker).collect()
+/// Who answered last. What a command asks again and again may begin where an answer ended, and that is a place in the log of
+/// whoever gave it.
+static ANSWERED: Mutex<Option<BrokerAddress>> = Mutex::new(None);
+
+/// Who answered last comes first; the others in another order each time, so that no broker has all the work.
+fn in_turn(brokers: &[BrokerAddress]) -> Vec<BrokerAddress> {
+    let last = ANSWERED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut keyed: Vec<_> =
+        brokers.iter().map(|broker| (Some(broker) != last.as_ref(), protocol::random::<8>(), broker.clone())).collect();
+    keyed.sort_by_key(|(is_other, chance, _)| (*is_other, *chance));
+    keyed.into_iter().map(|(.., broker)| broker).collect()
 }

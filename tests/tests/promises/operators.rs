@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use certs::{Csr, Issuing, NodeKeyPair, SigningKey};
 use hyper::Method;
@@ -13,6 +13,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use serde_json::{Value, json};
 
+use crate::followed::{page, typed};
 use crate::managers::{follow, found};
 
 /// A host with the program and a home, and no broker, engine or state.
@@ -56,6 +57,15 @@ impl<'h> Laptop<'h> {
         Ok(())
     }
 
+    /// A line as a page has it, typed in this folder.
+    fn typed(&self, line: &str, folder: &Path) -> Result<Run, Failed> {
+        let programs = programs::broker()?.parent().ok_or("the programs are nowhere")?.display().to_string();
+        let mut command = self.host.command("env");
+        command.arg("-i").arg(format!("HOME={}", self.home.display())).arg(format!("PATH={programs}:/usr/bin:/bin"));
+        command.args(["sh", "-c", line]).current_dir(folder);
+        Ok(run(command)?)
+    }
+
     fn context(&self, name: &str) -> PathBuf {
         self.home.join(format!(".config/broker/contexts/{name}.json"))
     }
@@ -81,6 +91,21 @@ fn enrol(laptop: &Laptop<'_>, broker: &Broker<'_>, allow: &str, context: &str) -
     assert!(!fs::read_to_string(&issued)?.contains("PRIVATE"), "a secret went with it");
     laptop.ok(&["context", "add", context, "--file", &issued])?;
     Ok(())
+}
+
+/// The commands of the page's section, each typed where it says: what ends it is left to the caller.
+fn by_the_page(laptop: &Laptop<'_>, broker: &Broker<'_>) -> Result<String, Failed> {
+    let page = page("docs/operations.md")?;
+    let section = page.split_once("\n## The operator from anywhere\n").ok_or("no such section")?.1;
+    let mut commands = typed(section.split("\n## ").next().unwrap_or_default());
+    let last = commands.pop().ok_or("no command")?;
+    assert!(commands.len() == 7 && last == "broker operator revoke jane", "{commands:?}, {last}");
+    for line in commands {
+        let on_manager = ["create", "list"].iter().any(|word| line.starts_with(&format!("broker operator {word}")));
+        let ended = if on_manager { broker.typed(&line)? } else { laptop.typed(&line, &broker.host().folder())? };
+        assert_eq!(ended.code, 0, "{line}: {ended:?}");
+    }
+    Ok(last)
 }
 
 /// How often an order of this operator was refused for this reason, by these brokers together.
@@ -111,7 +136,7 @@ pub(crate) fn an_operator_elsewhere_does_what_it_may_in_each_of_two_clusters(poo
     let laptop = Laptop::new(&hosts[3])?;
 
     // In one cluster with a key that never leaves the laptop, in the other one by a file that has it.
-    enrol(&laptop, &first, "nodes,invite,audit", "au")?;
+    let revoke = by_the_page(&laptop, &first)?;
     let file = laptop.host.folder().join("us.json").display().to_string();
     other.ok(&["operator", "create", "jane", "--allow", "rotate", "--ttl", "8h", "--out", &file])?;
     laptop.ok(&["context", "add", "us", "--file", &file])?;
@@ -169,7 +194,7 @@ pub(crate) fn an_operator_elsewhere_does_what_it_may_in_each_of_two_clusters(poo
     fs::set_permissions(laptop.context("au"), fs::Permissions::from_mode(0o600))?;
 
     // Revoked at one broker, it is out at both, whatever it asks.
-    first.ok(&["operator", "revoke", "jane"])?;
+    assert_eq!(first.typed(&revoke)?.stdout, "jane revoked\n");
     let line = first.invite(&[])?;
     for broker in [&first, &second] {
         for (method, path) in [(Method::GET, "status"), (Method::GET, "nodes"), (Method::POST, "invites")] {

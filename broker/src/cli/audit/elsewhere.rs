@@ -9,7 +9,7 @@ use super::merged::Merged;
 use crate::admin::{RECORDS, Records, RecordsOrder};
 use crate::cli::AdminSocket;
 use crate::cli::wait::is_final;
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 
 /// How long a log whose end was seen is left alone.
 const REST: Duration = Duration::from_secs(1);
@@ -75,6 +75,16 @@ impl Pages {
             return Ok(());
         }
         match self.of.ask(&RecordsOrder { log: Some(self.log.clone()), after: self.position, end: false }) {
+            // Another broker than before may answer, whose copy is behind or was not begun.
+            Ok(Records { logs, length, .. })
+                if !self.of.waits && (length < self.position || !logs.contains(&self.log)) =>
+            {
+                let what = format!(
+                    "the broker that answers has not got all of the log of broker {} yet: run this again",
+                    self.log
+                );
+                Err(Error::other(Failure::new(Code::TryAgain, what)))
+            }
             Ok(Records { lines, position, .. }) => {
                 self.ended = lines.is_empty().then(Instant::now);
                 (self.page, self.read, self.position) = (lines.into_bytes(), 0, position);
