@@ -34,6 +34,11 @@ pub fn demo() -> Result<PathBuf> {
     built("demo")
 }
 
+/// The built history checker.
+pub fn soak() -> Result<PathBuf> {
+    built("soak")
+}
+
 /// A program as it is shipped, from `dist/`.
 pub fn shipped(file: &str) -> Result<PathBuf> {
     let house = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));

@@ -77,7 +77,12 @@ impl<'h> Broker<'h> {
 
     /// A place for a broker on this host, without any state: for `broker up`.
     pub fn nowhere(host: &'h Host) -> Result<Self> {
-        Ok(Self::at(host, host.folder().join("broker"), programs::broker()?))
+        Self::nowhere_in(host, host.folder().join("broker"))
+    }
+
+    /// The same, with the state in this folder once there is one.
+    pub fn nowhere_in(host: &'h Host, state: PathBuf) -> Result<Self> {
+        Ok(Self::at(host, state, programs::broker()?))
     }
 
     fn at(host: &'h Host, state: PathBuf, program: PathBuf) -> Self {
@@ -87,6 +92,11 @@ impl<'h> Broker<'h> {
     /// With one more variable in its environment.
     pub fn with(&mut self, name: &str, value: &str) {
         self.environment.push(format!("{name}={value}"));
+    }
+
+    /// Without what it was given by [`with`](Self::with), from its next start on.
+    pub fn with_nothing(&mut self) {
+        self.environment.clear();
     }
 
     /// `broker serve`, until it is ready.
