@@ -16,6 +16,7 @@ mod followed;
 mod follows;
 mod formation;
 mod handovers;
+mod histories;
 mod input;
 mod issuing_ca;
 mod issuing_key;
@@ -129,6 +130,7 @@ fn main() -> ExitCode {
             handovers::a_manager_cut_off_from_quorum_hands_no_key_over,
             handovers::a_broker_with_former_keys_hands_none_over_and_refuses_nobody,
             handovers::a_server_of_a_void_issuing_ca_gives_no_key,
+            histories::what_clients_see_of_a_cluster_under_faults_breaks_no_promise,
             input::every_bad_invite_has_words_and_a_code,
             input::every_bad_start_of_a_broker_has_words_and_a_code,
             input::a_machine_in_another_swarm_is_left_alone,

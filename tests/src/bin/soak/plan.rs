@@ -76,9 +76,12 @@ pub(crate) struct Order {
 }
 
 /// Each in turn, in an order that is drawn anew each time round.
-const ORDERS: [&[&str]; 5] = [
+const ORDERS: [&[&str]; 7] = [
     &["rotate", "worker"],
     &["rotate", "worker", "--now"],
+    &["rotate", "manager"],
+    // By the broker that has the root; the others say so.
+    &["rotate", "ca"],
     &["rotate", "signing-key"],
     &["rotate", "server-cert"],
     &["rotate", "invite-key"],
