@@ -62,20 +62,28 @@ impl Player {
 
     /// Boots until it has the token or was refused. False if it had not come so far when time was up.
     async fn is_through(&mut self) -> bool {
-        while let Some(true) = self.is_let_in().await {
+        loop {
+            match self.is_let_in().await {
+                None => return false,
+                Some(false) => return true,
+                Some(true) => {}
+            }
             self.think(self.part.thinks).await;
-            let Some(granted) = self.is_granted().await else { return self.was_refused() };
+            let granted = match self.is_granted().await {
+                Ok(granted) => granted,
+                Err(Answer::Refused) => return true,
+                Err(_) => continue,
+            };
             self.think(self.part.thinks).await;
             match self.redeems(&granted).await {
                 Ok(()) => {
                     self.replays(&granted).await;
                     return true;
                 }
-                Err(Answer::AskAgain) => {}
-                Err(_) => return self.was_refused(),
+                Err(Answer::Refused) => return true,
+                Err(_) => {}
             }
         }
-        self.was_refused()
     }
 
     /// Asks for an identity until there is an answer: whether it has one. None if time was up.
@@ -95,32 +103,38 @@ impl Player {
         None
     }
 
-    async fn is_granted(&mut self) -> Option<(String, String)> {
-        while !self.shared.is_too_late() {
+    /// Asks for a grant. Where no broker gives one, the certificate may be the reason: then it is to begin anew.
+    async fn is_granted(&mut self) -> Result<(String, String), Answer> {
+        for _ in 0..self.enough() {
             let machine = self.machine.at(self.shared.brokers[self.broker]);
             let asked = async move { machine.grant().await };
             match self.ask(Step::Grant, None, asked, |reply: &GrantReply| Some(reply.id.hash().to_string())).await {
                 Ok(reply) => {
                     let granted = (reply.grant, reply.id.hash().to_string());
                     *self.loot.lock().unwrap_or_else(PoisonError::into_inner) = Some(granted.clone());
-                    return Some(granted);
+                    return Ok(granted);
                 }
-                Err(Answer::Refused) => return None,
+                Err(Answer::Refused) => return Err(Answer::Refused),
                 Err(_) => self.goes_elsewhere().await,
             }
         }
-        None
+        Err(Answer::Unknown)
     }
 
-    /// Redeems its grant until there is an answer.
+    /// Redeems its grant. Where no broker answers, the same.
     async fn redeems(&mut self, (grant, hash): &(String, String)) -> Result<(), Answer> {
-        while !self.shared.is_too_late() {
+        for _ in 0..self.enough() {
             match self.redeem(Step::Redeem, grant, hash).await {
                 Err(Answer::Unavailable | Answer::Unknown) => self.goes_elsewhere().await,
                 answer => return answer,
             }
         }
         Err(Answer::Unknown)
+    }
+
+    /// Some rounds over all brokers.
+    fn enough(&self) -> usize {
+        4 * self.shared.brokers.len()
     }
 
     /// Redeems it again, at one broker after the other: nothing more comes of it for anybody.
@@ -187,11 +201,6 @@ impl Player {
         let broker = Some(self.broker);
         self.shared.saw(self.number, Exchange { step, broker, begun, ended, answer, grant, recorded, words });
         if lost == Some(Lost::Answer) { Err(Answer::Unknown) } else { came.map_err(|_| answer) }
-    }
-
-    fn was_refused(&self) -> bool {
-        let history = self.shared.history();
-        history.clients[self.number].asked.last().is_some_and(|last| last.answer == Answer::Refused)
     }
 
     async fn goes_elsewhere(&mut self) {

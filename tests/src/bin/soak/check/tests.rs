@@ -108,6 +108,22 @@ fn what_is_given_after_a_revocation_is_seen_and_what_is_given_meanwhile_is_none(
 }
 
 #[test]
+fn a_machine_that_had_the_token_before_the_revocation_may_finish_its_boot_after_it() {
+    let joined = |first| {
+        broken(move |history, evidence| {
+            (history.invites[0].revoking, history.invites[0].revoked) = (Some(9000), Some(9005));
+            evidence.ledger.get_mut("invite").expect("the object").revoked = true;
+            // Who was refused is another story.
+            history.clients.pop();
+            history.clients[0].asked =
+                vec![exchange(Step::Join, first, Answer::Unavailable), exchange(Step::Join, 9500, Answer::Given)];
+        })
+    };
+    assert_eq!(joined(8000), NONE);
+    assert_eq!(joined(9100), ["revoked"]);
+}
+
+#[test]
 fn a_new_use_of_an_invite_that_has_ended_is_seen() {
     let ended = |ends| {
         broken(move |history, _| {
