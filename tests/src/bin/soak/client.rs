@@ -68,13 +68,14 @@ impl Player {
                 Some(false) => return true,
                 Some(true) => {}
             }
-            self.think(self.part.thinks).await;
             let granted = match self.is_granted().await {
                 Ok(granted) => granted,
                 Err(Answer::Refused) => return true,
                 Err(_) => continue,
             };
-            self.think(self.part.thinks).await;
+            // Who sleeps past its grant's end does so once.
+            let thinks = std::mem::take(&mut self.part.thinks);
+            self.think(thinks).await;
             match self.redeems(&granted).await {
                 Ok(()) => {
                     self.replays(&granted).await;

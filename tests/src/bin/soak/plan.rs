@@ -37,7 +37,7 @@ pub(crate) struct Part {
     pub(crate) after: u64,
     /// Which broker it asks first.
     pub(crate) broker: usize,
-    /// How long it thinks between two steps.
+    /// How long it thinks between its first grant and the redemption.
     pub(crate) thinks: u64,
     /// What is lost on the way, once.
     pub(crate) lost: Option<(Step, Lost)>,

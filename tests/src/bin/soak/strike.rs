@@ -19,31 +19,30 @@ const ELECTED: Duration = Duration::from_secs(30);
 const LIBRARY: &str = "/usr/$LIB/faketime/libfaketime.so.1";
 
 /// Faults until the run is over.
-pub(crate) fn strike_until_over(
-    stations: &[Station<'_>],
-    shared: &Shared,
-    faults: impl Iterator<Item = Fault>,
-) -> Result<()> {
+pub(crate) fn strike_until_over(stations: &[Station<'_>], shared: &Shared, faults: impl Iterator<Item = Fault>) {
     for fault in faults {
         shared.wait(fault.pause);
         if shared.is_over() {
             break;
         }
-        let hurt = strike(stations, shared, fault)?;
+        let hurt = strike(stations, shared, fault);
         tell(shared, &hurt);
         shared.history().hurts.push(hurt);
     }
-    Ok(())
 }
 
-fn strike(stations: &[Station<'_>], shared: &Shared, mut fault: Fault) -> Result<Hurt> {
+fn strike(stations: &[Station<'_>], shared: &Shared, mut fault: Fault) -> Hurt {
     if fault.kind == FaultKind::LeaderLost {
         fault.victims = leader(stations).into_iter().chain(fault.victims).take(1).collect();
     }
     let Fault { kind, victims, lasts, .. } = fault;
     let hurt: Vec<&Station<'_>> = victims.iter().map(|victim| &stations[*victim]).collect();
+    let silent = |station: &Station<'_>, error: lab::Error| {
+        shared.history().silent.push(format!("{} after {kind}: {error}", station.host.name()));
+    };
     for station in &hurt {
-        inflict(kind, station, stations)?;
+        // One that does not come back with its clock off has to come back without.
+        inflict(kind, station, stations).unwrap_or_else(|error| silent(station, error));
     }
     let from = shared.now();
     shared.wait(lasts);
@@ -55,14 +54,12 @@ fn strike(stations: &[Station<'_>], shared: &Shared, mut fault: Fault) -> Result
     }
     let until_then = shared.now();
     for station in &hurt {
-        if let Err(error) = undo(kind, station) {
-            shared.history().silent.push(format!("{} after {kind}: {error}", station.host.name()));
-        }
+        undo(kind, station).unwrap_or_else(|error| silent(station, error));
     }
     for station in stations {
         serves_again(station, kind, shared);
     }
-    Ok(Hurt { kind, victims, from, until: until_then, over: shared.now() })
+    Hurt { kind, victims, from, until: until_then, over: shared.now() }
 }
 
 fn inflict(kind: FaultKind, station: &Station<'_>, all: &[Station<'_>]) -> Result<()> {
