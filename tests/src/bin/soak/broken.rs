@@ -27,7 +27,7 @@ fn every_patch_still_applies() {
 #[test]
 fn every_patch_says_which_promise_it_breaks() {
     let promises =
-        ["at-most-n", "one-key", "revoked", "ended", "write-then-answer", "quorum", "refused", "stranded", "log"];
+        ["at-most-n", "one-key", "revoked", "ended", "write-then-answer", "ledger", "refused", "stranded", "log"];
     let mut broken = Vec::new();
     for patch in patches() {
         let text = fs::read_to_string(&patch).expect("a patch");
