@@ -126,7 +126,7 @@ impl Player {
     async fn redeems(&mut self, (grant, hash): &(String, String)) -> Result<(), Answer> {
         for _ in 0..self.enough() {
             match self.redeem(Step::Redeem, grant, hash).await {
-                Err(Answer::Unavailable | Answer::Unknown) => self.goes_elsewhere().await,
+                Err(Answer::Unavailable | Answer::Unknown | Answer::Odd) => self.goes_elsewhere().await,
                 answer => return answer,
             }
         }
@@ -190,7 +190,8 @@ impl Player {
             Err(Told::Problem(ProblemKind::Refused)) => (Answer::Refused, String::new()),
             Err(Told::Problem(ProblemKind::AskAgain)) => (Answer::AskAgain, String::new()),
             Err(Told::Problem(ProblemKind::Unavailable)) => (Answer::Unavailable, String::new()),
-            Err(Told::Problem(other)) => (Answer::Unknown, format!("{other:?}")),
+            Err(Told::Problem(other)) => (Answer::Odd, format!("{other:?}")),
+            Err(Told::Broken(words)) if words.starts_with("status ") => (Answer::Odd, words.clone()),
             Err(Told::Broken(words)) => (Answer::Unknown, words.clone()),
         };
         let grant = grant.or_else(|| came.as_ref().ok().and_then(granted));

@@ -93,6 +93,8 @@ pub(crate) enum Answer {
     Unavailable,
     /// There was none, or none that reads: nobody knows what became of the request.
     Unknown,
+    /// One that nobody gets who asks as he should.
+    Odd,
 }
 
 /// A fault that happened.

@@ -11,6 +11,7 @@
 //!   without a claim in the ledger or without the record that announces the claim (4);
 //! - a refusal of a client that has a use, or for which one was free, where nobody had begun to revoke the invite and it
 //!   had not ended: a refusal is final (5);
+//! - an answer to an honest request that is none of "given", "refused", "come back" and "ask again" (5);
 //! - anything given while quorum was lost, by a request that began and ended in that time (5);
 //! - an honest client, or a machine, that was neither let in nor refused within the time after the last fault; a broker
 //!   that does not serve again after its fault (6, 8);
@@ -58,6 +59,7 @@ pub(crate) fn violations(history: &History, evidence: &Evidence) -> Vec<Violatio
     records::before_claims(evidence, &mut found);
     records::claims(history, evidence, &mut found);
     refusals::wrongful(history, &mut found);
+    refusals::odd(history, &mut found);
     refusals::stranded(history, &mut found);
     alarms::logs(evidence, &mut found);
     alarms::causeless(history, evidence, &mut found);

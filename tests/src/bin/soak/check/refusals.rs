@@ -27,6 +27,14 @@ pub(super) fn wrongful(history: &History, found: &mut Vec<Violation>) {
     }
 }
 
+/// Whoever asks as it should is let in, refused, or told to come back, and nothing else.
+pub(super) fn odd(history: &History, found: &mut Vec<Violation>) {
+    for (number, exchange) in exchanges(history).filter(|(_, asked)| asked.answer == Answer::Odd) {
+        let what = format!("{:?} was answered in a way that no honest request is: {}", exchange.step, exchange.words);
+        found.push(Violation { promise: "odd", what, client: Some(number) });
+    }
+}
+
 /// How many other keys may have taken a use before this refusal was answered: those that had asked by then, and were not
 /// refused each time.
 fn keys_before(history: &History, own: usize, refusal: &Exchange) -> usize {

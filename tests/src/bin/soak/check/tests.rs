@@ -190,6 +190,12 @@ fn a_refusal_of_somebody_who_could_be_let_in_is_seen() {
 }
 
 #[test]
+fn an_answer_that_no_honest_request_gets_is_seen() {
+    let odd = broken(|history, _| history.clients[0].asked.insert(0, exchange(Step::Grant, 1, Answer::Odd)));
+    assert_eq!(odd, ["odd"]);
+}
+
+#[test]
 fn what_is_given_while_there_is_no_quorum_is_seen() {
     let lost = |from, until| {
         let hurt = Hurt { kind: FaultKind::QuorumLost, victims: vec![1], from, until, over: until };
