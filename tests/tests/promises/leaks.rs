@@ -31,7 +31,7 @@ fn row(leaked: &str) -> Result<Vec<String>, Failed> {
 }
 
 /// The page's rows, so that none is without a trial.
-const ROWS: [&str; 8] = [
+const ROWS: [&str; 9] = [
     "a join token ",
     "an invite ",
     "a machine's key",
@@ -40,10 +40,14 @@ const ROWS: [&str; 8] = [
     "the root's key",
     "all that a manager knew",
     "the swarm's unlock key",
+    OPERATOR,
 ];
 
+/// Its trial is that of the operators.
+pub(crate) const OPERATOR: &str = "an operator's key";
+
 /// Types a row's commands, with these words filled in.
-fn typed(broker: &Broker<'_>, leaked: &str, words: &[(&str, &str)]) -> Result<(), Failed> {
+pub(crate) fn typed(broker: &Broker<'_>, leaked: &str, words: &[(&str, &str)]) -> Result<(), Failed> {
     let commands = row(leaked)?;
     assert!(!commands.is_empty(), "{leaked}");
     for command in commands {

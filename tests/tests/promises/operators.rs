@@ -14,6 +14,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use serde_json::{Value, json};
 
 use crate::followed::{page, typed};
+use crate::leaks;
 use crate::managers::{follow, found};
 
 /// A host with the program and a home, and no broker, engine or state.
@@ -206,7 +207,10 @@ pub(crate) fn an_operator_elsewhere_does_what_it_may_in_each_of_two_clusters(poo
     }
     assert_eq!(refused(&[&first, &second], "operator-revoked")?, 6);
     laptop.fails(&["status", "--context", "au"], 77, "was revoked")?;
+    // In the other cluster it is one still, until its key leaks.
     laptop.ok(&["rotate", "worker", "--dry-run"])?;
+    leaks::typed(&other, leaks::OPERATOR, &[("NAME", "jane")])?;
+    laptop.fails(&["rotate", "worker", "--dry-run"], 77, "was revoked")?;
     Ok(())
 }
 

@@ -21,7 +21,9 @@ pub(in crate::cli) fn told(shown: &KeyShown, now: bool) -> String {
     let mut lines = vec![headline(shown)];
     if let Some(until) = former_until {
         lines.push(match what {
-            What::Ca => format!("the former one is trusted until {until}"),
+            What::Ca => format!(
+                "the former one is trusted until {until}, and the operators that it certified (broker operator list)"
+            ),
             _ => format!("grants of the former one are good until {until}"),
         });
     }
