@@ -173,3 +173,80 @@ pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     file.read_to_end(&mut text).map_err(failed)?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use certs::{Csr, Root};
+    use protocol::{ClusterId, KeyText};
+
+    use super::*;
+    use crate::clock;
+
+    /// What a broker would issue for this key.
+    fn issued(key: &SigningKey) -> Issued {
+        let (cluster, now) = (ClusterId::random(), clock::unix(clock::now()));
+        let root = Root::create(&cluster, "lab", now).expect("a root");
+        let csr = Csr::from_pem(&key.csr().expect("a CSR")).expect("reads");
+        let issuing = root.issue(1, now).expect("an issuing CA");
+        let (certificate, _) = issuing.operator(&csr, &"jane".parse().expect("a name"), 600, now).expect("signed");
+        Issued {
+            format: Issued::FORMAT,
+            cluster_name: "lab".into(),
+            cluster,
+            pin: root.pin(),
+            generation: 1,
+            brokers: Vec::new(),
+            operator: "jane".into(),
+            certificate,
+            key: None,
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_made_here_goes_into_its_context_and_no_other_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let contexts = Contexts::at(&folder.path().join("broker"));
+        let (key, other) = (SigningKey::generate().expect("a key"), SigningKey::generate().expect("a key"));
+        contexts.keep_key(&key).expect("kept");
+        assert!(contexts.add("au", issued(&other), "file").is_err(), "no key for it");
+        let wrong = Issued { key: Some(KeyText::new(key.to_pem())), ..issued(&other) };
+        assert!(contexts.add("au", wrong, "file").is_err(), "another one's key");
+        contexts.add("au", issued(&key), "file").expect("added");
+        assert!(!contexts.key_file(&key.hash()).exists(), "it is in one place");
+        assert_eq!(contexts.read("au").expect("reads").certificate.key, key.hash());
+        assert!(contexts.add("au", issued(&key), "file").is_err(), "it is there");
+
+        contexts.use_by_default("au").expect("used");
+        assert_eq!(contexts.current().expect("reads").as_deref(), Some("au"));
+        contexts.remove("au").expect("removed");
+        assert_eq!((contexts.current().expect("reads"), contexts.names().expect("none")), (None, Vec::new()));
+        assert!(contexts.use_by_default("au").is_err() && contexts.use_by_default(LOCAL).is_ok());
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_or_change_is_not_used() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let contexts = Contexts::at(folder.path());
+        let key = SigningKey::generate().expect("a key");
+        let whole = Issued { key: Some(KeyText::new(key.to_pem())), ..issued(&key) };
+        contexts.add("au", whole, "file").expect("added");
+        let path = contexts.file("au").expect("a name");
+        for (mode, used) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o620, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
+            assert_eq!(contexts.read("au").is_ok(), used, "{mode:o}");
+        }
+        let told = contexts.read("au").err().expect("others can change it").to_string();
+        assert!(told.contains("chmod 600") && !told.contains("PRIVATE"), "{told}");
+    }
+
+    #[test]
+    fn a_name_is_no_path_and_not_that_of_no_context() {
+        let contexts = Contexts::at(Path::new("/nowhere"));
+        for name in ["", "..", "../au", "/etc/passwd", "a/b", LOCAL, "AU"] {
+            assert!(contexts.file(name).is_err(), "{name}");
+        }
+        assert!(contexts.file("au").is_ok());
+    }
+}

@@ -3,11 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use certs::{Csr, Issuing, NodeKeyPair, SigningKey};
 use hyper::Method;
-use lab::cluster::{Broker, Cluster, Machine, REFUSED, Run, Told, node_key, on, run};
-use lab::{Failed, Host, Pool, programs};
+use lab::cluster::{Broker, Cluster, Machine, REFUSED, Run, Told, invite, node_key, on, run};
+use lab::{Failed, Host, LONG, Pool, programs, until};
 use protocol::{GRANTS, HANDOVERS, IDENTITIES, JOINS, LEAVES, REDEEM};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -30,10 +31,17 @@ impl<'h> Laptop<'h> {
         Ok(Self { host, home })
     }
 
-    fn run_with(&self, environment: &[&str], arguments: &[&str]) -> Result<Run, Failed> {
+    /// The program, in this user's home and with nothing else in its environment than this.
+    fn command(&self, environment: &[&str]) -> Result<Command, Failed> {
         let mut command = self.host.command("env");
         command.arg("-i").arg(format!("HOME={}", self.home.display())).args(environment);
-        command.arg(programs::broker()?).args(arguments);
+        command.arg(programs::broker()?);
+        Ok(command)
+    }
+
+    fn run_with(&self, environment: &[&str], arguments: &[&str]) -> Result<Run, Failed> {
+        let mut command = self.command(environment)?;
+        command.args(arguments);
         Ok(run(command)?)
     }
 
@@ -160,6 +168,14 @@ pub(crate) fn an_operator_elsewhere_does_what_it_may_in_each_of_two_clusters(poo
     let made = laptop.ok(&[&chosen[..], &["--context", "au"]].concat())?;
     assert_eq!(made, first.ok(&chosen)?);
     assert_eq!((made.lines().count(), done(&[&first, &second], "invite.made")?), (2, 1), "{made}");
+
+    let mut follow = laptop.command(&[])?;
+    follow.args(["audit", "follow", "--since", "1h", "--json", "--context", "au"]);
+    let mut following = laptop.host.spawn("follow", follow)?;
+    until(LONG, "what was there", || following.stdout().contains("invite.made").then_some(()))?;
+    let made = invite::id(&second.invite(&[])?)?;
+    until(LONG, "what came since, at the other broker", || following.stdout().contains(&made).then_some(()))?;
+    following.kill()?;
 
     // What it may not, it is refused; and told beforehand what nobody may.
     laptop.fails(&["rotate", "worker", "--context", "au"], 77, "refused this to operator jane")?;
