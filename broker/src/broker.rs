@@ -22,6 +22,7 @@ use crate::ledger::{
     Directory, Invites, IssuingCas, ListedLog, Listings, Operators, POLICY, Peer, Retire, Rotations, Sentinel,
 };
 use crate::metrics::Metrics;
+use crate::operators::Orders;
 use crate::rotation::Rotation;
 use crate::state::KeySource;
 use crate::swarm::{Engine, EngineError, Membership, Tasks};
@@ -73,6 +74,8 @@ pub(crate) struct Broker {
     pub(crate) looks: Recent<Look>,
     /// How many tasks each node has, as it was seen last, for nodes that leave.
     pub(crate) tasks: Recent<Tasks>,
+    /// How many orders each operator has given lately.
+    pub(crate) orders: Orders,
     /// For how long managers have not answered.
     pub(crate) silence: Silence,
     /// The nodes, the objects of the ledger and the copies of logs that an alarm was raised for.

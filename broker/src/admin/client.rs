@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use protocol::{BrokerAddress, Problem, ProblemKind};
+use protocol::{BrokerAddress, ClusterId, Pin, Problem, ProblemKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -46,6 +46,14 @@ impl Admin {
     /// The same, with this long to answer.
     pub(crate) fn within(self, patience: Duration) -> Self {
         Self { patience, ..self }
+    }
+
+    /// The cluster that whoever answers must be of, and its root: over the network only.
+    pub(crate) fn cluster(&self) -> Option<(&ClusterId, &Pin)> {
+        match &self.way {
+            Way::Brokers(context) => Some((&context.issued.cluster, &context.issued.pin)),
+            Way::Socket(_) | Way::Nowhere(..) => None,
+        }
     }
 
     /// Asks for something.
@@ -136,9 +144,10 @@ fn only_there(context: &Context) -> Failure {
 fn refused(context: &Context, from: &BrokerAddress, body: &[u8]) -> Failure {
     let problem: Option<Problem> = serde_json::from_slice(body).ok();
     if let Some(words) = problem.as_ref().and_then(|problem| problem.detail.clone()) {
-        return Failure::new(Code::NotAllowed, words);
+        return Failure::new(Code::NotAllowed, shown(&words));
     }
     let request = problem.and_then(|problem| problem.request).unwrap_or_else(|| "without an id".into());
+    let request = plain(&request);
     let what = format!(
         "the broker at {from} refused this to operator {} (request {request}): it has not the right, was revoked, or its certificate is a former one. On a manager, 'broker operator list' shows its rights and 'broker audit list --event refused' the reason",
         context.issued.operator
@@ -159,7 +168,12 @@ fn told(problem: Problem) -> Failure {
         Some(ProblemKind::Unavailable | ProblemKind::AskAgain) => Code::TryAgain,
         None => Code::Unavailable,
     };
-    Failure::new(code, problem.detail.unwrap_or(problem.title))
+    Failure::new(code, shown(&problem.detail.unwrap_or(problem.title)))
+}
+
+/// Words from whoever answered: over the network, that need not be a broker of ours.
+fn shown(words: &str) -> String {
+    words.lines().map(plain).collect::<Vec<_>>().join("\n")
 }
 
 /// Rows as aligned columns for a terminal, the first row as the head: a line each, whatever is in them.

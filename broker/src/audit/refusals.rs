@@ -35,6 +35,14 @@ impl Refusals {
         minute.seen <= EACH
     }
 
+    /// Whether as many of this kind came from this source as are written one by one.
+    pub(crate) fn is_flood(&self, source: IpAddr, reason: Reason, now: Instant) -> bool {
+        let minutes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |source| minutes.get(&(source, reason));
+        let minute = of(source).or_else(|| of(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
+        minute.is_some_and(|minute| minute.seen >= EACH && now.duration_since(minute.since) < MINUTE)
+    }
+
     /// One alarm for each kind and source of which more came than were written, once their minute is over: no machine of
     /// ours asks so often.
     pub(crate) fn summaries(&self, now: Instant) -> Vec<Record> {
@@ -65,6 +73,8 @@ mod tests {
         let source = IpAddr::from([10, 0, 0, 1]);
         let written = (0..1000).filter(|_| refusals.count(source, Reason::NotSigned, now)).count();
         assert_eq!(written, 20);
+        assert!(refusals.is_flood(source, Reason::NotSigned, now) && !refusals.is_flood(source, Reason::UsedUp, now));
+        assert!(!refusals.is_flood(source, Reason::NotSigned, now + MINUTE));
         assert!(refusals.count(source, Reason::UsedUp, now), "another kind is not hidden by it");
         assert!(refusals.summaries(now).is_empty());
         let summaries = refusals.summaries(now + MINUTE);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::admin::lines;
+use crate::admin::{lines, plain};
 use crate::clock::Time;
 use crate::exit::{Code, Failure};
 use crate::operators::{self, Contexts, Issued, LOCAL, read_private};
@@ -60,8 +60,10 @@ impl Add {
         let Shown { operator, cluster_name, ends, .. } = Shown::of(&context, false);
         let left = if had_key { format!(". {place} holds the key, too: remove it") } else { String::new() };
         super::print(&format!(
-            "context {}: operator {operator} in cluster '{cluster_name}', until {ends}{left}",
-            self.name
+            "context {}: operator {} in cluster '{}', until {ends}{left}",
+            self.name,
+            plain(&operator),
+            plain(&cluster_name)
         ))
     }
 }

@@ -9,7 +9,7 @@ use protocol::{BrokerAddress, INVITE_TYP, InviteId, InviteLine, Role};
 use super::AdminSocket;
 use super::conditions::ConditionFlags;
 use super::rotate::not_read;
-use crate::admin::{InviteLineReply, InviteShown, InvitesShown, Revoked, lines, operator};
+use crate::admin::{Admin, InviteLineReply, InviteShown, InvitesShown, Revoked, lines, operator};
 use crate::admission::{InviteOrder, Maker, gone_after, made, sign};
 use crate::audit::{self, record_once};
 use crate::broker::Limits;
@@ -136,7 +136,10 @@ impl Terms {
             conditions: self.conditions.read(),
         };
         if !self.offline {
-            return self.admin.open().post("/v1/invites", &order);
+            let admin = self.admin.open();
+            let reply = admin.post("/v1/invites", &order)?;
+            assert_ours(&admin, &reply, role)?;
+            return Ok(reply);
         }
         if order.ephemeral.is_some() || !order.conditions.is_none() {
             eprintln!(
@@ -147,6 +150,20 @@ impl Terms {
         let line = make_offline(&self.state, &self.broker, order)?;
         Ok(InviteLineReply { line: line.expose(), invite: InviteShown::unclaimed(line.unverified()) })
     }
+}
+
+/// That an invite from elsewhere is what was asked for: it goes into user-data, and machines believe whatever root it pins.
+fn assert_ours(admin: &Admin, reply: &InviteLineReply, role: Role) -> Result<(), Failure> {
+    let Some((cluster, pin)) = admin.cluster() else { return Ok(()) };
+    if let Ok(line) = InviteLine::parse(&reply.line) {
+        let invite = line.unverified();
+        if invite.iss == *cluster && invite.pin == *pin && invite.role == role && invite.jti == reply.invite.id {
+            return Ok(());
+        }
+    }
+    let what =
+        "the broker that answered gave an invite of another cluster or role: do not use it, and look at that broker";
+    Err(Failure::new(Code::Data, what))
 }
 
 /// Signs an invite with the key in the state directory, and records it there.

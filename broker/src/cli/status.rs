@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::AdminSocket;
-use crate::admin::{self, TokenRotated, TokenShown, lines};
+use crate::admin::{self, TokenRotated, TokenShown, lines, plain};
 use crate::exit::Failure;
 
 /// Show what is: the cluster, its brokers, and whether machines can be admitted
@@ -53,15 +53,15 @@ impl Status {
             let _ = writeln!(
                 text,
                 "broker {} at {} (node {}{leader}{ready})",
-                broker.id,
+                plain(&broker.id),
                 addresses.join(", "),
                 broker.node
             );
         }
         for joiner in status.joiners {
             let here = if joiner.served { "served" } else { "not here" };
-            let _ =
-                writeln!(text, "joiner {} {here}, for {}, until {}", joiner.sha256, joiner.architecture, joiner.until);
+            let (hash, architecture, until) = (joiner.sha256, joiner.architecture, plain(&joiner.until));
+            let _ = writeln!(text, "joiner {hash} {here}, for {architecture}, until {until}");
         }
         super::print(&text)
     }

@@ -18,6 +18,7 @@ use crate::swarm::{Engine, EngineError, Object, Stored};
 const TRIES: usize = 8;
 /// Each is an object that all managers have in memory.
 const MOST_OPERATORS: usize = 200;
+const MOST_FORMER: usize = 32;
 
 /// The operators in the ledger.
 pub(crate) struct Operators {
@@ -61,6 +62,9 @@ impl Right {
 pub(crate) struct Operator {
     /// The key of the one certificate that is good.
     pub(crate) key: KeyHash,
+    /// The keys of those of this name before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) former: Vec<KeyHash>,
     /// Its rights by their words: those of a newer release stay, and mean nothing here.
     pub(crate) allow: BTreeSet<String>,
     pub(crate) since: u64,
@@ -74,6 +78,14 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
+    /// The keys that are former ones beside this new one: the latest, as many as anybody makes anew while a certificate lives.
+    fn formers(&self, new: &KeyHash) -> Vec<KeyHash> {
+        let all = self.former.iter().chain([&self.key]).filter(|key| *key != new);
+        let mut all: Vec<KeyHash> = all.cloned().collect();
+        all.drain(..all.len().saturating_sub(MOST_FORMER));
+        all
+    }
+
     /// Whether it may do this, as far as its entry says.
     pub(crate) fn may(&self, right: Right) -> bool {
         // Who may make managers may make workers.
@@ -132,38 +144,50 @@ impl Operators {
         self.sentinel.commit(&self.engine).await
     }
 
-    /// Makes one, or makes anew one that `may_replace` says can be. None if there is one that stays.
+    /// Makes one, or makes anew one that `may_replace` says can be, and gives the version of its entry. None if there is one
+    /// that stays.
     pub(crate) async fn make(
         &self,
         name: &OperatorName,
         operator: &Operator,
         may_replace: impl Fn(&Operator) -> bool,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<Option<u64>, LedgerError> {
         for _ in 0..TRIES {
             let read = self.read(name).await?;
+            let mut operator = operator.clone();
             match &read {
-                Some(read) if !may_replace(&read.operator) => return Ok(false),
-                Some(_) => {}
+                Some(read) if !may_replace(&read.operator) => return Ok(None),
+                Some(read) => operator.former = read.operator.formers(&operator.key),
                 None => self.is_room().await?,
             }
-            if self.write(read.as_ref(), operator, Some(name)).await? {
-                return Ok(true);
+            if self.write(read.as_ref(), &operator, Some(name)).await? {
+                return self.version(name).await.map(Some);
             }
         }
         Err(LedgerError::Unavailable("others keep changing this operator: try again".into()))
     }
 
-    /// Revokes one. None if there is none of this name; false where it was revoked before.
-    pub(crate) async fn revoke(&self, name: &OperatorName, now: u64) -> Result<Option<(Operator, bool)>, LedgerError> {
+    /// Revokes one, and gives the version of its entry. None if there is none of this name; false where it was revoked before.
+    pub(crate) async fn revoke(
+        &self,
+        name: &OperatorName,
+        now: u64,
+    ) -> Result<Option<(Operator, bool, u64)>, LedgerError> {
         for _ in 0..TRIES {
             let Some(read) = self.read(name).await? else { return Ok(None) };
             let changed = read.operator.revoked.is_none();
             let operator = Operator { revoked: read.operator.revoked.or(Some(now)), ..read.operator.clone() };
             if self.write(Some(&read), &operator, None).await? {
-                return Ok(Some((operator, changed)));
+                return Ok(Some((operator, changed, self.version(name).await?)));
             }
         }
         Err(LedgerError::Unavailable("others keep changing this operator: try again".into()))
+    }
+
+    /// The version of an entry that was written just now: a raft store that does not know it any more went back.
+    async fn version(&self, name: &OperatorName) -> Result<u64, LedgerError> {
+        let read = self.read(name).await?;
+        read.map(|read| read.stored.version).ok_or_else(|| EngineError::NotFound.into())
     }
 
     async fn is_room(&self) -> Result<(), LedgerError> {
@@ -172,7 +196,7 @@ impl Operators {
             return Ok(());
         }
         Err(LedgerError::Unavailable(format!(
-            "there are {listed} operators, and can be {MOST_OPERATORS}. 'docker config rm {}' takes away one that was revoked",
+            "there are {listed} operators, and can be {MOST_OPERATORS}. 'docker config rm {}' takes away one whose certificate has ended",
             names::operator_named("NAME")
         )))
     }
@@ -213,7 +237,15 @@ pub(crate) mod tests {
     /// An operator whose key is this one, from 100 to 200.
     pub(crate) fn operator(key: &KeyHash, allow: &[&str]) -> Operator {
         let allow = allow.iter().map(ToString::to_string).collect();
-        Operator { key: key.clone(), allow, since: 100, ends: 200, by: "uid 0".into(), revoked: None }
+        Operator {
+            key: key.clone(),
+            allow,
+            since: 100,
+            ends: 200,
+            by: "uid 0".into(),
+            revoked: None,
+            former: Vec::new(),
+        }
     }
 
     #[test]

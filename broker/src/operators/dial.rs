@@ -4,6 +4,7 @@
 
 use std::error::Error as _;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use certs::NodeKeyPair;
 use http_body_util::Full;
@@ -23,6 +24,11 @@ use crate::peers::{Peers, body, each_of};
 
 /// No reply is longer: ten thousand nodes and more.
 const MOST: usize = 64 * 1024 * 1024;
+
+/// So long a broker has to answer who only looks, before the next one is asked.
+const LOOK: Duration = Duration::from_secs(15);
+/// So long it has to carry an order out: a rotation waits for machines.
+const ACT: Duration = Duration::from_secs(45);
 
 /// A broker's answer.
 pub(crate) struct Answered {
@@ -50,7 +56,10 @@ impl Context {
         let mut silent = Vec::new();
         for named in in_turn(&issued.brokers) {
             for address in each_of(&named).await {
-                match self.ask_one(&peers, &address, method, path, sent.clone()).await {
+                let asking = self.ask_one(&peers, &address, method, path, sent.clone());
+                let within = if again { LOOK } else { ACT };
+                let late = |_| Err(Silence::Unknown(format!("no answer within {} s", within.as_secs())));
+                match tokio::time::timeout(within, asking).await.unwrap_or_else(late) {
                     Ok(answered) => {
                         *ANSWERED.lock().unwrap_or_else(PoisonError::into_inner) = Some(named);
                         return Ok(answered);

@@ -14,5 +14,5 @@ pub(crate) use context::{Context, Issued};
 pub(crate) use contexts::{Contexts, LOCAL, read_private};
 pub(crate) use dial::Answered;
 pub(crate) use enrol::{Created, OperatorOrder, OperatorRevoked, OperatorShown, create, list, revoke};
-pub(crate) use gate::{PREFIX, answer};
+pub(crate) use gate::{Orders, PREFIX, answer};
 pub(crate) use orders::is_for_operators;

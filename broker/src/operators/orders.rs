@@ -36,14 +36,11 @@ pub(super) fn need(method: &Method, path: &str, body: &[u8]) -> Option<Need> {
         // Who may invite may not let in: there is to be another person in the loop.
         ("GET", crate::admin::PENDING) => look(Right::Approve),
         ("POST", crate::admin::PENDING) => act(Right::Approve),
-        ("POST", "/v1/rotate/preview" | "/v1/rotate/key/preview") | ("GET", "/v1/brokers/gone" | "/v1/ca/plan") => {
-            look(Right::Rotate)
-        }
-        ("POST", "/v1/rotate" | "/v1/rotate/key" | "/v1/brokers/gone" | "/v1/ca/request" | "/v1/ca/install") => {
-            act(Right::Rotate)
-        }
+        ("POST", "/v1/rotate/preview" | "/v1/rotate/key/preview") => look(Right::Rotate),
+        // Not /v1/ca/…: whoever answers from elsewhere would say what the root is to sign.
+        ("POST", "/v1/rotate" | "/v1/rotate/key") => act(Right::Rotate),
         ("POST", crate::witness::LOOK | crate::admin::RECORDS) => look(Right::Audit),
-        ("POST", path) if is_revocation(path) => act(Right::Invite),
+        ("POST", path) if revoked(path).is_some() => act(Right::Invite),
         _ => return None,
     };
     Some(need)
@@ -58,9 +55,9 @@ fn right_for(body: &[u8]) -> Right {
     }
 }
 
-fn is_revocation(path: &str) -> bool {
-    let id = path.strip_prefix("/v1/invites/").and_then(|rest| rest.strip_suffix("/revoke"));
-    id.is_some_and(|id| id.parse::<InviteId>().is_ok())
+/// The invite that an order of this path revokes, if it is one.
+pub(super) fn revoked(path: &str) -> Option<InviteId> {
+    path.strip_prefix("/v1/invites/")?.strip_suffix("/revoke")?.parse().ok()
 }
 
 /// Whether an order can be given from elsewhere at all.
@@ -69,7 +66,7 @@ pub(crate) fn is_for_operators(method: &Method, path: &str) -> bool {
 }
 
 /// Whether an order that was given must not be given again unless it is known what became of it.
-pub(super) fn acts(method: &Method, path: &str) -> bool {
+pub(crate) fn acts(method: &Method, path: &str) -> bool {
     need(method, path, &[]).is_none_or(|need| need.acts)
 }
 
@@ -88,6 +85,10 @@ mod tests {
             "/v1/operators",
             "/v1/operators/jane/revoke",
             "/v1/rotate/unlock-key",
+            "/v1/ca/plan",
+            "/v1/ca/request",
+            "/v1/ca/install",
+            "/v1/brokers/gone",
             "/v1/ledger/claims",
             "/v1/nothing",
             "/v1/invites/",
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn what_changes_something_is_told_from_a_look() {
         let revoke = format!("/v1/invites/{}/revoke", InviteId::random());
-        for path in ["/v1/invites", "/v1/rotate", "/v1/rotate/key", "/v1/ca/install", &revoke] {
+        for path in ["/v1/invites", "/v1/rotate", "/v1/rotate/key", &revoke] {
             assert!(need(&Method::POST, path, b"").is_some_and(|need| need.acts), "{path}");
         }
         for (method, path) in [(Method::GET, "/v1/nodes"), (Method::POST, "/v1/rotate/preview")] {

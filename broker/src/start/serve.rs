@@ -22,6 +22,7 @@ use crate::jwt::Signer;
 use crate::keys::{self, Keys};
 use crate::ledger::{Directory, Invites, IssuingCas, Listings, Operators, Rotations, Sentinel};
 use crate::metrics::Metrics;
+use crate::operators::Orders;
 use crate::rotation::Rotation;
 use crate::server::{Listener, bind};
 use crate::state::{Cluster, FROM_KEYS_FILE, next_issuing};
@@ -121,6 +122,7 @@ async fn with_log(
         unseen: RwLock::new(None),
         looks: Recent::default(),
         tasks: Recent::default(),
+        orders: Orders::default(),
         silence: Silence::default(),
         alarmed: Alarmed::default(),
     });

@@ -93,9 +93,11 @@ impl Rotate {
             What::Ca | What::All => {
                 let Self { what, now, dry_run, root, output, flags: OrderFlags { reason, json, admin } } = self;
                 let asked = ca::Asked { now, dry_run, reason, json, root, output };
+                // The root signs what a broker asks for: that is this manager's, never one's that answers from elsewhere.
+                let admin = admin.here()?;
                 match what {
-                    What::All => all::run(&admin.open(), &asked),
-                    _ => ca::run(&admin.open(), &asked),
+                    What::All => all::run(&admin, &asked),
+                    _ => ca::run(&admin, &asked),
                 }
             }
         }
