@@ -59,9 +59,6 @@ async fn issue(
     let csr = Csr::from_pem(&request.csr).map_err(|_| Reason::Csr)?;
     record.key = Some(csr.key());
 
-    if invite.role == Role::Manager {
-        departure::make_room(broker).await?;
-    }
     let key = csr.key();
     let claim = if invite.conditions.approve {
         Operation::Ask { key, asker: Asker { hostname: record.hostname.clone(), source: Some(call.source) } }
@@ -76,6 +73,10 @@ async fn issue(
     if matches!(outcome, Outcome::Asked | Outcome::Waits) {
         let key = csr.key();
         return Err(Denial::Later(format!("this machine waits for an operator to type: broker approve {key}")));
+    }
+    // For whoever has a use, and for nobody else.
+    if invite.role == Role::Manager {
+        departure::make_room(broker).await?;
     }
 
     let (certificate, identity) = issuing

@@ -14,16 +14,16 @@ use super::RESERVED;
 use crate::audit::{Event, Record};
 use crate::broker::Limits;
 use crate::clock;
+use crate::departure::MANAGER_GONE;
 
 /// A manager's invite is for few machines and a short time.
 const MANAGER_USES: u32 = 7;
 const MANAGER_TTL: Duration = Duration::from_hours(24);
 /// The longest time that a rate is for.
 const MOST_PER: Duration = Duration::from_hours(24);
-/// So long, in seconds, a manager is given at least: raft itself needs some seconds to see that one does not answer.
-const MANAGER_GONE: u64 = 10;
 /// The longest that a node of an ephemeral machine may be kept while it is down.
 const LONGEST_GONE: Duration = Duration::from_hours(30 * 24);
+const LONGEST_GONE_MANAGER: Duration = Duration::from_mins(30);
 
 /// For how long, in seconds, an ephemeral machine's node may be down where nobody says otherwise.
 pub(crate) fn gone_after(role: Role) -> u64 {
@@ -117,10 +117,14 @@ fn check(order: &InviteOrder, limits: Limits) -> Result<(), Complaint> {
         return Err(format!("--ttl is out of range: a {role} invite lives at least 1s and at most {longest}"));
     }
     if let Some(after) = order.ephemeral {
-        let least = if order.role == Role::Manager { MANAGER_GONE } else { 1 };
-        if after < least || after > LONGEST_GONE.as_secs() {
-            let longest = clock::length(LONGEST_GONE);
-            return Err(format!("--gone-after is out of range: for a {role}, at least {least}s and at most {longest}"));
+        // A new manager waits for the one that is gone, and has an hour for its boot.
+        let (least, most) = match order.role {
+            Role::Worker => (1, LONGEST_GONE),
+            Role::Manager => (MANAGER_GONE, LONGEST_GONE_MANAGER),
+        };
+        if after < least || after > most.as_secs() {
+            let most = clock::length(most);
+            return Err(format!("--gone-after is out of range: for a {role}, at least {least}s and at most {most}"));
         }
     }
     if order.conditions.live {

@@ -77,6 +77,11 @@ impl Alarms {
 pub(crate) struct Alarmed(Mutex<HashSet<String>>);
 
 impl Alarmed {
+    /// What it was about is over: the next one is an alarm again.
+    pub(crate) fn forget(&self, about: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(about);
+    }
+
     /// Raises an alarm, unless one was raised about this. One that cannot be written down is raised again at the next look.
     pub(crate) async fn once(&self, audit: &Audit, about: String, alarm: Record) -> Result<(), AuditError> {
         let raised = || self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -19,8 +19,11 @@ use crate::fleet::Quorum;
 use crate::handover;
 use crate::swarm::{EngineError, Node, NodeChange};
 
-/// After so long without a look, what was seen before counts for nothing.
+/// After so long without a look, what was seen before counts for nothing. And so long the managers may be without a leader
+/// before that is an alarm: they elect one.
 const BLIND: Duration = Duration::from_secs(30);
+/// So long, in seconds, a manager is given at least, whatever its label says: one that is restarted does not answer for a while.
+pub(crate) const MANAGER_GONE: u64 = 20;
 
 /// For how long this broker has seen each manager not to answer.
 #[derive(Default)]
@@ -30,6 +33,8 @@ pub(crate) struct Silence(Mutex<Silent>);
 struct Silent {
     last: Option<Instant>,
     since: HashMap<NodeId, Instant>,
+    /// Since when a manager is kept out.
+    kept_out: Option<Instant>,
 }
 
 impl Silence {
@@ -47,7 +52,17 @@ impl Silence {
 
     fn of(&self, node: &NodeId, at: Instant) -> Duration {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.since.get(node).map_or(Duration::ZERO, |since| at.saturating_duration_since(*since))
+        let blind = seen.last.is_none_or(|last| at.saturating_duration_since(last) > BLIND);
+        let since = seen.since.get(node).filter(|_| !blind);
+        since.map_or(Duration::ZERO, |since| at.saturating_duration_since(*since))
+    }
+
+    /// For how long a manager has been kept out, which it is now, or is not.
+    fn kept_out(&self, is: bool, at: Instant) -> Duration {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = if is { Some(seen.kept_out.unwrap_or(at)) } else { None };
+        seen.kept_out = since;
+        since.map_or(Duration::ZERO, |since| at.saturating_duration_since(since))
     }
 }
 
@@ -56,8 +71,13 @@ pub(crate) fn silent(nodes: &[Node]) -> Vec<NodeId> {
     nodes.iter().filter(|node| is_silent(node)).map(|node| node.id.clone()).collect()
 }
 
+/// Of a row that is no member of raft, nothing depends.
 fn is_silent(node: &Node) -> bool {
-    node.role == Role::Manager && !node.reachable
+    is_member(node) && !node.reachable
+}
+
+fn is_member(node: &Node) -> bool {
+    node.role == Role::Manager && node.manager.is_some()
 }
 
 /// Whether another manager may come.
@@ -74,20 +94,30 @@ enum Room {
 
 /// What the nodes say, of which each has been silent for so long.
 fn room(nodes: &[Node], silence: impl Fn(&NodeId) -> Duration) -> Room {
-    if nodes.iter().any(|node| node.labels.contains_key(GONE_LABEL) && node.down) {
+    let demoted = |node: &Node| node.labels.contains_key(GONE_LABEL) && node.down && node.role == Role::Worker;
+    if nodes.iter().any(demoted) {
         return Room::Wait("a manager that is gone is being removed");
     }
-    let after = |node: &Node| node.labels.get(EPHEMERAL_LABEL)?.parse().ok().map(Duration::from_secs);
+    let after = |node: &Node| {
+        let seconds: u64 = node.labels.get(EPHEMERAL_LABEL)?.parse().ok()?;
+        Some(Duration::from_secs(seconds.max(MANAGER_GONE)))
+    };
     let gone = nodes.iter().filter(|node| is_silent(node)).filter_map(|node| Some((node, after(node)?)));
-    let mut gone: Vec<_> = gone.map(|(node, after)| (node, silence(&node.id) >= after)).collect();
+    // The managers' dispatcher has not heard of it either.
+    let mut gone: Vec<_> = gone.map(|(node, after)| (node, node.down && silence(&node.id) >= after)).collect();
     gone.sort_by_key(|(_, due)| !due);
     match gone.first() {
         None => Room::Free,
         Some((_, false)) => Room::Wait("a manager does not answer: it is removed first, when its time is over"),
-        Some((node, true)) => match Quorum::of(nodes).once(node, Role::Worker) {
-            Ok(_) => Room::Demote(Box::new((*node).clone())),
-            Err(why) => Room::Stuck(why),
-        },
+        Some((node, true)) => {
+            let members: Vec<Node> = nodes.iter().filter(|node| is_member(node)).cloned().collect();
+            let before = Quorum::of(&members);
+            match before.once(node, Role::Worker) {
+                Ok(_) if before.has() => Room::Demote(Box::new((*node).clone())),
+                Ok(_) => Room::Stuck("most of the managers do not answer".to_owned()),
+                Err(why) => Room::Stuck(why),
+            }
+        }
     }
 }
 
@@ -100,7 +130,11 @@ pub(crate) async fn make_room(broker: &Broker) -> Result<(), Denial> {
     };
     let at = Instant::now();
     match room(&nodes, |node| broker.silence.of(node, at)) {
-        Room::Free => Ok(()),
+        Room::Free => {
+            broker.silence.kept_out(false, at);
+            broker.alarmed.forget(KEPT_OUT);
+            Ok(())
+        }
         Room::Wait(why) => Err(Denial::Later(why.to_owned())),
         Room::Stuck(why) => Err(kept_out(broker, why).await),
         Room::Demote(node) => {
@@ -110,11 +144,17 @@ pub(crate) async fn make_room(broker: &Broker) -> Result<(), Denial> {
     }
 }
 
-/// Alarms, and says to come back.
+/// What the alarm is about.
+const KEPT_OUT: &str = "manager.kept-out";
+
+/// Alarms, if it is so for longer than an election takes, and says to come back.
 async fn kept_out(broker: &Broker, why: String) -> Denial {
+    if broker.silence.kept_out(true, Instant::now()) < BLIND {
+        return Denial::Unavailable(why);
+    }
     let detail = format!("a manager that asks to come in is told to come back: {why}");
     let alarm = Record::alarm(Event::ManagerKeptOut, detail);
-    if let Err(error) = broker.alarmed.once(&broker.audit, "manager.kept-out".to_owned(), alarm).await {
+    if let Err(error) = broker.alarmed.once(&broker.audit, KEPT_OUT.to_owned(), alarm).await {
         return error.into();
     }
     Denial::Unavailable(why)
@@ -140,7 +180,7 @@ async fn demote(broker: &Broker, node: &Node) -> Result<(), Denial> {
     match broker.engine.change_node(node, change).await {
         Ok(()) => broker.audit.record(record(Event::NodeRoleChanged)).await.map(drop)?,
         // Somebody else was at it.
-        Err(EngineError::OutOfSequence | EngineError::NotFound) => {}
+        Err(EngineError::OutOfSequence) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(())
@@ -155,6 +195,7 @@ mod tests {
         let id = format!("{}{last}", "a".repeat(24)).parse().expect("a node id");
         let mut node = Node::example(id, Availability::Active, 1);
         (node.role, node.reachable, node.down) = (Role::Manager, reachable, !reachable);
+        node.manager = Some("10.0.0.1:2377".into());
         if ephemeral {
             node.labels.insert(EPHEMERAL_LABEL.into(), "120".into());
         }
@@ -176,6 +217,10 @@ mod tests {
         assert_eq!(after(&[a.clone(), b.clone()], 999), "free");
         let three = [a.clone(), b.clone(), gone.clone()];
         assert_eq!([after(&three, 119), after(&three, 120)], ["wait", "demote c"]);
+        let mut worker_once = gone.clone();
+        worker_once.labels.insert(EPHEMERAL_LABEL.into(), "1".into());
+        let three = [a.clone(), b.clone(), worker_once];
+        assert_eq!([after(&three, MANAGER_GONE - 1), after(&three, MANAGER_GONE)], ["wait", "demote c"]);
         let mut demoted = gone;
         demoted.role = Role::Worker;
         demoted.labels.insert(GONE_LABEL.into(), "1".into());
@@ -195,7 +240,16 @@ mod tests {
         let (two, three) = (manager('c', false, true), manager('d', false, true));
         let five = [a.clone(), b, c, two.clone(), three];
         assert!(after(&five, 9999).contains("lose its quorum"), "{}", after(&five, 9999));
-        assert!(after(&[a, two], 9999).starts_with("demote"), "one is left, and has a quorum of its own");
+        let stale = after(&[a.clone(), two.clone()], 9999);
+        assert_eq!(stale, "most of the managers do not answer", "what is read is of before that");
+        let mut restarting = two.clone();
+        restarting.down = false;
+        let three = |third: &Node| after(&[a.clone(), manager('b', true, false), third.clone()], 9999);
+        assert_eq!([three(&two).as_str(), three(&restarting).as_str()], ["demote c", "wait"]);
+        // A row that raft does not have, as of a manager whose join failed: neither does it count, nor is it waited for.
+        let mut row = two;
+        row.manager = None;
+        assert_eq!(three(&row), "free");
     }
 
     #[test]
@@ -210,5 +264,7 @@ mod tests {
         assert_eq!([seen(0, true), seen(20, true), seen(40, true)], [0, 20, 40]);
         assert_eq!([seen(42, false), seen(44, true), seen(46, true)], [0, 0, 2]);
         assert_eq!([seen(60, true), seen(91, true)], [16, 0], "nothing was seen for half a minute");
+        assert_eq!(silence.of(&node, at + Duration::from_secs(110)).as_secs(), 19);
+        assert_eq!(silence.of(&node, at + Duration::from_secs(122)).as_secs(), 0, "nor is any now");
     }
 }

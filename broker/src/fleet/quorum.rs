@@ -47,6 +47,11 @@ impl Quorum {
         ))
     }
 
+    /// Whether the leader reaches as many as it must.
+    pub(crate) fn has(self) -> bool {
+        self.reachable >= self.needed
+    }
+
     /// How many it can lose.
     pub(crate) fn spare(self) -> usize {
         self.reachable.saturating_sub(self.needed)

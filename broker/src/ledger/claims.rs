@@ -65,6 +65,9 @@ pub(crate) enum Outcome {
 /// larger one.
 const MOST_KEYS: usize = 4000;
 
+/// A use whose window ended long ago.
+const SHELL: &str = r#"{"claimed":0}"#;
+
 impl Claims {
     /// No claim yet on an invite that this key signed.
     pub(crate) fn on(signed: Option<KeyId>) -> Self {
@@ -77,8 +80,12 @@ impl Claims {
         let damaged = |label: &str| LedgerError::Unavailable(format!("the ledger's label '{label}' does not read"));
         let mut claims = Self::default();
         for (label, value) in labels {
-            if let Some(key) = names::key_of(label).or_else(|| names::apart_key_of(label)) {
+            if let Some(key) = names::apart_key_of(label) {
                 claims.uses.insert(key, serde_json::from_str(value).map_err(|_| damaged(label))?);
+            } else if let Some(key) = names::key_of(label) {
+                let taken: Use = serde_json::from_str(value).map_err(|_| damaged(label))?;
+                // Beside one that stands apart it is a shell, or what an older release has put back. (Those come first.)
+                claims.uses.entry(key).or_insert(taken);
             } else if label == names::REVOKED {
                 claims.revoked = Some(value.parse().map_err(|_| damaged(label))?);
             } else if label == names::SIGNED {
@@ -103,9 +110,15 @@ impl Claims {
         for (key, taken) in &self.uses {
             let value = serde_json::to_string(taken).map_err(|error| LedgerError::Unavailable(error.to_string()))?;
             // A broker of an older release reads uses, and drops what it does not know of them; labels that it does not know it
-            // keeps. To such a one this key has none.
-            let apart = taken.left.is_some() || !taken.is_admitted();
-            labels.insert(if apart { names::apart_of(key) } else { names::use_of(key) }, value);
+            // keeps. To such a one this key has nothing, or a use that is over: it may remember that there was one.
+            if taken.left.is_none() && taken.is_admitted() {
+                labels.insert(names::use_of(key), value);
+                continue;
+            }
+            labels.insert(names::apart_of(key), value);
+            if !taken.is_unanswered() {
+                labels.insert(names::use_of(key), SHELL.to_owned());
+            }
         }
         Ok(labels)
     }
@@ -630,8 +643,9 @@ pub(crate) mod tests {
         claims.apply(Some(&invite), &says(2, Answer::Denied), 2).expect("no");
         let labels = claims.to_labels().expect("labels");
         // It knows uses by this label only, and keeps the others as they are.
-        let uses: Vec<_> = labels.keys().filter_map(|label| names::key_of(label)).collect();
-        assert_eq!(uses, [key(1)]);
+        let uses = labels.iter().filter_map(|(label, value)| Some((names::key_of(label)?, value.as_str())));
+        let good: Vec<KeyHash> = uses.clone().filter(|(_, value)| *value != SHELL).map(|(key, _)| key).collect();
+        assert_eq!((good, uses.count()), (vec![key(1)], 2), "of the one that was denied it knows that it is over");
         assert_eq!(Claims::from_labels(&labels).expect("reads").uses, claims.uses);
     }
 

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{LedgerError, WINDOW};
 use crate::audit::Reason;
 
+/// Clocks of two brokers differ by no more than this, in seconds.
+const SKEW: u64 = 5;
 /// For so long, in seconds, a machine may wait for a person's answer.
 pub(super) const PATIENCE: u64 = 24 * 60 * 60;
 
@@ -179,7 +181,8 @@ impl Use {
             (taken.left.is_some(), taken.joined.is_some(), redeemed, taken.grant.is_some())
         };
         let further = if came(other) >= came(self) { other } else { self };
-        let approval = later(self.approval.as_ref(), other.approval.as_ref(), further.grant.is_some());
+        let joined = further.joined.is_some() || further.left.is_some();
+        let approval = later(self.approval.as_ref(), other.approval.as_ref(), joined, further.grant.is_some());
         Self { claimed: self.claimed.min(other.claimed), approval, ..further.clone() }
     }
 
@@ -192,11 +195,19 @@ impl Use {
     }
 }
 
-/// The later answer of two; a no, if they came at the same time. That a key `went_on` says that somebody had said yes, where no
-/// answer is known.
-fn later(one: Option<&Approval>, other: Option<&Approval>, went_on: bool) -> Option<Approval> {
-    let rank = |approval: &&Approval| (approval.at, approval.answer == Some(Answer::Denied));
-    let later = one.into_iter().chain(other).max_by_key(rank)?;
-    let unanswered = later.answer.is_none();
-    (!(unanswered && went_on)).then(|| later.clone())
+/// The later answer of two, as far as clocks of brokers tell; in doubt a no. Of a key that `joined` or left a person had said
+/// yes last; and where no answer is known, that it `went_on` says so.
+fn later(one: Option<&Approval>, other: Option<&Approval>, joined: bool, went_on: bool) -> Option<Approval> {
+    let said = |answer: Option<Answer>| {
+        let all = one.into_iter().chain(other).filter(move |approval| approval.answer == answer);
+        all.max_by_key(|approval| approval.at)
+    };
+    let (yes, no, unanswered) = (said(Some(Answer::Approved)), said(Some(Answer::Denied)), said(None));
+    match (yes, no) {
+        (yes, _) if joined => yes.cloned(),
+        (Some(yes), Some(no)) if yes.at > no.at.saturating_add(SKEW) => Some(yes.clone()),
+        (_, Some(no)) => Some(no.clone()),
+        (Some(yes), None) => Some(yes.clone()),
+        (None, None) => unanswered.filter(|_| !went_on).cloned(),
+    }
 }

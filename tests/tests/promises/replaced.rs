@@ -16,9 +16,9 @@ pub(crate) fn an_ephemeral_manager_that_is_gone_goes_before_another_comes(pool: 
     let hosts = pool.lease(7)?;
     let first = found(&hosts[0])?;
     hosts[0].docker(&["swarm", "update", "--dispatcher-heartbeat", "1s"])?;
-    let refused = first.run(&["invite", "create", "--role", "manager", "--ephemeral", "--gone-after", "9s"])?;
-    assert_eq!((refused.code, refused.stderr.contains("at least 10s")), (64, true), "{}", refused.stderr);
-    let terms = ["--role", "manager", "--uses", "6", "--ephemeral", "--gone-after", "10s"];
+    let refused = first.run(&["invite", "create", "--role", "manager", "--ephemeral", "--gone-after", "19s"])?;
+    assert_eq!((refused.code, refused.stderr.contains("at least 20s")), (64, true), "{}", refused.stderr);
+    let terms = ["--role", "manager", "--uses", "6", "--ephemeral", "--gone-after", "20s"];
     let invite = first.invite(&terms)?;
     let worker = first.invite(&["--uses", "1"])?;
     let mut brokers = vec![follow(&hosts[1], &invite)?, follow(&hosts[2], &invite)?];
