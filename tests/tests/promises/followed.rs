@@ -119,8 +119,8 @@ pub(crate) fn the_page_on_several_managers_step_by_step(pool: &Pool) -> Result<(
     let rest = by_store.split_once("\n## ").map_or("", |(_, rest)| rest);
     let commands =
         typed(&[before, "\n## ", rest].concat().replace("10.0.0.0/24", &format!("{}/24", hosts[0].address())));
-    let [init, form, made, invite, join, status] = &commands[..] else {
-        return Err(format!("not the six commands that are typed here: {commands:?}").into());
+    let [init, form, made, invite, join, status, replaced] = &commands[..] else {
+        return Err(format!("not the seven commands that are typed here: {commands:?}").into());
     };
     let readme = page("README.md")?;
     let section = readme.split_once(MANAGERS).and_then(|(_, rest)| rest.split("\n## ").next()).ok_or("a section")?;
@@ -129,7 +129,9 @@ pub(crate) fn the_page_on_several_managers_step_by_step(pool: &Pool) -> Result<(
     let serves = "until broker status >status 2>&1; do sleep 0.1; done\n";
     let waits = "touch up\nuntil [ -e over ]; do sleep 0.1; done\n";
     let ends = "kill $serving\nwait $serving\n";
-    let first = format!("{init}\n{form} & serving=$!\n{serves}{made}\n{invite}\n{waits}{status}\ntouch told\n{ends}");
+    let first = format!(
+        "{init}\n{form} & serving=$!\n{serves}{made}\n{invite}\n{waits}{status}\n{replaced}\ntouch told\n{ends}"
+    );
     let other = |join: &str| format!("{join} & serving=$!\n{serves}{waits}{ends}");
     let scripts = [first, other(join), other(shorter)];
     let mut running = Vec::new();
