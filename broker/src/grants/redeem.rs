@@ -31,8 +31,9 @@ pub(crate) async fn redeem(
 }
 
 async fn claim(broker: &Broker, call: &Call, identity: &MachineIdentity, grant: &str) -> Result<RedeemReply, Denial> {
-    let claims = verified(broker, grant).await?;
-    claims.judge(&broker.cluster, identity, clock::now())?;
+    let now = clock::now();
+    let claims = verified(broker, grant, now).await?;
+    claims.judge(&broker.cluster, identity, now)?;
     let (invite, tokens) =
         tokio::try_join!(invite_of(broker, call, identity), rotation::settled(broker, identity.role, call.started))?;
 
@@ -113,18 +114,21 @@ fn dialled(mut nodes: Vec<Node>, own: Option<&NodeId>) -> Vec<String> {
 }
 
 /// The claims of a grant that a broker of this cluster signed.
-async fn verified(broker: &Broker, grant: &str) -> Result<Claims, Denial> {
+async fn verified(broker: &Broker, grant: &str, now: u64) -> Result<Claims, Denial> {
     broker.sentinel.check()?;
     let id = jwt::named_key(grant, MAX_GRANT).map_err(|_| Reason::NotSigned)?;
     let listed = broker.directory.grant_key(&id).await?.ok_or(Reason::NotSigned)?;
     let (claims, _) =
         jwt::verify::<Claims>(grant, TYP, MAX_GRANT, |_| Some(listed.key.clone())).map_err(|_| Reason::NotSigned)?;
-    match listed.standing(clock::now()) {
+    match listed.standing(now) {
         // Whoever took a manager over has its broker's key: once the node is no manager any more, an honest machine asks
         // again, and a forged grant is worth nothing.
         Standing::Good if !is_manager(broker, &listed.node).await? => Err(Denial::AskAgain),
         Standing::Good => Ok(claims),
         Standing::Void => Err(Denial::AskAgain),
+        // An honest machine may hold such a grant, which has ended: the judge tells it to ask for another, and a thief
+        // that it is one. One that has not ended was signed by whoever has the key now, and by no broker.
+        Standing::Over if claims.exp <= now => Ok(claims),
         Standing::Over => Err(Reason::NotSigned.into()),
     }
 }

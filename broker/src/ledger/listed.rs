@@ -6,11 +6,17 @@
 use protocol::{BrokerAddress, NodeId};
 use serde::{Deserialize, Serialize};
 
+use super::WINDOW;
 use crate::jwt::{KeyId, PublicKey};
 use crate::swarm::Stored;
 
 /// Clocks of two brokers differ by no more than this, in seconds.
 const SKEW: u64 = 5;
+/// For so long after its last grant has ended a key is remembered, in seconds: who held a grant of it all that time is
+/// told to ask for another one, as with any grant that has ended. After that its use is over anyway.
+const REMEMBERED: u64 = WINDOW;
+/// Of keys whose grants have all ended no more than these, so that an entry stays small however often keys are replaced.
+const MOST_REMEMBERED: usize = 32;
 pub(super) const ENTRY: &str = "swarm-broker.entry";
 /// The labels on an invite key's object. One without them is of a time when there was but one key.
 pub(super) const GENERATION: &str = "swarm-broker.generation";
@@ -37,7 +43,7 @@ pub(crate) struct Peer {
     /// Since when it is the key, as far as that is known.
     #[serde(default)]
     pub(crate) since: u64,
-    /// The keys before it whose grants have not ended yet.
+    /// The keys before it, the oldest first: for a while also those whose grants have all ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) retired: Vec<Retired>,
     /// The generation of its issuing CA.
@@ -110,7 +116,7 @@ pub(crate) enum Standing {
     Good,
     /// It was replaced after a leak, a moment ago: an honest machine may still come with a grant of it.
     Void,
-    /// Every grant that it signed has ended.
+    /// Every grant that it signed has ended: an honest machine may still hold one.
     Over,
 }
 
@@ -138,11 +144,17 @@ fn longest() -> u64 {
 }
 
 impl Peer {
-    /// This entry as it takes the place of `before`, at `now`: a key that was there is remembered until the last grant
-    /// that it may have signed has ended.
+    /// This entry as it takes the place of `before`, at `now`: a key that was there is good until the last grant that it
+    /// may have signed has ended, and remembered for a while after that.
     pub(super) fn over(mut self, before: &Self, retire: Retire, now: u64) -> Self {
-        self.retired =
-            before.retired.iter().filter(|former| former.key != self.key && now < former.until).cloned().collect();
+        let ended = before.retired.iter().filter(|former| now >= former.until).count();
+        let mut too_many = ended.saturating_sub(MOST_REMEMBERED);
+        let is_kept = |former: &&Retired| {
+            let one_too_many = now >= former.until && too_many > 0;
+            too_many -= usize::from(one_too_many);
+            !one_too_many && former.key != self.key && now < former.until.saturating_add(REMEMBERED)
+        };
+        self.retired = before.retired.iter().filter(is_kept).cloned().collect();
         if before.key == self.key {
             self.generation = before.generation;
             self.since = if before.since == 0 { now } else { before.since };
@@ -254,9 +266,24 @@ mod tests {
         // The entry is renewed every few seconds: that changes nothing but what is over.
         let renewed = peer("two").over(&second, Retire::AfterLast, until - 1);
         assert_eq!((renewed.generation, renewed.since, &renewed.retired), (2, NOW + 10, &second.retired));
-        assert_eq!(peer("two").over(&renewed, Retire::AfterLast, until).retired, []);
         let third = peer("three").over(&renewed, Retire::AfterLast, NOW + 20);
         assert_eq!(third.retired.iter().map(|former| former.key.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    }
+
+    #[test]
+    fn a_key_is_remembered_for_who_slept_past_its_grants_end() {
+        let second = peer("two").over(&peer("one"), Retire::AfterLast, NOW);
+        let until = second.retired[0].until;
+        let remembered = |now| peer("two").over(&second, Retire::AfterLast, now).retired.len();
+        assert_eq!((remembered(until), remembered(until + WINDOW - 1), remembered(until + WINDOW)), (1, 1, 0));
+        // Whoever replaces it all the time has an entry of some size, and no good key is forgotten for that.
+        let mut entry = peer("0");
+        for number in 1..=1000_u64 {
+            entry = peer(&number.to_string()).over(&entry, Retire::AfterLast, NOW + number);
+        }
+        let good = entry.retired.iter().filter(|former| former.until > NOW + 1000).count();
+        assert_eq!((entry.retired.len() - good, good), (MOST_REMEMBERED, 65));
+        assert_eq!(entry.retired.last().map(|former| former.key.as_str()), Some("999"));
     }
 
     #[test]

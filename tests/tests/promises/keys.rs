@@ -53,6 +53,11 @@ pub(crate) fn grants_of_a_former_key_are_good_until_the_last_has_ended(pool: &Po
     for broker in [one, other] {
         assert_eq!(on(manager, || async { machine.at(broker).redeem(&forged).await })?.err(), Some(REFUSED));
     }
+    // A machine that slept all that time with its grant of the former key asks for another one. It is no thief.
+    for broker in [one, other] {
+        let told = on(manager, || async { machine.at(broker).redeem(&former_grant).await })?;
+        assert_eq!(told.err(), Some(ASK_AGAIN), "a machine that slept is refused for good");
+    }
     on(manager, || machine.redeem(&grant))?.map_err(|told| format!("the real one: {told:?}"))?;
 
     // After a leak there is no such time; an honest machine is told to ask again, and gets a grant of the new key.
