@@ -47,7 +47,7 @@ mod signals;
 mod swarm;
 mod trials;
 mod until;
-mod usage;
+pub mod usage;
 pub mod whole;
 mod workload;
 

@@ -12,7 +12,7 @@ use std::thread;
 use crate::error::{Error, Result};
 use crate::host::{Host, Kind};
 use crate::lab::Lab;
-use crate::place;
+use crate::{place, requirements, signals};
 
 /// One test's way to hosts.
 #[derive(Debug)]
@@ -30,6 +30,16 @@ pub struct Lease {
 }
 
 impl Pool {
+    /// The one pool of a program that is no test, with at most so many hosts at a time. Its lab goes with the last of its
+    /// leases and itself, or on a signal.
+    pub fn alone(hosts: usize) -> Result<Self> {
+        requirements::meet()?;
+        let shared = Shared::new(hosts);
+        let lab = Arc::downgrade(&shared);
+        signals::go_down_on_signals(move || lab.upgrade()?.lab_id())?;
+        Ok(shared.pool("alone"))
+    }
+
     /// So many new hosts, once so many are free. Who asked first is served first.
     pub fn lease(&self, hosts: usize) -> Result<Lease> {
         self.lease_of(hosts, Kind::Engine)

@@ -49,6 +49,10 @@ pub(crate) const BROWSER: &str = "chromium-headless-shell";
 /// What pages need to be looked at.
 const BROWSERS: [Needed; 1] = [(BROWSER, "chromium-headless-shell")];
 
+/// What the bench needs besides, to measure something else beside us.
+const BENCHES: [Needed; 4] =
+    [("nginx", "nginx-light"), ("sshd", "openssh-server"), ("ssh", "openssh-client"), ("ssh-keygen", "openssh-client")];
+
 /// Debian's switch against services that start when they are installed: a program that is asked
 /// first, and answers 101, "forbidden".
 const POLICY: &str = "/usr/sbin/policy-rc.d";
@@ -72,6 +76,11 @@ pub(crate) fn meet_for_machines() -> Result<()> {
 /// The same for a browser.
 pub(crate) fn meet_for_browsers() -> Result<()> {
     meet_all(&BROWSERS)
+}
+
+/// The same for a bench.
+pub fn meet_for_benches() -> Result<()> {
+    meet_all(&BENCHES)
 }
 
 /// What runs programs for arm64 here, installed if it is missing.

@@ -25,13 +25,43 @@ impl Usage {
     }
 }
 
-/// proc(5): after the name in parentheses, utime and stime are fields 12 and 13, in clock ticks.
+/// proc(5): where a process's times stand after its name in parentheses.
+const USER: usize = 11;
+const KERNEL: usize = 12;
+const USER_OF_ENDED: usize = 13;
+const KERNEL_OF_ENDED: usize = 14;
+
 fn cpu_time(pid: u32) -> Option<Duration> {
+    times(pid, &[USER, KERNEL])
+}
+
+/// The sum of these times, which the kernel gives in clock ticks.
+fn times(pid: u32, fields: &[usize]) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut times = fields.split(' ').skip(11).map(|field| field.parse::<u64>().ok());
-    let ticks = times.next()?? + times.next()??;
+    let (_, found) = stat.rsplit_once(") ")?;
+    let found: Vec<&str> = found.split(' ').collect();
+    let ticks = fields.iter().map(|field| found.get(*field)?.parse::<u64>().ok()).sum::<Option<u64>>()?;
     Some(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
+}
+
+/// The processor time of a process and of all that came of it, as far as it runs or was waited for.
+#[must_use]
+pub fn family(pid: u32) -> Duration {
+    let own = [USER, KERNEL, USER_OF_ENDED, KERNEL_OF_ENDED];
+    children(pid).into_iter().map(family).chain(times(pid, &own)).sum()
+}
+
+/// The processor time of all programs that this one has waited for, and of what those waited for.
+#[must_use]
+pub fn of_ended_children() -> Duration {
+    times(std::process::id(), &[USER_OF_ENDED, KERNEL_OF_ENDED]).unwrap_or_default()
+}
+
+/// proc(5): the children of each thread, by process id.
+fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 /// proc(5): after the name in parentheses, a thread's state, T if it is stopped.

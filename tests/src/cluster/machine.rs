@@ -7,10 +7,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certs::{NodeKeyPair, PinnedClient, ServerPin, SigningKey};
-use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, Response};
 use protocol::{
     GRANTS, GrantId, GrantReply, IDENTITIES, IdentityReply, IdentityRequest, InviteLine, JOINS, JoinReply, JoinRequest,
     NodeId, Problem, ProblemKind, REDEEM, RedeemReply, Statement,
@@ -134,6 +132,15 @@ impl Machine {
         Ok((grant, token))
     }
 
+    /// The same as a joiner does it, over two connections: one without a certificate, one with the identity.
+    pub async fn admitted_over_two(&mut self) -> Answer<(GrantReply, RedeemReply)> {
+        self.identity().await?;
+        let mut kept = self.wire().keep().await.map_err(|error| Told::Broken(error.to_string()))?;
+        let grant: GrantReply = kept.post(GRANTS, &json!({})).await?;
+        let token = kept.post(REDEEM, &json!({ "grant": grant.grant })).await?;
+        Ok((grant, token))
+    }
+
     /// What this machine would send to confirm that it became this node with this grant.
     #[must_use]
     pub fn statement(&self, grant: &GrantId, node: &NodeId) -> JoinRequest {
@@ -196,12 +203,7 @@ impl Wire {
     /// Posts a request and reads the reply.
     pub async fn post<T: serde::de::DeserializeOwned>(&self, path: &str, body: &Value) -> Answer<T> {
         let (status, bytes) = self.send(Method::POST, path, body.to_string().into()).await.map_err(Told::Broken)?;
-        if status == 200 {
-            return serde_json::from_slice(&bytes).map_err(|error| Told::Broken(error.to_string()));
-        }
-        let problem: Option<Problem> = serde_json::from_slice(&bytes).ok();
-        let kind = problem.filter(|problem| problem.status == status).and_then(|problem| problem.kind());
-        Err(kind.map_or_else(|| Told::Broken(format!("status {status}")), Told::Problem))
+        read(status, &bytes)
     }
 
     /// Connects and finishes the TLS handshake, and says nothing yet.
@@ -222,24 +224,17 @@ impl Wire {
 
     /// Sends any request: the whole reply.
     pub async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Bytes>, String> {
-        let exchange = async {
-            let stream = self.connect().await.map_err(|error| error.to_string())?;
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-            let connection = tokio::spawn(connection);
-            let request = Request::builder()
-                .method(method)
-                .uri(path)
-                .header("host", "broker")
-                .header("content-type", "application/json")
-                .body(Full::new(body))
-                .map_err(|error| error.to_string())?;
-            let reply = sender.send_request(request).await.map_err(|error| error.to_string())?;
-            let (parts, body) = reply.into_parts();
-            let bytes = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
-            connection.abort();
-            Ok(Response::from_parts(parts, bytes))
-        };
+        let exchange = async { self.keep().await.map_err(|error| error.to_string())?.ask(method, path, body).await };
         tokio::time::timeout(Duration::from_mins(1), exchange).await.map_err(|_| "no answer".to_owned())?
     }
+}
+
+/// What a broker's answer means.
+pub(super) fn read<T: serde::de::DeserializeOwned>(status: u16, bytes: &Bytes) -> Answer<T> {
+    if status == 200 {
+        return serde_json::from_slice(bytes).map_err(|error| Told::Broken(error.to_string()));
+    }
+    let problem: Option<Problem> = serde_json::from_slice(bytes).ok();
+    let kind = problem.filter(|problem| problem.status == status).and_then(|problem| problem.kind());
+    Err(kind.map_or_else(|| Told::Broken(format!("status {status}")), Told::Problem))
 }

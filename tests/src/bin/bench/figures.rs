@@ -11,47 +11,90 @@ pub(crate) struct Figures {
     rows: Vec<Row>,
 }
 
-struct Row {
-    name: &'static str,
-    ours: (String, Duration),
-    theirs: (String, Duration),
+enum Row {
+    /// Ours over theirs.
+    Ratio { name: &'static str, of: Of, ours: (String, f64), theirs: (String, f64) },
+    /// What there is nothing beside.
+    Alone { name: &'static str, what: String, value: f64 },
 }
 
-impl Row {
-    fn ratio(&self) -> f64 {
-        self.ours.1.as_secs_f64() / self.theirs.1.as_secs_f64()
+/// What a ratio is of: where the values behind it are in the object, and what a person reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Seconds,
+    PerSecond,
+}
+
+impl Of {
+    const ALL: [Self; 2] = [Self::Seconds, Self::PerSecond];
+
+    fn key(self) -> &'static str {
+        match self {
+            Self::Seconds => "seconds",
+            Self::PerSecond => "per_second",
+        }
+    }
+
+    fn shown(self, value: f64) -> String {
+        match self {
+            Self::Seconds => format!("{value:>9.4} s "),
+            Self::PerSecond => format!("{value:>9.1} /s"),
+        }
     }
 }
 
 impl Figures {
     /// Adds a figure: how long this took, and how long that did.
     pub(crate) fn add(&mut self, name: &'static str, ours: (&str, Duration), theirs: (&str, Duration)) {
-        let owned = |(what, took): (&str, Duration)| (what.to_owned(), took);
-        self.rows.push(Row { name, ours: owned(ours), theirs: owned(theirs) });
+        let seconds = |(what, took): (&str, Duration)| (what.to_owned(), took.as_secs_f64());
+        self.rows.push(Row::Ratio { name, of: Of::Seconds, ours: seconds(ours), theirs: seconds(theirs) });
+    }
+
+    /// Adds a figure: how many of this there were in a second, and how many of that.
+    pub(crate) fn add_rates(&mut self, name: &'static str, ours: (&str, f64), theirs: (&str, f64)) {
+        let owned = |(what, rate): (&str, f64)| (what.to_owned(), rate);
+        self.rows.push(Row::Ratio { name, of: Of::PerSecond, ours: owned(ours), theirs: owned(theirs) });
+    }
+
+    /// Adds a figure that is no ratio.
+    pub(crate) fn add_alone(&mut self, name: &'static str, what: &str, value: f64) {
+        self.rows.push(Row::Alone { name, what: what.to_owned(), value });
     }
 
     /// For people.
     pub(crate) fn table(&self) -> String {
         let mut text = String::new();
         for row in &self.rows {
-            let ((this, took), (that, beside)) = (&row.ours, &row.theirs);
-            let (took, beside) = (took.as_secs_f64(), beside.as_secs_f64());
-            let _ = writeln!(text, "{:<28} {:>7.2}", row.name, row.ratio());
-            let _ = writeln!(text, "    {took:>8.3} s  {this}");
-            let _ = writeln!(text, "    {beside:>8.3} s  {that}");
+            let _ = match row {
+                Row::Ratio { name, of, ours: (this, took), theirs: (that, beside) } => {
+                    let (took_shown, beside_shown) = (of.shown(*took), of.shown(*beside));
+                    let ratio = took / beside;
+                    writeln!(text, "{name:<28} {ratio:>9.2}\n    {took_shown}  {this}\n    {beside_shown}  {that}")
+                }
+                Row::Alone { name, what, value } => writeln!(text, "{name:<28} {value:>9}\n                  {what}"),
+            };
         }
         text
     }
 
-    /// For programs: each ratio by its name, and the times behind it.
+    /// For programs: each figure by its name, and the values behind a ratio.
     pub(crate) fn json(&self) -> String {
         let mut object = Map::new();
-        let mut seconds = Map::new();
         for row in &self.rows {
-            object.insert(row.name.to_owned(), json!(row.ratio()));
-            seconds.insert(row.name.to_owned(), json!([row.ours.1.as_secs_f64(), row.theirs.1.as_secs_f64()]));
+            match row {
+                Row::Ratio { name, ours, theirs, .. } => object.insert((*name).to_owned(), json!(ours.1 / theirs.1)),
+                Row::Alone { name, value, .. } => object.insert((*name).to_owned(), json!(value)),
+            };
         }
-        object.insert("seconds".to_owned(), Value::Object(seconds));
+        for kind in Of::ALL {
+            let behind = self.rows.iter().filter_map(|row| match row {
+                Row::Ratio { name, of, ours, theirs } if *of == kind => {
+                    Some(((*name).to_owned(), json!([ours.1, theirs.1])))
+                }
+                _ => None,
+            });
+            object.insert(kind.key().to_owned(), Value::Object(behind.collect()));
+        }
         format!("{}\n", Value::Object(object))
     }
 }
