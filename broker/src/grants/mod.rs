@@ -40,8 +40,9 @@ async fn invite_of(broker: &Broker, call: &Call, identity: &Identity) -> Result<
 }
 
 async fn known_invite(broker: &Broker, id: &InviteId) -> Result<Invite, Denial> {
-    let state = broker.invites.read(id).await?;
-    let invite = state.and_then(|state| state.policy.invite().cloned());
+    // What was claimed of it is the business of the commit that follows.
+    let policy = broker.invites.policy(id).await?;
+    let invite = policy.and_then(|policy| policy.invite().cloned());
     // An identity was issued, so the invite was there: its absence is not known to be true.
     invite.ok_or_else(|| Denial::Unavailable("the invite is not in the ledger".into()))
 }

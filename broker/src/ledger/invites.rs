@@ -103,6 +103,15 @@ impl Invites {
         }
     }
 
+    /// Reads one invite's policy, without its claims: those of a thousand machines are read by each of them otherwise.
+    pub(crate) async fn policy(&self, id: &InviteId) -> Result<Option<Policy>, LedgerError> {
+        self.sentinel.check()?;
+        match self.engine.look(&names::invite(id)).await? {
+            Some(stored) => self.policy_in(&stored).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Reads all invites that can be read, and names the objects of the others: for what must be done although one does
     /// not read. Such a one admits nobody.
     pub(crate) async fn list_each(&self) -> Result<(Vec<InviteState>, Vec<String>), LedgerError> {
@@ -166,6 +175,11 @@ impl Invites {
     }
 
     fn state(&self, stored: &Stored) -> Result<InviteState, LedgerError> {
+        let policy = self.policy_in(stored)?;
+        Ok(InviteState { policy, claims: Claims::from_labels(&stored.object.labels)?, version: stored.version })
+    }
+
+    fn policy_in(&self, stored: &Stored) -> Result<Policy, LedgerError> {
         self.sentinel.saw(stored.version);
         let damaged = |_| {
             LedgerError::Unavailable(format!(
@@ -173,8 +187,7 @@ impl Invites {
                 stored.object.name
             ))
         };
-        let policy: Policy = serde_json::from_slice(&stored.object.data).map_err(damaged)?;
-        Ok(InviteState { policy, claims: Claims::from_labels(&stored.object.labels)?, version: stored.version })
+        serde_json::from_slice(&stored.object.data).map_err(damaged)
     }
 
     fn remember(&self, state: &InviteState) {

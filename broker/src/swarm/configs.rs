@@ -4,6 +4,7 @@
 //! changed. Must not interpret what is stored, and never stores a secret: anyone with a Docker socket can read it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -46,12 +47,20 @@ impl Engine {
 
     /// Reads an object by its name.
     pub(crate) async fn read(&self, name: &str) -> Result<Option<Stored>, EngineError> {
-        let name = name.to_owned();
-        match self.call(|docker| async move { docker.inspect_config(&name).await }).await {
-            Ok(config) => stored(config).map(Some),
-            Err(EngineError::NotFound) => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(self.look(name).await?.map(Arc::unwrap_or_clone))
+    }
+
+    /// The same for many who look at once: a large object is there once.
+    pub(crate) async fn look(&self, name: &str) -> Result<Option<Arc<Stored>>, EngineError> {
+        let inspect = || async {
+            let name = name.to_owned();
+            match self.call(|docker| async move { docker.inspect_config(&name).await }).await {
+                Ok(config) => stored(config).map(|stored| Some(Arc::new(stored))),
+                Err(EngineError::NotFound) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.asked().configs.ask(name, inspect).await
     }
 
     /// All objects that carry this label with this value; with any, if that is empty.

@@ -10,6 +10,11 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error as DockerError;
+use bollard::models::Swarm;
+
+use super::together::Together;
+use super::tokens::Tokens;
+use super::{Node, Stored};
 
 /// The engines this release was tried with, for `broker doctor`.
 pub(crate) const TRIED_WITH: &str = "20.10 to 28.5 (API 1.41 to 1.51)";
@@ -63,12 +68,22 @@ pub(crate) enum EngineError {
 pub(crate) struct Engine {
     socket: PathBuf,
     client: Arc<RwLock<Option<Docker>>>,
+    asked: Arc<Asked>,
+}
+
+/// What many ask at the same time.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// Configs, by their names.
+    pub(super) configs: Together<Result<Option<Arc<Stored>>, EngineError>>,
+    pub(super) nodes: Together<Result<Vec<Node>, EngineError>>,
+    pub(super) swarm: Together<Result<Arc<(Swarm, Tokens)>, EngineError>>,
 }
 
 impl Engine {
     /// An engine behind this socket. Nothing is asked yet.
     pub(crate) fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned(), client: Arc::new(RwLock::new(None)) }
+        Self { socket: socket.to_owned(), client: Arc::new(RwLock::new(None)), asked: Arc::default() }
     }
 
     /// The version of the engine, and its API's lowest and highest.
@@ -79,6 +94,11 @@ impl Engine {
             version.min_api_version.unwrap_or_default(),
             version.api_version.unwrap_or_default(),
         ))
+    }
+
+    /// Who asks it the same at the same time.
+    pub(super) fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     /// The socket it is behind.

@@ -9,6 +9,7 @@ mod formation;
 mod membership;
 mod nodes;
 mod tasks;
+mod together;
 mod tokens;
 mod unlock_key;
 

@@ -66,8 +66,11 @@ pub(crate) struct NodeChange {
 impl Engine {
     /// All nodes.
     pub(crate) async fn nodes(&self) -> Result<Vec<Node>, EngineError> {
-        let nodes = self.call(|docker| async move { docker.list_nodes(None::<ListNodesOptions>).await }).await?;
-        nodes.into_iter().map(Node::read).collect()
+        let list = || async {
+            let nodes = self.call(|docker| async move { docker.list_nodes(None::<ListNodesOptions>).await }).await?;
+            nodes.into_iter().map(Node::read).collect()
+        };
+        self.asked().nodes.ask("", list).await
     }
 
     /// One node.

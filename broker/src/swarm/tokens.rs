@@ -3,6 +3,8 @@
 //! Keeps DESIGN §5: the tokens are stored nowhere, and promise 7: a token leaves here as a `SwarmToken` or not at all.
 //! Must not cache a token.
 
+use std::sync::Arc;
+
 use bollard::models::{JoinTokens, Swarm, SwarmSpec};
 use bollard::query_parameters::UpdateSwarmOptionsBuilder;
 use certs::{ManagerIdentity, WorkerIdentity};
@@ -64,14 +66,15 @@ pub(crate) struct SwarmSettings {
 impl Engine {
     /// Which tokens are live now, and the settings they were read with.
     pub(crate) async fn live(&self) -> Result<(Live, SwarmSettings), EngineError> {
-        let (swarm, tokens) = self.swarm().await?;
+        let read = self.swarm().await?;
+        let (swarm, tokens) = &*read;
         let version = swarm.version.as_ref().and_then(|version| version.index);
         let version = version.and_then(|index| i64::try_from(index).ok());
         let settings = SwarmSettings {
             version: version.ok_or(EngineError::Incomplete("the swarm's version"))?,
             spec: swarm.spec.clone().ok_or(EngineError::Incomplete("the swarm's settings"))?,
         };
-        Ok((live(&swarm, &tokens)?, settings))
+        Ok((live(swarm, tokens)?, settings))
     }
 
     /// The live worker token, for a machine that may become a worker.
@@ -96,25 +99,33 @@ impl Engine {
         self.call(|docker| async move { docker.update_swarm(spec, options).await }).await
     }
 
-    /// The live join token for a role. Read anew at each call.
+    /// The live join token for a role. Read after this call, and never kept.
     async fn token(&self, role: Role) -> Result<(SwarmToken, Live), EngineError> {
-        let (swarm, tokens) = self.swarm().await?;
-        let live = live(&swarm, &tokens)?;
-        let Tokens { worker, manager } = tokens;
-        Ok(match role {
-            Role::Worker => (worker, live),
-            Role::Manager => (manager, live),
-        })
+        let read = self.swarm().await?;
+        let (swarm, tokens) = &*read;
+        let token = match role {
+            Role::Worker => &tokens.worker,
+            Role::Manager => &tokens.manager,
+        };
+        // A copy for this request alone; others may be answered from the same reading.
+        let copied =
+            SwarmToken::parse(token.expose().to_owned()).map_err(|_| EngineError::Incomplete("a join token"))?;
+        Ok((copied, live(swarm, tokens)?))
     }
 
-    async fn swarm(&self) -> Result<(Swarm, Tokens), EngineError> {
-        let mut swarm = self.call(|docker| async move { docker.inspect_swarm().await }).await?;
-        let tokens = swarm.join_tokens.take().ok_or(EngineError::Incomplete("the join tokens"))?;
-        Ok((swarm, Tokens::take(tokens)?))
+    /// Read once for those who ask at the same time, and wiped when the last of them has what it asked for.
+    async fn swarm(&self) -> Result<Arc<(Swarm, Tokens)>, EngineError> {
+        let inspect = || async {
+            let mut swarm = self.call(|docker| async move { docker.inspect_swarm().await }).await?;
+            let tokens = swarm.join_tokens.take().ok_or(EngineError::Incomplete("the join tokens"))?;
+            Ok(Arc::new((swarm, Tokens::take(tokens)?)))
+        };
+        self.asked().swarm.ask("", inspect).await
     }
 }
 
-struct Tokens {
+/// Both tokens, for as long as a request takes.
+pub(super) struct Tokens {
     worker: SwarmToken,
     manager: SwarmToken,
 }
