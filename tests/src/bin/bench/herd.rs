@@ -19,6 +19,8 @@ const MACHINES: usize = 1000;
 const ENGINES: usize = 30;
 /// A machine that has no token after this has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// As a joiner, one waits no longer than this for an answer, and asks again.
+const ANSWER: Duration = Duration::from_secs(20);
 /// Who is told to come back does so after this.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -66,7 +68,8 @@ fn synthetic(figures: &mut Figures, pool: &Pool) -> Result<(), Failure> {
 /// All steps up to the token, as a joiner takes them: an answer that did not come is asked for again.
 async fn patiently(machine: &mut Machine, begun: Instant, again: &AtomicUsize) -> Answer<()> {
     loop {
-        match machine.admitted_over_two().await {
+        let admitted = tokio::time::timeout(ANSWER, machine.admitted_over_two()).await;
+        match admitted.unwrap_or_else(|_| Err(Told::Broken("no answer".into()))) {
             Err(Told::Broken(_) | Told::Problem(ProblemKind::Unavailable)) if begun.elapsed() < PATIENCE => {
                 again.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(PAUSE).await;
