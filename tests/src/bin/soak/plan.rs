@@ -115,9 +115,14 @@ fn episode(dice: &mut Dice, managers: usize) -> Episode {
     if dice.once_in(3) {
         cast.push(Part { kind: Kind::Thief, lost: None, ..part(dice, managers) });
     }
+    let ttl = if short { dice.between(2, 6) } else { 3600 };
+    if short {
+        // Every second one comes when the invite has ended by whatever clock, and there are uses left.
+        cast.iter_mut().skip(1).step_by(2).for_each(|late| late.after += ttl * 1000 + 7500);
+    }
     Episode {
         uses,
-        ttl: if short { dice.between(2, 6) } else { 3600 },
+        ttl,
         maker: dice.place(managers),
         cast,
         revoked: dice.once_in(4).then(|| dice.between(50, 3000)),
