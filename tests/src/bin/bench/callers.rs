@@ -82,7 +82,9 @@ where
                 let run = move || async move {
                     together.wait();
                     let mut running = JoinSet::new();
-                    share.into_iter().for_each(|caller| drop(running.spawn(caller())));
+                    for caller in share {
+                        running.spawn(caller());
+                    }
                     running.join_all().await
                 };
                 scope.spawn(move || on(host, run))

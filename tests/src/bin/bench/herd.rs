@@ -18,7 +18,7 @@ use crate::figures::Figures;
 const MACHINES: usize = 1000;
 const ENGINES: usize = 30;
 /// A machine that has no token after this has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// As a joiner, one waits no longer than this for an answer, and asks again.
 const ANSWER: Duration = Duration::from_secs(20);
 /// Who is told to come back does so after this.
