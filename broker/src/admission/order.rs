@@ -14,7 +14,7 @@ use super::RESERVED;
 use crate::audit::{Event, Record};
 use crate::broker::Limits;
 use crate::clock;
-use crate::departure::MANAGER_GONE;
+use crate::departure::{MANAGER_GONE, MANAGER_GONE_MOST};
 
 /// A manager's invite is for few machines and a short time.
 const MANAGER_USES: u32 = 7;
@@ -23,7 +23,6 @@ const MANAGER_TTL: Duration = Duration::from_hours(24);
 const MOST_PER: Duration = Duration::from_hours(24);
 /// The longest that a node of an ephemeral machine may be kept while it is down.
 const LONGEST_GONE: Duration = Duration::from_hours(30 * 24);
-const LONGEST_GONE_MANAGER: Duration = Duration::from_mins(30);
 
 /// For how long, in seconds, an ephemeral machine's node may be down where nobody says otherwise.
 pub(crate) fn gone_after(role: Role) -> u64 {
@@ -120,7 +119,7 @@ fn check(order: &InviteOrder, limits: Limits) -> Result<(), Complaint> {
         // A new manager waits for the one that is gone, and has an hour for its boot.
         let (least, most) = match order.role {
             Role::Worker => (1, LONGEST_GONE),
-            Role::Manager => (MANAGER_GONE, LONGEST_GONE_MANAGER),
+            Role::Manager => (MANAGER_GONE, Duration::from_secs(MANAGER_GONE_MOST)),
         };
         if after < least || after > most.as_secs() {
             let most = clock::length(most);

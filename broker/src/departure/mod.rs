@@ -10,7 +10,7 @@ mod plan;
 mod remove;
 
 pub(crate) use leave::leave;
-pub(crate) use managers::{MANAGER_GONE, Silence, make_room, silent};
+pub(crate) use managers::{MANAGER_GONE, MANAGER_GONE_MOST, Silence, make_room, silent};
 pub(crate) use places::Places;
 pub(crate) use plan::{Concerned, Watch, concerned};
 pub(crate) use remove::settle;
