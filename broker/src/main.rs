@@ -41,7 +41,10 @@ fn main() -> ExitCode {
     match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("broker: {failure}");
+            // Part of it may be somebody else's words.
+            for line in format!("broker: {failure}").lines() {
+                eprintln!("{}", admin::plain(line));
+            }
             ExitCode::from(failure.code as u8)
         }
     }

@@ -43,6 +43,18 @@ impl AdminSocket {
         }
     }
 
+    /// This manager's broker, for what is done on a manager only: not where another cluster is the current context.
+    pub(super) fn on_manager(&self) -> Result<Admin, Failure> {
+        match self.elsewhere()? {
+            Some(name) => {
+                let what =
+                    "this is done as root on a manager, where '--context local' means the broker that runs there";
+                Err(Failure::new(Code::Usage, format!("context {name}: {what}")))
+            }
+            None => Ok(Admin::at(self.socket())),
+        }
+    }
+
     /// The context that is meant, if one is.
     pub(super) fn elsewhere(&self) -> Result<Option<String>, Failure> {
         match (self.named(), &self.path) {

@@ -115,7 +115,7 @@ pub(super) struct Install {
 impl Install {
     fn run(self) -> Result<(), Failure> {
         let order = Order { what: read(&self.certificate)?, now: self.now, reason: self.flags.reason };
-        let shown: KeyShown = self.flags.admin.here()?.post("/v1/ca/install", &order)?;
+        let shown: KeyShown = self.flags.admin.on_manager()?.post("/v1/ca/install", &order)?;
         if self.flags.json { super::print_json(&shown) } else { super::print(&super::rotate::told(&shown, self.now)) }
     }
 }

@@ -144,50 +144,45 @@ impl Operators {
         self.sentinel.commit(&self.engine).await
     }
 
-    /// Makes one, or makes anew one that `may_replace` says can be, and gives the version of its entry. None if there is one
-    /// that stays.
+    /// Makes one, or makes anew one that `may_replace` says can be. False if there is one that stays.
     pub(crate) async fn make(
         &self,
         name: &OperatorName,
         operator: &Operator,
         may_replace: impl Fn(&Operator) -> bool,
-    ) -> Result<Option<u64>, LedgerError> {
+    ) -> Result<bool, LedgerError> {
         for _ in 0..TRIES {
             let read = self.read(name).await?;
             let mut operator = operator.clone();
             match &read {
-                Some(read) if !may_replace(&read.operator) => return Ok(None),
+                Some(read) if !may_replace(&read.operator) => return Ok(false),
                 Some(read) => operator.former = read.operator.formers(&operator.key),
                 None => self.is_room().await?,
             }
             if self.write(read.as_ref(), &operator, Some(name)).await? {
-                return self.version(name).await.map(Some);
+                return Ok(true);
             }
         }
         Err(LedgerError::Unavailable("others keep changing this operator: try again".into()))
     }
 
-    /// Revokes one, and gives the version of its entry. None if there is none of this name; false where it was revoked before.
-    pub(crate) async fn revoke(
-        &self,
-        name: &OperatorName,
-        now: u64,
-    ) -> Result<Option<(Operator, bool, u64)>, LedgerError> {
+    /// Revokes one. None if there is none of this name; false where it was revoked before.
+    pub(crate) async fn revoke(&self, name: &OperatorName, now: u64) -> Result<Option<(Operator, bool)>, LedgerError> {
         for _ in 0..TRIES {
             let Some(read) = self.read(name).await? else { return Ok(None) };
             let changed = read.operator.revoked.is_none();
             let operator = Operator { revoked: read.operator.revoked.or(Some(now)), ..read.operator.clone() };
             if self.write(Some(&read), &operator, None).await? {
-                return Ok(Some((operator, changed, self.version(name).await?)));
+                return Ok(Some((operator, changed)));
             }
         }
         Err(LedgerError::Unavailable("others keep changing this operator: try again".into()))
     }
 
-    /// The version of an entry that was written just now: a raft store that does not know it any more went back.
-    async fn version(&self, name: &OperatorName) -> Result<u64, LedgerError> {
-        let read = self.read(name).await?;
-        read.map(|read| read.stored.version).ok_or_else(|| EngineError::NotFound.into())
+    /// The version of an entry that was written just now: a raft store that does not know it any more went back. None if it
+    /// cannot be read now.
+    pub(crate) async fn version(&self, name: &OperatorName) -> Option<u64> {
+        self.read(name).await.ok().flatten().map(|read| read.stored.version)
     }
 
     async fn is_room(&self) -> Result<(), LedgerError> {

@@ -26,7 +26,7 @@ use crate::peers::{Peers, body, each_of};
 const MOST: usize = 64 * 1024 * 1024;
 
 /// So long a broker has to answer who only looks, before the next one is asked.
-const LOOK: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_secs(4);
 /// So long it has to carry an order out: a rotation waits for machines.
 const ACT: Duration = Duration::from_secs(45);
 
@@ -65,7 +65,10 @@ impl Context {
                         return Ok(answered);
                     }
                     Err(Silence::NotGiven(why)) => silent.push(format!("{address}: {why}")),
-                    Err(Silence::Unknown(why)) if again => silent.push(format!("{address}: {why}")),
+                    Err(Silence::Unknown(why)) if again => {
+                        *ANSWERED.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                        silent.push(format!("{address}: {why}"));
+                    }
                     Err(Silence::Unknown(why)) => {
                         let what = format!(
                             "the broker at {address} was given the order and did not answer: {why}. Whether it was carried out is not known: look before it is given again"

@@ -116,12 +116,12 @@ pub(crate) async fn create(
     };
     let over = |former: &Operator| !former.is_live(recovered, now);
     let made = broker.operators.make(&name, &operator, over).await;
-    let Some(version) = made.map_err(|error| Err(error.into()))? else {
+    if !made.map_err(|error| Err(error.into()))? {
         let what = format!(
             "there is an operator '{name}' already. For another certificate or other rights, revoke that one first: broker operator revoke {name}"
         );
         return Err(Ok(what));
-    };
+    }
     let rights: Vec<&str> = operator.allow.iter().map(String::as_str).collect();
     let record = Record {
         operator: Some(by),
@@ -129,7 +129,7 @@ pub(crate) async fn create(
         key: Some(signed.key),
         serial: Some(signed.serial),
         thumbprint: Some(signed.thumbprint.to_string()),
-        version: Some(version),
+        version: broker.operators.version(&name).await,
         detail: Some(format!("rights: {}; until {}", rights.join(", "), clock::shown(signed.ends))),
         ..Record::new(Event::OperatorCreated)
     };
@@ -181,18 +181,17 @@ pub(crate) async fn revoke(
     name: &OperatorName,
     by: String,
 ) -> Result<Option<OperatorRevoked>, Denial> {
-    let Some((operator, changed, version)) = broker.operators.revoke(name, clock::now()).await? else {
+    let Some((operator, changed)) = broker.operators.revoke(name, clock::now()).await? else {
         return Ok(None);
     };
-    if changed {
-        let record = Record {
-            operator: Some(by),
-            what: Some(named(name)),
-            key: Some(operator.key),
-            version: Some(version),
-            ..Record::new(Event::OperatorRevoked)
-        };
-        broker.audit.record(record).await?;
-    }
+    // A repeat, too: it may be that the first one could not be written down.
+    let record = Record {
+        operator: Some(by),
+        what: Some(named(name)),
+        key: Some(operator.key),
+        version: broker.operators.version(name).await,
+        ..Record::new(Event::OperatorRevoked)
+    };
+    broker.audit.record(record).await?;
     Ok(Some(OperatorRevoked { name: name.to_string(), changed }))
 }

@@ -42,9 +42,6 @@ pub(crate) async fn answer(
 ) -> Result<Reply, Denial> {
     let path = format!("/v1/{rest}");
     let needed = need(method, &path, body);
-    if needed.is_some_and(|need| need.acts) && !broker.orders.take(&certificate.key, Instant::now()) {
-        return Err(Denial::Later(format!("an operator gives at most {ORDERS} orders a minute at a broker")));
-    }
     if let Err(denial) = allowed(broker, call, certificate, &path, needed).await {
         if let Denial::Refused(reason) = denial {
             let record = Record {
@@ -110,6 +107,7 @@ async fn may(
     certificate: &OperatorCertificate,
     needed: Option<Need>,
 ) -> Result<(), Denial> {
+    let mut counted = false;
     for _ in 0..TRIES {
         let read = broker.operators.read(&certificate.name).await?;
         let (recovered, now) = (broker.sentinel.recovered(), clock::now());
@@ -117,6 +115,7 @@ async fn may(
         if let Err(reason) = judge(operator, certificate, needed, recovered, now) {
             // Each costs a commit: who is refused again and again is told to come back, and that is all.
             if broker.refusals.is_flood(call.source, reason, Instant::now()) {
+                broker.refusals.count(call.source, reason, Instant::now());
                 return Err(Denial::Unavailable("too many refusals to this caller".into()));
             }
             // A refusal is told by who can commit: it may be the word of an engine that was cut off before the operator was
@@ -125,6 +124,9 @@ async fn may(
             return Err(reason.into());
         }
         let (Some(read), Some(Need { acts: true, .. })) = (read, needed) else { return Ok(()) };
+        if !std::mem::replace(&mut counted, true) && !broker.orders.take(&certificate.key, Instant::now()) {
+            return Err(Denial::Later(format!("an operator gives at most {ORDERS} orders a minute at a broker")));
+        }
         if broker.operators.is_still(&read).await? {
             return Ok(());
         }

@@ -94,7 +94,7 @@ impl Rotate {
                 let Self { what, now, dry_run, root, output, flags: OrderFlags { reason, json, admin } } = self;
                 let asked = ca::Asked { now, dry_run, reason, json, root, output };
                 // The root signs what a broker asks for: that is this manager's, never one's that answers from elsewhere.
-                let admin = admin.here()?;
+                let admin = admin.on_manager()?;
                 match what {
                     What::All => all::run(&admin, &asked),
                     _ => ca::run(&admin, &asked),
