@@ -13,7 +13,7 @@ use crate::audit::Reason;
 use crate::jwt::KeyId;
 
 /// All claims on one invite.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Claims {
     /// Since when it is revoked, in seconds since 1970.
     pub(crate) revoked: Option<u64>,

@@ -10,6 +10,8 @@ mod invites;
 mod issuing;
 mod joiners;
 mod listed;
+#[cfg(test)]
+mod model;
 mod names;
 mod objects;
 mod operators;

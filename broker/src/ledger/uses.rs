@@ -16,7 +16,7 @@ const SKEW: u64 = 5;
 pub(super) const PATIENCE: u64 = 24 * 60 * 60;
 
 /// One use. Times are in seconds since 1970.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Use {
     /// When the key claimed it; when it was approved, where a person was asked.
     pub(crate) claimed: u64,
@@ -38,7 +38,7 @@ pub(crate) struct Use {
 }
 
 /// A redemption, and its repetitions by the same key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Redemption {
     pub(crate) grant: GrantHash,
     /// When the token was handed out last.
@@ -54,7 +54,7 @@ pub(crate) struct Redemption {
 }
 
 /// A confirmed join.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Join {
     pub(crate) node: NodeId,
     pub(crate) grant: GrantHash,
@@ -62,7 +62,7 @@ pub(crate) struct Join {
 }
 
 /// What a person is asked about a machine, and the answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Approval {
     pub(crate) asker: Asker,
     /// None yet.
@@ -74,7 +74,7 @@ pub(crate) struct Approval {
 }
 
 /// Who a machine says it is, and where it called from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Asker {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) hostname: Option<String>,
@@ -83,7 +83,7 @@ pub(crate) struct Asker {
 }
 
 /// A person's answer about a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Answer {
     Approved,
