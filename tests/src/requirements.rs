@@ -17,7 +17,7 @@ use crate::error::{Error, Result, Trying};
 type Needed = (&'static str, &'static str);
 
 /// What hosts with an engine need.
-const HOSTS: [Needed; 16] = [
+const HOSTS: [Needed; 17] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("containerd", "containerd"),
@@ -34,6 +34,7 @@ const HOSTS: [Needed; 16] = [
     ("strace", "strace"),
     ("python3", "python3"),
     ("openssl", "openssl"),
+    ("curl", "curl"),
 ];
 
 /// What whole machines need besides.

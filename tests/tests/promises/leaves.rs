@@ -1,9 +1,10 @@
 //! Leaving: a node goes as it came, by what the managers own; nobody makes another node go.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lab::cluster::{Broker, Cluster, Joiner, Machine, REFUSED, Run, Told, finish, join_at_once, node_key, on, run};
-use lab::{BUSYBOX, Failed, Host, LONG, Pool, form, until};
+use lab::{BUSYBOX, Failed, Host, LONG, Pool, form, programs, until};
 use protocol::{LEAVES, LeaveReply};
 use serde_json::json;
 
@@ -223,5 +224,41 @@ pub(crate) fn a_task_that_will_not_stop_and_brokers_that_are_silent_hold_nobody_
         (events(&[&broker], &ids[stays]).ok()? == ["node.removing", "node.removed"]).then_some(())
     })?;
     assert_eq!(broker.count("node.unexplained", None)?, 0);
+    Ok(())
+}
+
+pub(crate) fn a_machine_that_its_provider_takes_away_leaves_before(pool: &Pool) -> Result<(), Failed> {
+    let cluster = Cluster::form(pool, 1, 2)?;
+    let manager = cluster.manager();
+    hurried(manager)?;
+    let broker = Broker::start(manager)?;
+    let invite = broker.invite(&["--uses", "2", "--ephemeral", "--gone-after", "1h"])?;
+    let house = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut told = Vec::new();
+    for (machine, notice) in cluster[1..].iter().zip(["spot", "scaling"]) {
+        let joiner = Joiner::new(machine, &invite);
+        joiner.joins()?;
+        let file = machine.folder().join("notice");
+        let mut service = machine.command("python3");
+        service.arg(house.join("clouds/notices.py")).arg("7980").arg(&file);
+        let service = machine.spawn("notices", service)?;
+        until(LONG, "the service", || service.stdout().contains("ready").then_some(()))?;
+        let hook = house.join("../cloud-init/hooks/aws-spot-notice").display().to_string();
+        let by = joiner.by(&["env", "AWS_IMDS=http://127.0.0.1:7980", "http_proxy=http://127.0.0.1:9"]);
+        let joiner_program = format!("JOINER={}", programs::joiner()?.display());
+        let hook = machine.spawn("hook", by.command(&[&joiner_program, "sh", &hook]))?;
+        told.push((machine, machine.node_id()?, file, notice, service, hook));
+    }
+    assert_eq!(lab::nodes(manager)?.iter().filter(|node| node.state == "ready").count(), 3);
+    for (_, _, file, notice, ..) in &told {
+        std::fs::write(file, notice)?;
+    }
+    for (machine, id, _, notice, mut service, hook) in told {
+        let left = finish(hook)?;
+        assert_eq!((left.code, left.stdout.contains("left: node")), (0, true), "{notice}: {left:?}");
+        assert_eq!(machine.swarm_state()?, "inactive");
+        until(LONG, "its row to go", || is_gone(manager, &id))?;
+        service.kill()?;
+    }
     Ok(())
 }

@@ -165,6 +165,7 @@ fn main() -> ExitCode {
             leaks::a_brokers_disk_and_the_keys_that_stand_above_it,
             leaks::all_that_a_removed_manager_knew,
             leaves::a_worker_leaves_drained_and_whichever_broker_looks_next_removes_its_row,
+            leaves::a_machine_that_its_provider_takes_away_leaves_before,
             leaves::nobody_makes_another_node_leave_and_no_manager_leaves,
             leaves::a_task_that_will_not_stop_and_brokers_that_are_silent_hold_nobody_up,
             locks::a_locked_managers_broker_says_so_and_goes_on_with_the_key_that_was_shown_once,
