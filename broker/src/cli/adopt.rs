@@ -1,6 +1,6 @@
 //! `broker adopt`.
 
-use super::AdminSocket;
+use super::AskFlags;
 use crate::admin::{AdoptOrder, Adopted};
 use crate::exit::Failure;
 
@@ -16,18 +16,15 @@ pub(super) struct Adopt {
     /// Why they belong here; it goes into the audit log
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminSocket,
+    flags: AskFlags,
 }
 
 impl Adopt {
     pub(super) fn run(self) -> Result<(), Failure> {
         let nodes = if self.all { Vec::new() } else { self.nodes };
-        let adopted: Adopted = self.admin.open().post("/v1/adopt", &AdoptOrder { nodes, reason: self.reason })?;
-        if self.json {
+        let adopted: Adopted = self.flags.admin.open().post("/v1/adopt", &AdoptOrder { nodes, reason: self.reason })?;
+        if self.flags.json {
             return super::print_json(&adopted);
         }
         if adopted.nodes.is_empty() {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use protocol::{BrokerAddress, INVITE_TYP, InviteId, InviteLine, Role};
 
-use super::AdminSocket;
 use super::conditions::ConditionFlags;
 use super::rotate::not_read;
+use super::{AdminSocket, AskFlags};
 use crate::admin::{Admin, InviteLineReply, InviteShown, InvitesShown, Revoked, lines, operator};
 use crate::admission::{InviteOrder, Maker, gone_after, made, sign};
 use crate::audit::{self, record_once};
@@ -193,17 +193,14 @@ fn make_offline(path: &Path, brokers: &[BrokerAddress], order: InviteOrder) -> R
 
 #[derive(clap::Args)]
 pub(super) struct List {
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminSocket,
+    flags: AskFlags,
 }
 
 impl List {
     fn run(self) -> Result<(), Failure> {
-        let listed: InvitesShown = self.admin.open().get("/v1/invites")?;
-        if self.json {
+        let listed: InvitesShown = self.flags.admin.open().get("/v1/invites")?;
+        if self.flags.json {
             return super::print_json(&listed);
         }
         let head = ["INVITE", "STATE", "ROLE", "CLAIMED", "JOINED", "ENDS", "LABELS"].map(String::from).to_vec();
@@ -229,17 +226,14 @@ impl List {
 pub(super) struct Revoke {
     /// The invite's id, as 'broker invite list' shows it
     id: InviteId,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminSocket,
+    flags: AskFlags,
 }
 
 impl Revoke {
     fn run(self) -> Result<(), Failure> {
-        let revoked: Revoked = self.admin.open().post(&format!("/v1/invites/{}/revoke", self.id), &())?;
-        if self.json {
+        let revoked: Revoked = self.flags.admin.open().post(&format!("/v1/invites/{}/revoke", self.id), &())?;
+        if self.flags.json {
             return super::print_json(&revoked);
         }
         let word = if revoked.changed { "revoked" } else { "was revoked already" };

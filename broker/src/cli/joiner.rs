@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::AdminSocket;
+use super::AskFlags;
 use crate::admin::{JoinersShown, lines};
 use crate::exit::{Code, Failure};
 use crate::joiners::{JoinerShown, MOST_BYTES, Program};
@@ -28,17 +28,14 @@ impl Joiner {
 
 #[derive(clap::Args)]
 pub(super) struct List {
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminSocket,
+    flags: AskFlags,
 }
 
 impl List {
     fn run(self) -> Result<(), Failure> {
-        let joiners = self.admin.open().joiners()?;
-        if self.json {
+        let joiners = self.flags.admin.open().joiners()?;
+        if self.flags.json {
             return super::print_json(&JoinersShown { joiners });
         }
         let head = ["SHA256", "ARCHITECTURE", "BYTES", "RELEASE", "FROM", "UNTIL", ""].map(String::from).to_vec();
@@ -69,17 +66,14 @@ fn row(joiner: JoinerShown) -> Vec<String> {
 pub(super) struct Upload {
     /// A static joiner, as the package has them
     file: PathBuf,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminSocket,
+    flags: AskFlags,
 }
 
 impl Upload {
     fn run(self) -> Result<(), Failure> {
-        let joiner = self.admin.open().upload_joiner(read_program(&self.file)?.bytes().to_vec())?;
-        if self.json {
+        let joiner = self.flags.admin.open().upload_joiner(read_program(&self.file)?.bytes().to_vec())?;
+        if self.flags.json {
             return super::print_json(&joiner);
         }
         super::print(&format!("{}  {}, served until {}", joiner.sha256, joiner.architecture, joiner.until))

@@ -90,6 +90,16 @@ enum AnyCommand {
     Generate(generate::Generate),
 }
 
+/// What every question to the running broker takes.
+#[derive(clap::Args)]
+struct AskFlags {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    admin: AdminSocket,
+}
+
 /// What every order to the running broker takes besides what it is about.
 #[derive(clap::Args)]
 struct OrderFlags {

@@ -7,7 +7,7 @@ use certs::{OperatorName, SigningKey};
 use protocol::KeyText;
 use zeroize::Zeroizing;
 
-use super::AdminSocket;
+use super::AskFlags;
 use crate::admin::{OPERATORS, OperatorsShown, lines};
 use crate::exit::{Code, Failure};
 use crate::ledger::Right;
@@ -82,11 +82,8 @@ pub(super) struct Create {
     /// Write what the operator needs to this file, for 'broker context add'
     #[arg(long, short, visible_alias = "out", value_name = "FILE", required_unless_present = "request")]
     output: Option<PathBuf>,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminSocket,
+    flags: AskFlags,
 }
 
 impl Create {
@@ -101,7 +98,7 @@ impl Create {
             ttl: self.ttl.as_secs(),
             csr,
         };
-        let mut created: Created = self.admin.open().post(OPERATORS, &order)?;
+        let mut created: Created = self.flags.admin.open().post(OPERATORS, &order)?;
         if let Some(path) = &self.output {
             created.context.key = key.map(|key| KeyText::new(key.to_pem()));
             let text = serde_json::to_string_pretty(&created.context).map(Zeroizing::new);
@@ -110,7 +107,7 @@ impl Create {
             // What is printed may be kept.
             created.context.key = None;
         }
-        if self.json {
+        if self.flags.json {
             return super::print_json(&created);
         }
         let shown = &created.operator;
@@ -145,17 +142,14 @@ fn read_request(path: &Path) -> Result<String, Failure> {
 
 #[derive(clap::Args)]
 pub(super) struct List {
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminSocket,
+    flags: AskFlags,
 }
 
 impl List {
     fn run(self) -> Result<(), Failure> {
-        let listed: OperatorsShown = self.admin.open().get(OPERATORS)?;
-        if self.json {
+        let listed: OperatorsShown = self.flags.admin.open().get(OPERATORS)?;
+        if self.flags.json {
             return super::print_json(&listed);
         }
         let head = ["OPERATOR", "STATE", "RIGHTS", "ENDS", "KEY", "BY"].map(String::from).to_vec();
@@ -172,18 +166,15 @@ impl List {
 pub(super) struct Revoke {
     /// The operator, as 'broker operator list' shows it
     name: OperatorName,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminSocket,
+    flags: AskFlags,
 }
 
 impl Revoke {
     fn run(self) -> Result<(), Failure> {
         let path = format!("{OPERATORS}/{}/revoke", self.name);
-        let revoked: OperatorRevoked = self.admin.open().post(&path, &())?;
-        if self.json {
+        let revoked: OperatorRevoked = self.flags.admin.open().post(&path, &())?;
+        if self.flags.json {
             return super::print_json(&revoked);
         }
         let word = if revoked.changed { "revoked" } else { "was revoked already" };

@@ -1,6 +1,6 @@
 //! `broker pending`, `broker approve` and `broker deny`.
 
-use super::{AdminSocket, OrderFlags};
+use super::{AskFlags, OrderFlags};
 use crate::admin::{AnswerOrder, PENDING, PendingShown, lines, plain};
 use crate::admission::Answered;
 use crate::exit::Failure;
@@ -13,11 +13,8 @@ use crate::ledger::Answer;
 #[derive(clap::Args)]
 #[command(after_help = crate::exit::HELP)]
 pub(super) struct Pending {
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminSocket,
+    flags: AskFlags,
 }
 
 /// Let a machine join that waits for your answer
@@ -49,8 +46,8 @@ struct About {
 
 impl Pending {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let shown: PendingShown = self.admin.open().get(PENDING)?;
-        if self.json {
+        let shown: PendingShown = self.flags.admin.open().get(PENDING)?;
+        if self.flags.json {
             return super::print_json(&shown);
         }
         if shown.machines.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::AdminSocket;
+use super::AskFlags;
 use super::rotate::not_read;
 use crate::exit::{Code, Failure};
 use crate::recover::{History, InviteRecovered, RecoverOrder, Recovery};
@@ -31,11 +31,8 @@ pub(super) struct Recover {
     /// The swarm was made anew in place of the one that was lost: its nodes are adopted
     #[arg(long)]
     new_swarm: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminSocket,
+    flags: AskFlags,
 }
 
 impl Recover {
@@ -47,8 +44,8 @@ impl Recover {
             new_swarm: self.new_swarm,
             logs: self.logs.iter().map(|path| read(path)).collect::<Result<_, _>>()?,
         };
-        let recovery = self.admin.open().recover(&order)?;
-        if self.json { super::print_json(&recovery) } else { super::print(&told(&recovery)) }
+        let recovery = self.flags.admin.open().recover(&order)?;
+        if self.flags.json { super::print_json(&recovery) } else { super::print(&told(&recovery)) }
     }
 }
 

@@ -2,24 +2,21 @@
 
 use std::fmt::Write as _;
 
-use super::AdminSocket;
+use super::AskFlags;
 use crate::admin::{self, TokenRotated, TokenShown, lines, plain};
 use crate::exit::Failure;
 
 /// Show what is: the cluster, its brokers, and whether machines can be admitted
 #[derive(clap::Args)]
 pub(super) struct Status {
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    admin: AdminSocket,
+    flags: AskFlags,
 }
 
 impl Status {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let status: admin::Status = self.admin.open().get("/v1/status")?;
-        if self.json {
+        let status: admin::Status = self.flags.admin.open().get("/v1/status")?;
+        if self.flags.json {
             return super::print_json(&status);
         }
         let key = match status.issuing_key.as_str() {
