@@ -86,28 +86,18 @@ mod tests {
     use protocol::GrantId;
 
     use super::*;
-    use crate::ledger::tests::invite;
-    use crate::ledger::{Claims, Policy};
+    use crate::ledger::tests::{invite, joined};
 
-    fn joined(node: &NodeId, live: bool) -> InviteState {
-        let (mut invite, mut claims) = (invite(1), Claims::default());
+    fn held(node: &NodeId, live: bool) -> InviteState {
+        let mut invite = invite(1);
         invite.conditions.live = live;
-        let (key, grant) = (KeyHash::of_spki(b"key"), GrantId::random().hash());
-        for operation in [
-            Operation::Claim { key: key.clone() },
-            Operation::Open { key: key.clone(), grant: grant.clone() },
-            Operation::Redeem { key: key.clone(), grant: grant.clone(), generation: 1 },
-            Operation::Join { key, grant, node: node.clone() },
-        ] {
-            claims.apply(Some(&invite), &operation, 1).expect("done");
-        }
-        InviteState { policy: Policy::Invite(Box::new(invite)), claims, version: 1 }
+        joined(invite, node, &GrantId::random().hash())
     }
 
     #[test]
     fn a_node_that_is_not_shown_for_a_moment_keeps_its_place() {
         let node: NodeId = "a".repeat(25).parse().expect("a node id");
-        let (live, other) = ([joined(&node, true)], [joined(&node, false)]);
+        let (live, other) = ([held(&node, true)], [held(&node, false)]);
         let mut places = Places::default();
         let mut looks = |shown: &[&NodeId], invites: &[InviteState]| places.look(shown.iter().copied(), invites).len();
         assert_eq!([looks(&[], &live), looks(&[], &live), looks(&[&node], &live)], [0, 0, 0]);

@@ -242,8 +242,8 @@ mod tests {
     use protocol::GrantId;
 
     use super::*;
+    use crate::ledger::Operation;
     use crate::ledger::tests::invite;
-    use crate::ledger::{Claims, Operation, Policy};
 
     fn node(last: char, availability: Availability, created: u64) -> Node {
         let id = format!("{}{last}", "a".repeat(24)).parse().expect("a node id");
@@ -315,18 +315,7 @@ mod tests {
 
     /// An invite whose one use became this node with this grant.
     fn joined(node: &NodeId, grant: &GrantId) -> InviteState {
-        let invite = invite(1);
-        let (key, grant) = (KeyHash::of_spki(b"key"), grant.hash());
-        let mut claims = Claims::default();
-        for operation in [
-            Operation::Claim { key: key.clone() },
-            Operation::Open { key: key.clone(), grant: grant.clone() },
-            Operation::Redeem { key: key.clone(), grant: grant.clone(), generation: 1 },
-            Operation::Join { key, grant, node: node.clone() },
-        ] {
-            claims.apply(Some(&invite), &operation, 1).expect("done");
-        }
-        InviteState { policy: Policy::Invite(Box::new(invite)), claims, version: 1 }
+        crate::ledger::tests::joined(invite(1), node, &grant.hash())
     }
 
     #[test]
